@@ -1,0 +1,1 @@
+"""Kubernetes operator for the AADA LMS: declares backups, restores, schema and rollouts, and proves them."""

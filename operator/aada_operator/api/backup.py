@@ -1,0 +1,120 @@
+"""Backup: one backup; made by a policy's schedule, or by hand for a backup now."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aada_operator.api.common import Column, CommonStatus, LocalRef, Model, Resource, StatusModel, Timestamp
+
+PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed")
+
+
+class BackupSpec(Model):
+    """What to back up; immutable."""
+
+    policy_ref: Annotated[LocalRef, Field(description="The BackupPolicy that says of what, how and where to.")]
+    type: Annotated[Literal["Full"], Field(description="Full: everything.")] = "Full"
+
+
+class Progress(StatusModel):
+    """How far a running Job is."""
+
+    stage: Annotated[str, Field(max_length=32, description="What it does now.")] = ""
+    bytes: Annotated[int, Field(ge=0, description="Bytes dealt with so far.")] = 0
+    total_bytes: Annotated[int, Field(ge=0, description="Estimate of all bytes; 0: unknown.")] = 0
+    tables: Annotated[int, Field(ge=0, description="Tables dealt with so far.")] = 0
+
+
+class Location(StatusModel):
+    """Where the backup is; copied from the policy, which may be gone one day."""
+
+    bucket: Annotated[str, Field(max_length=63, description="Bucket.")]
+    prefix: Annotated[str, Field(max_length=1024, description="Folder with manifest.json.")]
+    endpoint: Annotated[str, Field(max_length=256, description="URL of the server; empty: AWS.")] = ""
+    region: Annotated[str, Field(max_length=64, description="Region.")] = ""
+    credentials_secret: Annotated[str, Field(max_length=253, description="Secret with the credentials.")] = ""
+    ca_secret: Annotated[str, Field(max_length=253, description="Secret with the CA certificate.")] = ""
+    ca_key: Annotated[str, Field(max_length=253, description="Key in that Secret.")] = ""
+
+
+class PostgresInfo(StatusModel):
+    """The server that was backed up."""
+
+    version: Annotated[str, Field(max_length=32, description="Version.")] = ""
+    system_identifier: Annotated[str, Field(max_length=32, description="System identifier of the cluster.")] = ""
+    lsn: Annotated[str, Field(max_length=32, description="WAL position when the snapshot was taken.")] = ""
+
+
+class Tables(StatusModel):
+    """What is in it."""
+
+    count: Annotated[int, Field(ge=0, description="Tables.")] = 0
+    rows: Annotated[int, Field(ge=0, description="Rows of all tables.")] = 0
+    digest: Annotated[str, Field(max_length=128, description="Digest over the contents of all tables.")] = ""
+
+
+class VerificationStatus(StatusModel):
+    """The last verification of this backup."""
+
+    time: Annotated[Timestamp | None, Field(description="When it ended.")] = None
+    result: Annotated[str, Field(max_length=32, description="Passed, Failed or Running.")] = ""
+    duration: Annotated[str, Field(max_length=32, description="How long it took.")] = ""
+    rto: Annotated[str, Field(max_length=32, description="How long the restore alone took.")] = ""
+    request: Annotated[str, Field(max_length=64, description="The request that it answered.")] = ""
+    attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    checks: Annotated[
+        list[Annotated[str, Field(max_length=256)]], Field(max_length=50, description="What was compared and held.")
+    ] = []
+
+
+class BackupStatus(CommonStatus):
+    """What is true of one backup."""
+
+    lms: Annotated[str, Field(max_length=63, description="The AadaLms that was backed up.")] = ""
+    policy: Annotated[str, Field(max_length=63, description="The BackupPolicy.")] = ""
+    type: Annotated[str, Field(max_length=16, description="Full.")] = ""
+    method: Annotated[str, Field(max_length=16, description="Method that was used.")] = ""
+    scheduled_for: Annotated[Timestamp | None, Field(description="Slot of the schedule; absent: by hand.")] = None
+    start_time: Annotated[Timestamp | None, Field(description="When the first try began.")] = None
+    completion_time: Annotated[Timestamp | None, Field(description="When the manifest was written.")] = None
+    duration: Annotated[str, Field(max_length=32, description="How long it took.")] = ""
+    attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
+    progress: Annotated[Progress | None, Field(description="How far it is, while it runs.")] = None
+    location: Annotated[Location | None, Field(description="Where it is.")] = None
+    size_bytes: Annotated[int, Field(ge=0, description="Size of the database.")] = 0
+    stored_bytes: Annotated[int, Field(ge=0, description="Bytes of this backup in the bucket.")] = 0
+    size: Annotated[str, Field(max_length=16, description="Stored bytes for people.")] = ""
+    manifest_sha256: Annotated[str, Field(max_length=64, description="SHA-256 of manifest.json.")] = ""
+    encryption: Annotated[str, Field(max_length=16, description="Age or None.")] = ""
+    postgres: Annotated[PostgresInfo | None, Field(description="The server.")] = None
+    schema_revision: Annotated[str, Field(max_length=128, description="Revision of the schema in it.")] = ""
+    tables: Annotated[Tables | None, Field(description="What is in it.")] = None
+    recoverable_from: Annotated[Timestamp | None, Field(description="The moment whose content it holds.")] = None
+    verification: Annotated[VerificationStatus | None, Field(description="The last verification.")] = None
+    verified: Annotated[str, Field(max_length=16, description="True, False or Unknown, for the printer column.")] = ""
+
+
+BACKUP = Resource(
+    kind="Backup",
+    plural="backups",
+    short_names=("lmsb",),
+    description="One backup of an AADA LMS. Creating one by hand is a backup now; deleting one leaves its data.",
+    max_name=52,
+    immutable=True,
+    columns=(
+        Column(name="LMS", path=".status.lms"),
+        Column(name="TYPE", path=".spec.type"),
+        Column(name="METHOD", path=".status.method"),
+        Column(name="PHASE", path=".status.phase"),
+        Column(name="VERIFIED", path='.status.conditions[?(@.type=="Verified")].status'),
+        Column(name="SIZE", path=".status.size"),
+        Column(name="TOOK", path=".status.duration"),
+        Column(name="COMPLETED", path=".status.completionTime", type="date"),
+        Column(name="LSN", path=".status.postgres.lsn", priority=1),
+        Column(name="SHA256", path=".status.manifestSha256", priority=1),
+        Column(name="POLICY", path=".spec.policyRef.name", priority=1),
+        Column(name="REASON", path='.status.conditions[?(@.type=="Completed")].reason', priority=1),
+        Column(name="AGE", path=".metadata.creationTimestamp", type="date"),
+    ),
+)

@@ -1,0 +1,218 @@
+"""BackupPolicy: when an LMS is backed up, where to, and how each backup is proved."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aada_operator.api.common import (
+    Column,
+    CommonStatus,
+    CronExpression,
+    DnsLabel,
+    Duration,
+    LocalRef,
+    Model,
+    Resource,
+    SecretKeyRef,
+    StatusModel,
+    Timestamp,
+    TimeZone,
+    named_list,
+    rules,
+)
+from aada_operator.api.lms import FreeForm
+
+Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
+Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
+
+
+class S3(Model):
+    """A bucket on a server that speaks the S3 protocol."""
+
+    bucket: Annotated[Bucket, Field(description="Bucket; it must exist.")]
+    prefix: Annotated[Prefix, Field(description="Folder inside the bucket, without leading or trailing slash.")] = ""
+    endpoint: Annotated[
+        str | None,
+        Field(max_length=256, pattern=r"^https?://[^\s/]+$", description="URL of the server; absent: AWS."),
+    ] = None
+    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="Region.")] = (
+        "us-east-1"
+    )
+    credentials_secret_ref: Annotated[
+        LocalRef, Field(description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+    ]
+    ca_secret_ref: Annotated[
+        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
+    ] = None
+
+
+class StorageEntry(Model):
+    """One place that holds backups."""
+
+    name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
+    s3: Annotated[S3, Field(description="An S3 bucket.")]
+
+
+class Schedule(Model):
+    """When something is due."""
+
+    schedule: Annotated[CronExpression, Field(description="Five cron fields, read in spec.timeZone.")]
+
+
+class Encryption(Model):
+    """Who can read the backups. Backing up needs no private key."""
+
+    mode: Annotated[
+        Literal["Age", "None"], Field(description="Age: encrypted for the recipients. None must be said.")
+    ] = "Age"
+    recipients: Annotated[
+        list[Recipient],
+        Field(
+            max_length=10, description="age X25519 public keys (aada-operator keygen); keep one private key offline."
+        ),
+    ] = []
+    verification_identity_secret_ref: Annotated[
+        SecretKeyRef | None,
+        Field(description="Private key of one recipient, for verification and restores in this cluster."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _recipients_fit(self) -> "Encryption":
+        if (self.mode == "Age") != bool(self.recipients):
+            raise ValueError("mode Age needs at least one recipient, mode None takes none")
+        return self
+
+
+class Compression(Model):
+    """How the stream is compressed."""
+
+    algorithm: Annotated[Literal["zstd"], Field(description="Algorithm.")] = "zstd"
+    level: Annotated[int, Field(ge=1, le=19, description="Level: 1 is fastest, 19 smallest.")] = 3
+
+
+class Objectives(Model):
+    """What the school can bear."""
+
+    rpo: Annotated[Duration | None, Field(description="Most data, in time, that may be lost.")] = None
+    rto: Annotated[Duration | None, Field(description="Longest time that a restore may take.")] = None
+
+
+class Verification(Model):
+    """When a backup is restored on a scratch server and compared."""
+
+    schedule: Annotated[
+        CronExpression | None, Field(description="Five cron fields: the newest backup is verified then.")
+    ] = None
+    on_full: Annotated[bool, Field(description="Verify every full backup as soon as it is completed.")] = False
+
+
+class HistoryLimit(Model):
+    """How many finished Backup objects stay; the data in the bucket always stays."""
+
+    successful: Annotated[int, Field(ge=1, le=1000, description="Completed ones.")] = 30
+    failed: Annotated[int, Field(ge=0, le=1000, description="Failed ones.")] = 10
+
+
+class JobTemplate(Model):
+    """How the Jobs run."""
+
+    resources: Annotated[FreeForm, Field(description="Requests and limits of the worker container.")] = {}
+    scratch_size: Annotated[
+        str,
+        Field(
+            max_length=16,
+            pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)$",
+            description="Limit of the scratch space for verification (emptyDir).",
+        ),
+    ] = "10Gi"
+    pod_template: Annotated[FreeForm, Field(description="Overlay on the pod template, merged last.")] = {}
+
+
+class BackupPolicySpec(Model):
+    """What should be true of the backups of one LMS."""
+
+    lms_ref: Annotated[LocalRef, Field(description="The AadaLms to back up.")]
+    method: Annotated[
+        Literal["auto", "logical"], Field(description="How: logical dumps one snapshot; auto chooses and says why.")
+    ] = "auto"
+    full: Annotated[Schedule | None, Field(description="When a full backup is due; absent: by hand only.")] = None
+    time_zone: Annotated[TimeZone, Field(description="Time zone of all schedules here, as Europe/Berlin.")] = "Etc/UTC"
+    starting_deadline: Annotated[
+        Duration, Field(description="How long after its slot a backup may still start or be tried again.")
+    ] = "1h"
+    immediate: Annotated[bool, Field(description="Take a first backup at once, without waiting for a slot.")] = True
+    max_snapshot_age: Annotated[
+        Duration, Field(description="Longest time that a dump may hold its snapshot on the server.")
+    ] = "1h"
+    storage: Annotated[
+        list[StorageEntry],
+        Field(min_length=1, max_length=1, json_schema_extra=named_list(), description="Where backups are kept."),
+    ]
+    encryption: Annotated[
+        Encryption,
+        Field(
+            description="Who can read the backups.",
+            json_schema_extra=rules(
+                (
+                    "self.mode == 'None' ? (!has(self.recipients) || size(self.recipients) == 0) "
+                    ": (has(self.recipients) && size(self.recipients) > 0)",
+                    "mode Age needs at least one recipient, mode None takes none",
+                )
+            ),
+        ),
+    ]
+    compression: Annotated[Compression, Field(description="Compression.")] = Compression()
+    objectives: Annotated[Objectives, Field(description="Objectives for loss and recovery time.")] = Objectives()
+    verification: Annotated[Verification, Field(description="How backups are proved.")] = Verification()
+    history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
+    job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
+    suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
+
+
+class VerificationRequest(StatusModel):
+    """Which Backup the schedule wants to be verified: the policy asks here, the Backup acts."""
+
+    backup_name: Annotated[str, Field(max_length=63, description="Name of the Backup.")]
+    requested_at: Annotated[Timestamp, Field(description="Slot of the verification schedule.")]
+
+
+class BackupPolicyStatus(CommonStatus):
+    """What is true of the backups of one LMS."""
+
+    method: Annotated[str, Field(max_length=32, description="Method in use.")] = ""
+    last_slot: Annotated[Timestamp | None, Field(description="Newest slot of the schedule that was dealt with.")] = None
+    missed_slots: Annotated[int, Field(ge=0, description="Slots that passed without a backup of their own.")] = 0
+    last_full: Annotated[Timestamp | None, Field(description="Completion of the newest full backup.")] = None
+    last_full_name: Annotated[str, Field(max_length=63, description="Name of that backup.")] = ""
+    next: Annotated[Timestamp | None, Field(description="Next slot.")] = None
+    rpo: Annotated[str, Field(max_length=32, description="Age of the newest recovery point, now.")] = ""
+    rpo_met: Annotated[str, Field(max_length=8, description="Whether that is within the objective.")] = ""
+    rto_measured: Annotated[
+        str, Field(max_length=32, description="Restore time that the last verification measured.")
+    ] = ""
+    last_verified: Annotated[Timestamp | None, Field(description="Last verification that passed.")] = None
+    verification_request: Annotated[
+        VerificationRequest | None, Field(description="Backup that is to be verified by schedule.")
+    ] = None
+
+
+BACKUP_POLICY = Resource(
+    kind="BackupPolicy",
+    plural="backuppolicies",
+    short_names=("bp",),
+    description="When an AADA LMS is backed up, where to, and how each backup is proved.",
+    max_name=30,
+    columns=(
+        Column(name="LMS", path=".spec.lmsRef.name"),
+        Column(name="SUSPENDED", path=".spec.suspend", type="boolean"),
+        Column(name="LAST-FULL", path=".status.lastFull", type="date", description="Age of the newest full backup."),
+        Column(name="NEXT", path=".status.next"),
+        Column(name="RPO", path=".status.rpo", description="Age of the newest recovery point."),
+        Column(name="RPO-OK", path=".status.rpoMet"),
+        Column(name="LAST-VERIFIED", path=".status.lastVerified", type="date"),
+        Column(name="RTO", path=".status.rtoMeasured", priority=1),
+        Column(name="STATUS", path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+        Column(name="AGE", path=".metadata.creationTimestamp", type="date"),
+    ),
+)

@@ -1,0 +1,309 @@
+"""AadaLms: the application, its database and how the two are kept in step."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aada_operator.api.common import (
+    FREE_FORM,
+    Column,
+    CommonStatus,
+    DnsLabel,
+    Duration,
+    EnvName,
+    HostName,
+    LocalRef,
+    LongText,
+    Model,
+    ObjectName,
+    Resource,
+    SecretKeyName,
+    SecretKeyRef,
+    ShortText,
+    SqlName,
+    StatusModel,
+    named_list,
+    rules,
+)
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Argument = Annotated[str, StringConstraints(max_length=4096)]
+AbsolutePath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/")]
+FreeForm = Annotated[dict[str, Any], Field(json_schema_extra=FREE_FORM)]
+
+
+class EnvVar(Model):
+    """One environment variable with a plain value or from a Secret or ConfigMap, as in a Pod."""
+
+    name: Annotated[EnvName, Field(description="Name of the variable.")]
+    value: Annotated[LongText | None, Field(description="Plain value; never put a secret here.")] = None
+    value_from: Annotated[
+        dict[str, Any] | None, Field(json_schema_extra=FREE_FORM, description="Source of the value, as in a Pod.")
+    ] = None
+
+
+class HttpProbe(Model):
+    """An HTTP GET that must answer 2xx or 3xx."""
+
+    path: Annotated[AbsolutePath, Field(description="Path to GET on the component's port.")] = "/health"
+
+
+class Probe(Model):
+    """How one probe asks: by HTTP, or by opening the port."""
+
+    http: Annotated[HttpProbe | None, Field(description="Ask by HTTP GET; absent: open a TCP connection.")] = None
+
+
+class Probes(Model):
+    """Readiness and liveness of a component.
+
+    Liveness is TCP by default on purpose: an HTTP liveness probe that needs the database makes the kubelet
+    kill healthy pods as soon as the pool is empty.
+    """
+
+    readiness: Annotated[Probe, Field(description="When the pod may get requests. Default: TCP.")] = Probe()
+    liveness: Annotated[Probe, Field(description="When the pod is restarted. Default: TCP.")] = Probe()
+
+
+class Connections(Model):
+    """What one pod may open towards the database; its size lies in the application's code."""
+
+    workers: Annotated[int, Field(ge=1, le=256, description="Worker processes in one pod.")] = 4
+    pool_size: Annotated[int, Field(ge=0, le=1000, description="Pooled connections of one worker.")] = 5
+    max_overflow: Annotated[int, Field(ge=0, le=1000, description="Further connections of one worker.")] = 10
+
+    def per_pod(self) -> int:
+        """Connections that one pod can hold at the most."""
+        return self.workers * (self.pool_size + self.max_overflow)
+
+
+class Component(Model):
+    """One Deployment with its Service, and an Ingress when it has a host."""
+
+    name: Annotated[DnsLabel, Field(max_length=20, description="Name; the Deployment is <lms>-<name>.")]
+    role: Annotated[
+        Literal["api", "web"],
+        Field(description="api talks to the database and gets its credentials and secrets; web is static."),
+    ]
+    image: Annotated[
+        ShortText,
+        Field(min_length=1, description="Image. Without tag or digest, spec.version is the tag."),
+    ]
+    image_pull_policy: Annotated[
+        Literal["Always", "IfNotPresent", "Never"], Field(description="When the node pulls the image.")
+    ] = "IfNotPresent"
+    replicas: Annotated[int, Field(ge=0, le=100, description="Number of pods.")] = 2
+    port: Annotated[int, Field(ge=1, le=65535, description="Port on which the container listens.")] = 8000
+    command: Annotated[
+        list[Argument],
+        Field(max_length=64, description="Entry point. Needed when the image's own migrates the database at start."),
+    ] = []
+    args: Annotated[list[Argument], Field(max_length=64, description="Arguments of the entry point.")] = []
+    env: Annotated[
+        list[EnvVar],
+        Field(max_length=200, json_schema_extra=named_list(), description="Environment variables, as in a Pod."),
+    ] = []
+    env_from: Annotated[
+        list[FreeForm], Field(max_length=20, description="Whole ConfigMaps or Secrets as variables, as in a Pod.")
+    ] = []
+    resources: Annotated[FreeForm, Field(description="Requests and limits, as in a container.")] = {}
+    pod_template: Annotated[
+        FreeForm, Field(description="Overlay on the pod template, merged last; lists are merged by name.")
+    ] = {}
+    host: Annotated[HostName | None, Field(description="Host name: makes an Ingress with TLS.")] = None
+    tls_secret_name: Annotated[
+        ObjectName | None, Field(description="TLS Secret of the Ingress. Default: <lms>-<name>-tls.")
+    ] = None
+    probes: Annotated[Probes, Field(description="Readiness and liveness.")] = Probes()
+    connections: Annotated[
+        Connections | None, Field(description="Connections that one pod may open; used for CapacitySafe.")
+    ] = None
+
+
+class Database(Model):
+    """Where the database is and who may manage it."""
+
+    provider: Annotated[Literal["external"], Field(description="Who runs the server: external, by its address.")] = (
+        "external"
+    )
+    host: Annotated[HostName, Field(description="Host name or address of the PostgreSQL server.")]
+    port: Annotated[int, Field(ge=1, le=65535, description="Port of the server.")] = 5432
+    name: Annotated[SqlName, Field(description="Name of the database; it is made when it is missing.")] = "aada_lms"
+    ssl_mode: Annotated[
+        Literal["disable", "require", "verify-ca", "verify-full"],
+        Field(description="How far TLS is demanded and verified, as libpq's sslmode."),
+    ] = "verify-full"
+    ca_secret_ref: Annotated[
+        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
+    ] = None
+    admin_secret_ref: Annotated[
+        LocalRef,
+        Field(
+            description="Secret with username and password of a role that may create roles and databases. "
+            "Used by the operator and its Jobs only, never mounted in the application."
+        ),
+    ]
+    app_secret_name: Annotated[
+        ObjectName | None,
+        Field(
+            description="Secret with the application's credentials (url, host, port, name, username, password). "
+            "Exists: used as it is. Missing: roles and Secret are made. Default: <lms>-db."
+        ),
+    ] = None
+    env: Annotated[
+        dict[EnvName, SecretKeyName],
+        Field(max_length=20, description="Variables of the api components, by key of the application's Secret."),
+    ] = {"DATABASE_URL": "url"}
+    url_scheme: Annotated[
+        str,
+        Field(
+            max_length=40,
+            pattern=r"^[a-z][a-z0-9+.]*$",
+            description="Scheme of the url key, as the application's driver wants it.",
+        ),
+    ] = "postgresql+psycopg2"
+
+
+class Schema(Model):
+    """To which revision the schema is brought, and with what."""
+
+    tool: Annotated[Literal["alembic"], Field(description="Migration tool; its table tells the revision.")] = "alembic"
+    command: Annotated[
+        list[Argument],
+        Field(min_length=1, max_length=64, description="Command in the first api image; {revision} is replaced."),
+    ] = ["alembic", "upgrade", "{revision}"]
+    revision: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$",
+            description="Revision to reach: an id, or head for the newest that the image knows.",
+        ),
+    ] = "head"
+    revision_table: Annotated[SqlName, Field(description="Table with the current revision, in schema public.")] = (
+        "alembic_version"
+    )
+    lock_timeout: Annotated[
+        Duration, Field(description="How long a migration waits for a lock before it gives up and leaves users alone.")
+    ] = "3s"
+    timeout: Annotated[Duration, Field(description="How long the migration Job may run.")] = "15m"
+
+
+class SecretVariable(Model):
+    """One environment variable of the api components, from a Secret."""
+
+    name: Annotated[EnvName, Field(description="Name of the variable.")]
+    secret_ref: Annotated[SecretKeyRef, Field(description="Where its value is.")]
+
+
+class Uploads(Model):
+    """The claim with users' files."""
+
+    claim_name: Annotated[ObjectName, Field(description="Existing PersistentVolumeClaim; never deleted.")]
+    mount_path: Annotated[AbsolutePath, Field(description="Where the api components see it.")]
+
+
+class Storage(Model):
+    """Files of the application."""
+
+    uploads: Annotated[Uploads | None, Field(description="Users' files.")] = None
+
+
+class AadaLmsSpec(Model):
+    """What should be true of one LMS."""
+
+    version: Annotated[Tag | None, Field(description="Default image tag; one bump is one release.")] = None
+    components: Annotated[
+        list[Component],
+        Field(
+            min_length=1,
+            max_length=10,
+            description="Deployments of the application; at least one of role api.",
+            json_schema_extra=named_list()
+            | rules(("self.exists(c, c.role == 'api')", "at least one component needs role: api")),
+        ),
+    ]
+    database: Annotated[Database, Field(description="The PostgreSQL database.")]
+    schema_: Annotated[Schema, Field(alias="schema", description="The database schema.")] = Schema()
+    secrets: Annotated[
+        list[SecretVariable],
+        Field(max_length=50, json_schema_extra=named_list(), description="Secrets of the api components."),
+    ] = []
+    storage: Annotated[Storage, Field(description="Files.")] = Storage()
+    suspend: Annotated[bool, Field(description="True: the operator only observes; nothing is written.")] = False
+
+    @model_validator(mode="after")
+    def _has_api(self) -> "AadaLmsSpec":
+        if not any(component.role == "api" for component in self.components):
+            raise ValueError("components: at least one component needs role: api")
+        names = [component.name for component in self.components]
+        if len(set(names)) != len(names):
+            raise ValueError("components: names must differ")
+        return self
+
+    def api_component(self) -> Component:
+        """The first component of role api: its image carries the migrations."""
+        return next(component for component in self.components if component.role == "api")
+
+
+class ComponentStatus(StatusModel):
+    """How far one component's rollout is."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the component.")]
+    image: Annotated[str, Field(max_length=512, description="Image that is rolled out.")] = ""
+    desired: Annotated[int, Field(ge=0, description="Pods that should be there.")] = 0
+    ready: Annotated[int, Field(ge=0, description="Pods of the wanted revision that are ready.")] = 0
+
+
+class DatabaseStatus(StatusModel):
+    """What the server said at the last look."""
+
+    version: Annotated[str, Field(max_length=32, description="Version of the server.")] = ""
+    connections: Annotated[int, Field(ge=0, description="Client sessions open now.")] = 0
+    max_connections: Annotated[int, Field(ge=0, description="Sessions that the server allows.")] = 0
+    size_bytes: Annotated[int, Field(ge=0, description="Size of the database.")] = 0
+
+
+class SchemaStatus(StatusModel):
+    """Where the schema is."""
+
+    revision: Annotated[str, Field(max_length=128, description="Revision read from the database.")] = ""
+    previous_revision: Annotated[str, Field(max_length=128, description="Revision before the last migration.")] = ""
+    job: Annotated[str, Field(max_length=63, description="Job that brought it there.")] = ""
+
+
+class AadaLmsStatus(CommonStatus):
+    """What is true of one LMS."""
+
+    version: Annotated[str, Field(max_length=128, description="Version that is rolled out completely.")] = ""
+    ready: Annotated[str, Field(max_length=16, description="Ready components of all, as 2/3.")] = ""
+    schema_: Annotated[SchemaStatus | None, Field(alias="schema", description="Schema of the database.")] = None
+    database: Annotated[DatabaseStatus | None, Field(description="The database server.")] = None
+    components: Annotated[
+        list[ComponentStatus],
+        Field(max_length=10, json_schema_extra=named_list(), description="The components."),
+    ] = []
+    last_backup: Annotated[
+        str, Field(max_length=40, description="Completion of the newest backup, over all policies.")
+    ] = ""
+    reset_at: Annotated[str, Field(max_length=64, description="Value of the reset-at annotation acted upon.")] = ""
+
+
+AADA_LMS = Resource(
+    kind="AadaLms",
+    plural="aadalms",
+    short_names=("lms",),
+    description="An AADA LMS: its components, its database and the revision of its schema.",
+    max_name=30,
+    columns=(
+        Column(name="VERSION", path=".status.version"),
+        Column(name="SCHEMA", path=".status.schema.revision"),
+        Column(name="READY", path=".status.ready", description="Ready components of all."),
+        Column(name="HEALTH", path='.status.conditions[?(@.type=="Ready")].status'),
+        Column(name="DB", path=".status.database.version", priority=1),
+        Column(name="LAST-BACKUP", path=".status.lastBackup", priority=1),
+        Column(name="STATUS", path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+        Column(name="AGE", path=".metadata.creationTimestamp", type="date"),
+    ),
+)

@@ -1,0 +1,55 @@
+"""Slots of a cron schedule in a time zone.
+
+The cron rules, those around a change of daylight saving too, are cronsim's, which follows Debian's cron: a daily
+slot inside the skipped hour runs right after it, and a slot in the repeated hour runs once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+# Missed slots are counted up to here, so that a schedule of minutes that slept for years costs no time.
+MOST_MISSED = 10_000
+
+
+@dataclass(frozen=True)
+class Due:
+    """The newest slot that has passed, and how many older ones passed with it."""
+
+    slot: datetime
+    missed: int
+
+
+def next_slot(expression: str, time_zone: str, after: datetime) -> datetime:
+    """The first slot later than ``after``, in UTC.
+
+    Raises:
+        cronsim.CronSimError: the expression is invalid; models check it before.
+        StopIteration: the expression never comes true within 50 years, such as 30 February.
+    """
+    return next(_slots(expression, time_zone, after))
+
+
+def due(expression: str, time_zone: str, after: datetime, now: datetime) -> Due | None:
+    """The newest slot in ``(after, now]``: missed slots are caught up once, and the older ones are counted."""
+    newest = _newest(expression, time_zone, now)
+    if newest is None or newest <= after:
+        return None
+    older = takewhile(lambda slot: slot < newest, _slots(expression, time_zone, after))
+    return Due(newest, sum(1 for _ in islice(older, MOST_MISSED)))
+
+
+def _newest(expression: str, time_zone: str, now: datetime) -> datetime | None:
+    start = (now + timedelta(seconds=1)).astimezone(ZoneInfo(time_zone))
+    return next((slot.astimezone(UTC) for slot in CronSim(expression, start, reverse=True)), None)
+
+
+def _slots(expression: str, time_zone: str, after: datetime) -> Iterator[datetime]:
+    for local in CronSim(expression, after.astimezone(ZoneInfo(time_zone))):
+        slot = local.astimezone(UTC)
+        if slot > after:
+            yield slot

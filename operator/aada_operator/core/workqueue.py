@@ -1,0 +1,135 @@
+"""A keyed work queue, in the manner of client-go: one visit per key at a time, no key twice in line, delayed adds.
+
+An add while a key is being worked on is not lost: the key runs once more afterwards. A visit that raised is tried
+again with exponential backoff and jitter, so that a thousand objects behind one dead server do not knock together.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 300.0
+
+
+class Key(NamedTuple):
+    """Which object: the plural of its kind, its namespace and name."""
+
+    plural: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.plural}/{self.namespace}/{self.name}"
+
+
+Worker = Callable[[Key], Awaitable[float | None]]
+
+
+@dataclass
+class WorkQueue:
+    """Keys in line, at work and delayed; ``heartbeat`` is when a worker last finished or the queue was idle."""
+
+    clock: Callable[[], float] = time.monotonic
+    heartbeat: float = field(default_factory=time.monotonic)
+    _ready: asyncio.Queue[Key] = field(default_factory=asyncio.Queue)
+    _queued: set[Key] = field(default_factory=set)
+    _active: dict[Key, float] = field(default_factory=dict)
+    _again: set[Key] = field(default_factory=set)
+    _delayed: list[tuple[float, int, Key]] = field(default_factory=list)
+    _due: dict[Key, float] = field(default_factory=dict)
+    _failures: dict[Key, int] = field(default_factory=dict)
+    _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, key: Key) -> None:
+        """Put a key in line, now."""
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: Key, delay: float) -> None:
+        """Put a key in line after ``delay`` seconds; the earliest of several wishes counts."""
+        moment = self.clock() + delay
+        if self._due.get(key, float("inf")) <= moment:
+            return
+        self._due[key] = moment
+        heapq.heappush(self._delayed, (moment, next(self._sequence), key))
+        self._changed.set()
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a key: its delay and its failures."""
+        self._due.pop(key, None)
+        self._failures.pop(key, None)
+
+    def depth(self) -> int:
+        """Keys that wait in line, without the delayed ones."""
+        return self._ready.qsize()
+
+    def longest_visit(self) -> float:
+        """Seconds that the oldest visit at work has taken so far; 0 when none is."""
+        return self.clock() - min(self._active.values()) if self._active else 0.0
+
+    async def run(self, worker: Worker, workers: int) -> None:
+        """Serve the queue until cancelled; ``worker`` returns seconds until the next visit, or None."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._release_delayed())
+            for _ in range(workers):
+                group.create_task(self._serve(worker))
+
+    async def _serve(self, worker: Worker) -> None:
+        while True:
+            key = await self._ready.get()
+            self._queued.discard(key)
+            self._active[key] = self.clock()
+            self._due.pop(key, None)
+            await self._visit(worker, key)
+            del self._active[key]
+            self.heartbeat = self.clock()
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
+
+    async def _visit(self, worker: Worker, key: Key) -> None:
+        try:
+            delay = await worker(key)
+        except Exception:
+            failures = self._failures.get(key, 0) + 1
+            self._failures[key] = failures
+            delay = backoff(failures)
+            logger.exception("reconcile failed", extra={"object": str(key), "retry_in_seconds": round(delay, 1)})
+        else:
+            self._failures.pop(key, None)
+        if delay is not None:
+            self.add_after(key, delay)
+
+    async def _release_delayed(self) -> None:
+        while True:
+            now = self.clock()
+            while self._delayed and self._delayed[0][0] <= now:
+                moment, _, key = heapq.heappop(self._delayed)
+                if self._due.get(key) == moment:  # otherwise replaced by an earlier wish, or visited meanwhile
+                    del self._due[key]
+                    self.add(key)
+            self._changed.clear()
+            wait = self._delayed[0][0] - now if self._delayed else None
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait)
+            except TimeoutError:
+                continue
+
+
+def backoff(failures: int, first: float = FIRST_BACKOFF, longest: float = LONGEST_BACKOFF) -> float:
+    """Seconds before the next try: doubled with every failure, up to ``longest``, with a fifth of jitter."""
+    delay: float = min(longest, first * 2 ** min(failures - 1, 30))
+    return delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
