@@ -1,0 +1,186 @@
+"""``manifest.json``: the document that makes objects in a bucket a backup. It holds no secret and is written last."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aada_operator.api.common import StatusModel
+
+FORMAT = "lms.aada.edu/backup"
+FORMAT_MAJOR = 1
+FORMAT_MINOR = 0
+MANIFEST_NAME = "manifest.json"
+DIGEST_ALGORITHM = "sum-hashtextextended-v1"
+
+
+def backup_folder(prefix: str, namespace: str, lms: str, backup: str) -> str:
+    """Key prefix of one backup, without a trailing slash; ``prefix`` may be empty."""
+    return "/".join(part for part in (prefix.strip("/"), namespace, lms, backup) if part)
+
+
+def manifest_key(folder: str) -> str:
+    """Key of the manifest of the backup in ``folder``."""
+    return f"{folder}/{MANIFEST_NAME}"
+
+
+class Tools(StatusModel):
+    """Versions of the programs that wrote the backup."""
+
+    operator: str
+    pg_dump: str
+
+
+class Database(StatusModel):
+    """The database as it was; the locale fields are what ``CREATE DATABASE`` wants."""
+
+    name: str
+    owner: str
+    encoding: str
+    collate: str
+    ctype: str
+    locale_provider: Literal["libc", "icu", "builtin"] = "libc"
+    locale: str | None = None
+    server_version: Annotated[int, Field(description="server_version_num, as 150018.")]
+    system_identifier: str | None = None
+    size_bytes: int
+    lsn: str | None = None
+
+    @property
+    def server_major(self) -> int:
+        return self.server_version // 10000
+
+
+class Extension(StatusModel):
+    """An installed extension."""
+
+    name: str
+    version: str
+
+
+class Role(StatusModel):
+    """A role that owns something or was granted something; ``member_of`` names roles of this list."""
+
+    name: str
+    member_of: list[str] = []
+
+
+class Sequence(StatusModel):
+    """A sequence, read when the snapshot was taken and again when the dump had ended.
+
+    Sequences ignore snapshots: what the dump holds lies between the two, and is equal to both on a quiet database.
+    """
+
+    schema_: Annotated[str, Field(alias="schema")]
+    name: str
+    last_value: int
+    is_called: bool
+    last_value_after: int
+    is_called_after: bool
+
+
+class Table(StatusModel):
+    """Rows and content digest of one table, partition or all large objects, without children."""
+
+    schema_: Annotated[str, Field(alias="schema")]
+    name: str
+    rows: int
+    digest: str
+
+
+class Digest(StatusModel):
+    """Digest over the contents of all tables."""
+
+    algorithm: str = DIGEST_ALGORITHM
+    value: str
+
+
+class Part(StatusModel):
+    """One object. Objects of one kind, in the order of the list, are pieces of one stream.
+
+    ``key`` is relative to the folder of the backup. ``size`` and ``sha256`` are of the object as stored;
+    ``plain_size`` is what the dump had written meanwhile, so only its sum is exact.
+    """
+
+    key: str
+    kind: Literal["pg_dump-custom"] = "pg_dump-custom"
+    compression: Literal["zstd"] = "zstd"
+    encryption: Literal["age", "none"]
+    size: int
+    sha256: str
+    plain_size: int
+
+
+class Encryption(StatusModel):
+    """How the parts are encrypted; a fingerprint is SHA-256 of the recipient, shortened."""
+
+    mode: Literal["Age", "None"]
+    recipients: list[str] = []
+
+
+class Manifest(StatusModel):
+    """One completed backup. Fields that a newer minor version added are ignored."""
+
+    format: str = FORMAT
+    format_version: str = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+    backup: str
+    uid: str
+    namespace: str
+    lms: str
+    policy: str | None = None
+    attempt: int
+    method: Literal["logical"] = "logical"
+    tools: Tools
+    database: Database
+    schema_revision: str | None = None
+    revision_table: str | None = None
+    extensions: list[Extension]
+    roles: list[Role]
+    sequences: list[Sequence]
+    tables: list[Table]
+    digest: Digest
+    parts: list[Part]
+    encryption: Encryption
+    started_at: str
+    snapshot_at: str
+    completed_at: str
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    @property
+    def plain_bytes(self) -> int:
+        return sum(part.plain_size for part in self.parts)
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest in an object.
+
+    Raises:
+        ValueError: it is no manifest, or one of a format that this version does not know.
+    """
+    document = json.loads(data)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError("not a backup manifest")
+    major = str(document.get("formatVersion")).split(".")[0]
+    if major != str(FORMAT_MAJOR):
+        raise ValueError(f"format version {major} is not known here; use a newer operator")
+    return Manifest.model_validate(document)
+
+
+def overall_digest(tables: Iterable[Table]) -> str:
+    """SHA-256 over all tables, whatever their order."""
+    lines = sorted(f"{table.schema_}\0{table.name}\0{table.rows}\0{table.digest}\n" for table in tables)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def fingerprint(recipient: str) -> str:
+    """Short name of a recipient that tells keys apart."""
+    return hashlib.sha256(recipient.encode()).hexdigest()[:16]

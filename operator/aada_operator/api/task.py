@@ -1,0 +1,164 @@
+"""What the operator tells a worker Job (`AADA_TASK`), and what the Job answers (its termination message)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from aada_operator.api.common import Model, StatusModel
+
+# Reasons of a failed Job. Whether a retry can help is said by `Outcome.retryable`, not by the reason.
+DATABASE_UNREACHABLE = "DatabaseUnreachable"
+DATABASE_AUTHENTICATION_FAILED = "DatabaseAuthenticationFailed"
+DATABASE_MISSING = "DatabaseMissing"
+INSUFFICIENT_PRIVILEGE = "InsufficientPrivilege"
+SNAPSHOT_FAILED = "SnapshotFailed"
+LOCK_TIMEOUT = "LockTimeout"
+DUMP_FAILED = "DumpFailed"
+STORAGE_UNREACHABLE = "StorageUnreachable"
+STORAGE_ACCESS_DENIED = "StorageAccessDenied"
+BUCKET_NOT_FOUND = "BucketNotFound"
+MANIFEST_CONFLICT = "ManifestConflict"
+CORRUPT = "Corrupt"
+WRONG_KEY = "WrongKey"
+DIGEST_MISMATCH = "DigestMismatch"
+NO_SPACE = "NoSpace"
+TARGET_EXISTS = "TargetExists"
+RESTORE_FAILED = "RestoreFailed"
+VERSION_UNSUPPORTED = "VersionUnsupported"
+TERMINATED = "Terminated"
+INTERNAL = "Internal"
+
+MAX_OUTCOME_BYTES = 4096
+DEFAULT_OBJECT_BYTES = 64 * 2**30
+
+Kind = Literal["backup", "verify", "restore"]
+
+
+class S3Location(Model):
+    """A bucket on an S3 server; credentials are never part of it."""
+
+    bucket: Annotated[str, Field(description="Bucket.")]
+    endpoint: Annotated[str | None, Field(description="URL of the server; absent: AWS.")] = None
+    region: Annotated[str, Field(description="Region.")] = "us-east-1"
+    allow_local_endpoint: Annotated[
+        bool, Field(description="Whether the endpoint may be a loopback or link-local address: for tests only.")
+    ] = False
+
+
+class DatabaseAddress(Model):
+    """Where a database is; user and password are mounted files."""
+
+    host: Annotated[str, Field(description="Host name, address or folder of a unix socket.")]
+    port: Annotated[int, Field(description="Port.")] = 5432
+    name: Annotated[str, Field(description="Name of the database.")]
+    ssl_mode: Annotated[
+        Literal["disable", "prefer", "require", "verify-ca", "verify-full"], Field(description="As libpq's sslmode.")
+    ] = "verify-full"
+
+
+class BackupTask(Model):
+    """Back one database up into ``folder``."""
+
+    name: Annotated[str, Field(description="Name of the Backup.")]
+    uid: Annotated[str, Field(description="UID of the Backup.")]
+    namespace: Annotated[str, Field(description="Namespace of the Backup.")]
+    lms: Annotated[str, Field(description="AadaLms that is backed up.")]
+    policy: Annotated[str | None, Field(description="BackupPolicy; absent: none.")] = None
+    attempt: Annotated[int, Field(ge=1, description="Number of the try.")] = 1
+    database: Annotated[DatabaseAddress, Field(description="What is backed up.")]
+    revision_table: Annotated[
+        str | None, Field(description="Table with the schema revision, as name or schema.name; absent: none.")
+    ] = None
+    storage: Annotated[S3Location, Field(description="Where to.")]
+    folder: Annotated[str, Field(description="Key prefix of this backup, see `manifest.backup_folder`.")]
+    recipients: Annotated[list[str], Field(description="age public keys; empty: not encrypted.")] = []
+    compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 3
+    lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
+    max_snapshot_age_seconds: Annotated[int, Field(ge=1, description="Longest life of the snapshot.")] = 3600
+    object_bytes: Annotated[int, Field(ge=1, description="Most bytes of one object; more make another.")] = (
+        DEFAULT_OBJECT_BYTES
+    )
+
+
+class VerifyTask(Model):
+    """Restore the backup in ``folder`` on a scratch server and compare."""
+
+    storage: Annotated[S3Location, Field(description="Where the backup is.")]
+    folder: Annotated[str, Field(description="Key prefix of the backup.")]
+
+
+class RestoreTask(Model):
+    """Restore the backup in ``folder`` into a new database and compare."""
+
+    uid: Annotated[str, Field(description="UID of the Restore: marks the database as its own.")]
+    storage: Annotated[S3Location, Field(description="Where the backup is.")]
+    folder: Annotated[str, Field(description="Key prefix of the backup.")]
+    database: Annotated[DatabaseAddress, Field(description="Target server; `name` is the database that is made.")]
+    maintenance_database: Annotated[str, Field(description="Database to connect to for making the new one.")] = (
+        "postgres"
+    )
+
+
+class Check(StatusModel):
+    """One thing that was compared."""
+
+    name: str
+    ok: bool
+    message: str = ""
+
+
+class BackupResult(StatusModel):
+    """What a completed backup is; everything but the hash is also in its manifest."""
+
+    manifest_sha256: str
+    adopted: bool = False
+    started_at: str
+    completed_at: str
+    snapshot_at: str
+    duration_seconds: float
+    size_bytes: int
+    stored_bytes: int
+    tables: int
+    rows: int
+    digest: str
+    schema_revision: str | None = None
+    server_version: str
+    system_identifier: str | None = None
+    lsn: str | None = None
+    encrypted: bool
+
+
+class VerifyResult(StatusModel):
+    """What a passed verification saw; ``restore_seconds`` is the load alone, download included."""
+
+    tables: int
+    rows: int
+    digest: str
+    duration_seconds: float
+    restore_seconds: float
+    bytes: int
+    checks: list[Check]
+
+
+class RestoreResult(StatusModel):
+    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it."""
+
+    database: str
+    adopted: bool = False
+    tables: int
+    rows: int
+    digest: str
+    duration_seconds: float
+    restore_seconds: float
+    bytes: int
+    checks: list[Check]
+
+
+class Outcome(StatusModel):
+    """The termination message: ``result`` of a success, or the reason of a failure."""
+
+    ok: bool
+    result: dict[str, Any] | None = None
+    reason: str = ""
+    message: str = ""
+    retryable: bool = False
