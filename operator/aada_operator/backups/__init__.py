@@ -1,0 +1,1 @@
+"""Backup: one Job that writes it, one that proves it."""

@@ -1,0 +1,31 @@
+"""Which Secrets a worker Job sees, and under which folder: the other half is ``worker/``'s reading of them."""
+
+from aada_operator.api.backup import Location
+from aada_operator.api.common import SecretKeyRef
+from aada_operator.api.lms import Database
+from aada_operator.core.worker_jobs import SecretMount
+
+
+def database_mounts(database: Database) -> tuple[SecretMount, ...]:
+    """The admin's credentials, and the server's CA when one is named."""
+    credentials = SecretMount("database", database.admin_secret_ref.name, _same("username", "password"))
+    ca = database.ca_secret_ref
+    return (credentials, SecretMount("database-ca", ca.name, {ca.key: "ca.crt"})) if ca else (credentials,)
+
+
+def storage_mounts(location: Location) -> tuple[SecretMount, ...]:
+    """The bucket's credentials, and the server's CA when one is named."""
+    keys = _same("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    credentials = SecretMount("storage", location.credentials_secret, keys)
+    if not location.ca_secret:
+        return (credentials,)
+    return credentials, SecretMount("storage-ca", location.ca_secret, {location.ca_key: "ca.crt"})
+
+
+def identity_mounts(identity: SecretKeyRef | None) -> tuple[SecretMount, ...]:
+    """The age identity that decrypts, when the policy names one."""
+    return (SecretMount("identity", identity.name, {identity.key: "identity"}),) if identity else ()
+
+
+def _same(*keys: str) -> dict[str, str]:
+    return {key: key for key in keys}

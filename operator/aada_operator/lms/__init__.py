@@ -1,0 +1,1 @@
+"""The application: roles and Secret, schema, workloads."""

@@ -1,0 +1,1 @@
+"""BackupPolicy: when backups and verifications are due, and what that achieves."""

@@ -1,0 +1,1 @@
+"""Restore: a backup brought back beside the live database."""
