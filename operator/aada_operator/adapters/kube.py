@@ -50,9 +50,9 @@ class Kube:
         return await self._json("GET", resource.path(namespace, name), absent_ok=True)
 
     async def list(
-        self, resource: ApiResource, namespace: str, selector: Mapping[str, str] | None = None
+        self, resource: ApiResource, namespace: str | None, selector: Mapping[str, str] | None = None
     ) -> list[Object]:
-        """All objects in a namespace whose labels match."""
+        """All objects in a namespace, or in all of them, whose labels match."""
         chosen = ",".join(f"{label}={value}" for label, value in sorted((selector or {}).items()))
         query = {"labelSelector": chosen} if chosen else {}
         answer = await self._json("GET", resource.path(namespace), query=query) or {}

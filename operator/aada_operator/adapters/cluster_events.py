@@ -1,0 +1,32 @@
+"""Events of transitions, created in the cluster after the status was written."""
+
+import logging
+
+from aada_operator.adapters.kube import Kube
+from aada_operator.core.clock import Clock
+from aada_operator.core.conditions import Transition
+from aada_operator.core.errors import OperatorError
+from aada_operator.core.events import to_event
+from aada_operator.core.resources import ApiResource, Object
+
+logger = logging.getLogger(__name__)
+EVENTS = ApiResource("v1", "Event", "events")
+
+
+class ClusterEvents:
+    """Tells transitions as Kubernetes Events; a lost one is logged and never stops a reconcile."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+
+    async def tell(self, body: Object, transitions: list[Transition]) -> None:
+        """Create the Event of each transition that is worth one."""
+        for transition in transitions:
+            event = to_event(body, transition, self._clock.now())
+            if event is None:
+                continue
+            try:
+                await self._kube.create(EVENTS, event)
+            except OperatorError as error:
+                logger.warning("an Event was lost", extra={"reason": error.reason, "event": transition.reason})
