@@ -1,0 +1,157 @@
+"""The provider for machines without a container engine: a node of plain processes in namespaces of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.testbed import cgroups, imaging, programs
+from tests.testbed.cluster import Cluster
+from tests.testbed.components import CLIENTS, IDENTITIES, NODE_NAME
+from tests.testbed.layout import TESTBED, Layout
+from tests.testbed.namespace import Namespace
+from tests.testbed.pki import Authority
+from tests.testbed.shell import TestbedError, locked, say, step, wait_until
+from tests.testbed.versions import KUBERNETES_PROGRAMS, NODE_PROGRAMS
+
+START_SECONDS = 60.0
+ANSWER_SECONDS = 15.0
+API_ON_NODE = "https://127.0.0.1:6443"
+
+
+class LocalCluster(Cluster):
+    """A one-node cluster as root on this machine, in the folders of `layout`."""
+
+    def __init__(self, layout: Layout | None = None) -> None:
+        self.layout = layout or Layout.current()
+        self.namespace = Namespace(self.layout.state)
+        self.name = self.layout.name
+        self.kubeconfig_path = self.layout.kubeconfig
+        self.kubectl_path = self.layout.program(KUBERNETES_PROGRAMS, "kubectl")
+        self.audit_log = self.layout.audit_log
+
+    def create(self) -> None:
+        """Install, build and start what is missing; find a running node running; replace one that does not answer.
+
+        Raises TestbedError with the way out when a part cannot be installed, built or started.
+        """
+        programs.install_packages()
+        programs.build_programs(self.layout, NODE_PROGRAMS)
+        with locked(self.layout.lock, f"cluster {self.name}"):
+            if self.namespace.init_pid() is None:
+                self._start()
+            elif not self._comes_up(ANSWER_SECONDS):
+                say("• the running node does not answer: starting it anew")
+                self._start()
+            self._finish()
+
+    def delete(self) -> None:
+        """Stop the node and remove its state; the machine's cache (programs, images) stays."""
+        with locked(self.layout.lock, f"cluster {self.name}"):
+            self._remove()
+
+    def is_up(self) -> bool:
+        """Whether the API server answers."""
+        return self.kubeconfig_path.exists() and self._asks("/readyz")
+
+    def load_image(self, ref: str) -> None:
+        """Import an image built by `build_image` into the node, unless the node has that very image."""
+        imaging.load(self.layout, self.namespace, ref)
+
+    def build_image(self, dockerfile: Path, context: Path, tag: str, build_args: dict[str, str] | None = None) -> None:
+        """Build with buildah (see `imaging.build`)."""
+        imaging.build(self.layout, imaging.Image(tag, dockerfile, context, build_args or {}))
+
+    def restart_apiserver(self) -> None:
+        """Kill the API server and return when its successor answers (about 3 s)."""
+        before = self._apiserver_pid()
+        os.kill(before, 9)
+        wait_until(lambda: self._apiserver_pid() not in (before, 0), "a new API server", START_SECONDS)
+        wait_until(self.is_up, "the new API server to answer", START_SECONDS)
+
+    def _start(self) -> None:
+        self._remove()
+        with step(f"start the node of cluster {self.name}"):
+            self._prepare_state()
+            cgroups.create(self.layout.cgroup)
+            authority = _write_pki(self.layout)
+            port = self.namespace.start(self.layout.logs / "node.log")
+            authority.kubeconfig("admin", f"https://127.0.0.1:{port}", self.kubeconfig_path)
+            authority.kubeconfig("admin", API_ON_NODE, self.layout.state / "config" / "admin.kubeconfig")
+            _give_to_caller(self.layout)
+            if not self._comes_up(START_SECONDS):
+                raise TestbedError(self._why_not())
+
+    def _prepare_state(self) -> None:
+        for folder in ("log", "etcd", "kubelet", "volumes"):
+            (self.layout.state / folder).mkdir(parents=True)
+        (self.layout.state / "etcd").chmod(0o700)
+        shutil.copytree(TESTBED / "node", self.layout.state / "config")
+        self.layout.image_store.mkdir(parents=True, exist_ok=True)
+
+    def _comes_up(self, seconds: float) -> bool:
+        """Whether the API server answers and the node becomes Ready within the time."""
+        try:
+            wait_until(self.is_up, "the API server", seconds)
+            self.kubectl("wait", "--for=create", f"node/{NODE_NAME}", f"--timeout={seconds}s", stderr=subprocess.PIPE)
+            condition = ("wait", "--for=condition=Ready", f"node/{NODE_NAME}", f"--timeout={seconds}s")
+            self.kubectl(*condition, stderr=subprocess.PIPE)
+            wait_until(lambda: self._asks(f"/api/v1/nodes/{NODE_NAME}:8181/proxy/ready"), "DNS", seconds)
+        except (TestbedError, subprocess.CalledProcessError):
+            return False
+        return True
+
+    def _finish(self) -> None:
+        """Images that the node itself needs, and the default StorageClass."""
+        imaging.build_and_load(self.layout, self.namespace, imaging.node_images(self.layout))
+        self.apply((TESTBED / "node" / "storage.yaml").read_text())
+
+    def _asks(self, path: str) -> bool:
+        argv = [str(self.kubectl_path), "get", "--raw", path, "--request-timeout=2s"]
+        return subprocess.run(argv, env=self.environment(), capture_output=True, check=False).returncode == 0
+
+    def _why_not(self) -> str:
+        restarts = (self.layout.logs / "node.log").read_text().splitlines()[-12:]
+        last = "\n".join(f"    {line}" for line in restarts)
+        return (
+            f"the node did not become Ready within {START_SECONDS:.0f} s; its last words:\n{last}\n"
+            f"  read `python -m tests.testbed logs <component>`, then `down` and `up` again"
+        )
+
+    def _apiserver_pid(self) -> int:
+        """The pid of the API server as this machine sees it, 0 when there is none."""
+        program = str(self.layout.program(KUBERNETES_PROGRAMS, "kube-apiserver"))
+        init = self.namespace.init_pid()
+        children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
+        return next((int(pid) for pid in children if _program(pid) == program), 0)
+
+    def _remove(self) -> None:
+        self.namespace.stop()
+        cgroups.remove(self.layout.cgroup)
+        if self.layout.state.exists():
+            shutil.rmtree(self.layout.state)
+
+
+def _write_pki(layout: Layout) -> Authority:
+    authority = Authority(layout.state / "pki")
+    authority.service_account_key()
+    for name, identity in IDENTITIES.items():
+        authority.issue(name, identity)
+    for name in CLIENTS:
+        authority.kubeconfig(name, API_ON_NODE, layout.state / "config" / f"{name}.kubeconfig")
+    return authority
+
+
+def _give_to_caller(layout: Layout) -> None:
+    """Under sudo the kubeconfig belongs to the person who called."""
+    if uid := os.environ.get("SUDO_UID"):
+        os.chown(layout.kubeconfig, int(uid), int(os.environ.get("SUDO_GID", uid)))
+
+
+def _program(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    except OSError:
+        return ""

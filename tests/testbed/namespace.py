@@ -1,0 +1,93 @@
+"""The node's namespaces from outside: start, find, enter and stop them.
+
+Nothing is recorded: a node is found by what its first process was started with, so nothing can be out of date.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.testbed.layout import CHECKOUT
+from tests.testbed.shell import wait_until
+
+INIT = "tests.testbed.node_init"
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """The network, mount and PID namespaces of the node whose state is in `state`."""
+
+    state: Path
+
+    def start(self, log: Path) -> int:
+        """Start the node and return the port of 127.0.0.1 that leads to its API server.
+
+        The listening socket is made here, in the machine's network, and handed over: a socket stays in the network
+        it was made in, so the node needs no link to it and no helper process stays outside.
+        """
+        with socket.create_server(("127.0.0.1", 0), backlog=256) as listener, log.open("ab") as output:
+            handle = listener.fileno()
+            argv = ["setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child",
+                    "--mount-proc", "--propagation", "private",
+                    sys.executable, "-m", INIT, str(self.state), str(handle)]  # fmt: skip
+            subprocess.run(
+                argv, check=True, cwd=CHECKOUT, pass_fds=(handle,), stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output,
+            )  # fmt: skip
+            port: int = listener.getsockname()[1]
+        return port
+
+    def init_pid(self) -> int | None:
+        """The process that is PID 1 inside, or None when the node does not run."""
+        return next((pid for pid in self._processes() if _namespace_pid(pid) == 1), None)
+
+    def stop(self) -> None:
+        """Kill the node; the kernel ends every process inside, containers included."""
+        pids = self._processes()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_alive, pids)), f"the processes of {self.state} to end", STOP_SECONDS)
+
+    def enter(self, *argv: str | Path) -> list[str | Path]:
+        """The command line that runs `argv` inside. Raises ProcessLookupError when the node does not run."""
+        pid = self.init_pid()
+        if pid is None:
+            raise ProcessLookupError(f"no node runs on {self.state}")
+        return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--", *argv]
+
+    def _processes(self) -> list[int]:
+        wanted = {INIT.encode(), str(self.state).encode()}
+        return [pid for pid in map(int, (path.name for path in Path("/proc").glob("[0-9]*"))) if wanted <= _words(pid)]
+
+
+def _words(pid: int) -> set[bytes]:
+    try:
+        return set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
+    except OSError:
+        return set()
+
+
+def _alive(pid: int) -> bool:
+    """PID 1 of a namespace becomes a zombie only once the kernel has ended every other process inside."""
+    return _status(pid).get("State", "Z")[0] not in "ZX"
+
+
+def _namespace_pid(pid: int) -> int:
+    return int(_status(pid).get("NSpid", "0").split()[-1])
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
