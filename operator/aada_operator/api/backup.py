@@ -4,8 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aada_operator.api.common import Column, CommonStatus, LocalRef, Model, Resource, StatusModel, Timestamp
+from aada_operator.api.common import GROUP, Column, CommonStatus, LocalRef, Model, Resource, StatusModel, Timestamp
+from aada_operator.api.task import S3Location
 
+# Slot of the schedule for which a policy made the Backup; one that was made by hand has none.
+ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
+# Every new value asks for one verification of the Backup.
+ANNOTATION_VERIFY_AT = f"{GROUP}/verify-at"
 PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed")
 
 
@@ -36,6 +41,15 @@ class Location(StatusModel):
     ca_secret: Annotated[str, Field(max_length=253, description="Secret with the CA certificate.")] = ""
     ca_key: Annotated[str, Field(max_length=253, description="Key in that Secret.")] = ""
 
+    def s3(self, allow_local: bool) -> S3Location:
+        """The same place as workers and the S3 client want it; ``allow_local``: loopback endpoints are followed."""
+        return S3Location(
+            bucket=self.bucket,
+            endpoint=self.endpoint or None,
+            region=self.region or "us-east-1",
+            allow_local_endpoint=allow_local,
+        )
+
 
 class PostgresInfo(StatusModel):
     """The server that was backed up."""
@@ -60,8 +74,13 @@ class VerificationStatus(StatusModel):
     result: Annotated[str, Field(max_length=32, description="Passed, Failed or Running.")] = ""
     duration: Annotated[str, Field(max_length=32, description="How long it took.")] = ""
     rto: Annotated[str, Field(max_length=32, description="How long the restore alone took.")] = ""
-    request: Annotated[str, Field(max_length=64, description="The request that it answered.")] = ""
-    attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    request: Annotated[str, Field(max_length=64, description="The policy's request that it answers.")] = ""
+    verify_at: Annotated[
+        str, Field(max_length=64, description="Value of the annotation lms.aada.edu/verify-at that it answers.")
+    ] = ""
+    attempt: Annotated[int, Field(ge=0, description="Number of the Job, over all verifications.")] = 0
+    tries: Annotated[int, Field(ge=0, description="Tries of the present verification.")] = 0
+    next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
     checks: Annotated[
         list[Annotated[str, Field(max_length=256)]], Field(max_length=50, description="What was compared and held.")
     ] = []
@@ -92,7 +111,6 @@ class BackupStatus(CommonStatus):
     tables: Annotated[Tables | None, Field(description="What is in it.")] = None
     recoverable_from: Annotated[Timestamp | None, Field(description="The moment whose content it holds.")] = None
     verification: Annotated[VerificationStatus | None, Field(description="The last verification.")] = None
-    verified: Annotated[str, Field(max_length=16, description="True, False or Unknown, for the printer column.")] = ""
 
 
 BACKUP = Resource(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from aada_operator.api.backup import Location
 from aada_operator.api.common import (
     Column,
     CommonStatus,
@@ -45,6 +46,18 @@ class S3(Model):
     ca_secret_ref: Annotated[
         SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
     ] = None
+
+    def location(self, folder: str) -> Location:
+        """A folder of this bucket, with all that is needed to reach it once the policy is gone."""
+        return Location(
+            bucket=self.bucket,
+            prefix=folder,
+            endpoint=self.endpoint or "",
+            region=self.region,
+            credentials_secret=self.credentials_secret_ref.name,
+            ca_secret=self.ca_secret_ref.name if self.ca_secret_ref else "",
+            ca_key=self.ca_secret_ref.key if self.ca_secret_ref else "",
+        )
 
 
 class StorageEntry(Model):
@@ -141,7 +154,9 @@ class BackupPolicySpec(Model):
     starting_deadline: Annotated[
         Duration, Field(description="How long after its slot a backup may still start or be tried again.")
     ] = "1h"
-    immediate: Annotated[bool, Field(description="Take a first backup at once, without waiting for a slot.")] = True
+    immediate: Annotated[
+        bool, Field(description="With a schedule: take the first backup at once, without waiting for a slot.")
+    ] = True
     max_snapshot_age: Annotated[
         Duration, Field(description="Longest time that a dump may hold its snapshot on the server.")
     ] = "1h"
@@ -186,6 +201,9 @@ class BackupPolicyStatus(CommonStatus):
     last_full: Annotated[Timestamp | None, Field(description="Completion of the newest full backup.")] = None
     last_full_name: Annotated[str, Field(max_length=63, description="Name of that backup.")] = ""
     next: Annotated[Timestamp | None, Field(description="Next slot.")] = None
+    recovery_point: Annotated[
+        Timestamp | None, Field(description="The newest moment whose content can be brought back.")
+    ] = None
     rpo: Annotated[str, Field(max_length=32, description="Age of the newest recovery point, now.")] = ""
     rpo_met: Annotated[str, Field(max_length=8, description="Whether that is within the objective.")] = ""
     rto_measured: Annotated[
