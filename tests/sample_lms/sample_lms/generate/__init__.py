@@ -1,0 +1,1 @@
+"""Fills a database with realistic rows: `python -m sample_lms.generate --size 50MB`."""
