@@ -1,4 +1,7 @@
-"""Real servers for tests, on loopback and unix sockets only: PostgreSQL and an S3 server, to be stopped at will."""
+"""Real servers for tests, on loopback and unix sockets only: PostgreSQL and an S3 server, to be stopped at will.
+
+A server dies with the thread that started it, so that a killed test run leaves nothing: start it from the main one.
+"""
 
 from __future__ import annotations
 

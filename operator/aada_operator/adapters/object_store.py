@@ -1,0 +1,264 @@
+"""The only door to S3: objects that are written once, streamed with bounded memory, and errors in our own words.
+
+Calls block; the operator makes them in a thread. Credentials are asked for at every request, so that a rotated Secret
+takes effect without a restart, and a denied request is signed once more with what the files say then.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+from s3transfer.manager import TransferConfig, TransferManager
+
+from aada_operator.adapters.s3_client import KeySource, make_client
+from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of, translate
+from aada_operator.api.task import CORRUPT, MANIFEST_CONFLICT, STORAGE_UNREACHABLE, S3Location
+from aada_operator.core.errors import Stalled, Waiting
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# How often a request is sent: about 1 s of waiting in all for a reconciler, about 13 s for a Job in mid-stream.
+QUICK = 6
+PATIENT = 10
+MAX_SMALL_OBJECT = 64 * 2**20
+# Memory of a transfer is at most (chunks + 1) x size; 10,000 parts of 8 MiB bound an object to 78 GiB.
+_TRANSFER = TransferConfig(
+    multipart_threshold=8 * 2**20,
+    multipart_chunksize=8 * 2**20,
+    max_request_concurrency=2,
+    max_submission_concurrency=1,
+    max_in_memory_upload_chunks=2,
+    max_in_memory_download_chunks=2,
+    max_io_queue_size=16,
+    io_chunksize=256 * 2**10,
+)
+
+
+class Reader(Protocol):
+    """What an upload reads from; fewer bytes than asked for mean the end."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Writer(Protocol):
+    """What a download writes to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What an upload stored."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a listing says of an object."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a server was seen to do, beyond reading and writing."""
+
+    conditional_writes: bool
+    deletes: bool
+
+
+class ObjectStore:
+    """Objects of one bucket.
+
+    Every method raises Waiting when the server or a right is missing (it may come back by itself) and Stalled when
+    trying again cannot help; messages never contain text of the library or the server.
+    """
+
+    def __init__(
+        self, location: S3Location, keys: KeySource, ca_file: Path | None = None, attempts: int = QUICK
+    ) -> None:
+        self._location = location
+        self._keys = keys
+        self._ca_file = ca_file
+        self._attempts = attempts
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        return make_client(self._location, self._keys, self._ca_file, self._attempts)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError, RetriesExceededError, S3DownloadFailedError) as error:
+            raise translate(error, self._location) from None
+
+    def probe(self, prefix: str) -> Capabilities:
+        """Prove that the bucket exists and that objects below ``prefix`` can be written, read and listed.
+
+        The probe object is deleted again; where that is forbidden (a write-once bucket) its few bytes stay.
+        """
+        key = f"{prefix}/.aada-probe-{secrets.token_hex(8)}".lstrip("/")
+        self.put_if_absent(key, _PROBE)
+        if self.get(key) != _PROBE or key not in {found.key for found in self.list(key)}:
+            raise Waiting(STORAGE_UNREACHABLE, f"{self._name} does not show what was just written to it")
+        return Capabilities(conditional_writes=self._refuses_overwriting(key), deletes=self._deletes(key))
+
+    def _refuses_overwriting(self, key: str) -> bool:
+        with self._translated():
+            try:
+                self._client.put_object(Bucket=self._location.bucket, Key=key, Body=_PROBE, IfNoneMatch="*")
+            except ClientError as error:
+                if code_of(error) in _EXISTS:
+                    return True
+                if code_of(error) not in _NO_CONDITIONS:
+                    raise
+        return False
+
+    def _deletes(self, key: str) -> bool:
+        with self._translated():
+            try:
+                self._client.delete_object(Bucket=self._location.bucket, Key=key)
+            except ClientError as error:
+                if code_of(error) not in DENIED:
+                    raise
+                return False
+        return True
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write a small object unless its key is taken; True: written now, False: these very bytes were there.
+
+        A server without conditional writes is asked first and then written to, which two writers at once can
+        outrun: `probe` tells. A write whose answer was lost is found again by comparing bytes.
+
+        Raises:
+            Stalled: ManifestConflict, the key holds something else.
+        """
+        if (present := self.get(key)) is None:
+            with self._translated():
+                if self._put(key, data):
+                    return True
+            present = self.get(key)
+        if present is None:
+            raise Waiting(MANIFEST_CONFLICT, f"{key} is being written by another one at this moment")
+        if present != data:
+            raise Stalled(MANIFEST_CONFLICT, f"{key} exists with other content and is never overwritten")
+        return False
+
+    def _put(self, key: str, data: bytes) -> bool:
+        metadata = {"sha256": hashlib.sha256(data).hexdigest()}
+        try:
+            self._client.put_object(
+                Bucket=self._location.bucket, Key=key, Body=data, Metadata=metadata, IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if code_of(error) in _EXISTS:
+                return False
+            if code_of(error) not in _NO_CONDITIONS:
+                raise
+            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data, Metadata=metadata)
+        return True
+
+    def upload(self, key: str, reader: Reader) -> StoredObject:
+        """Stream ``reader`` into a new object, in parts; a failure, also of the reader, leaves no object behind.
+
+        What the reader raises is raised here unchanged.
+        """
+        hashing = _HashingReader(reader)
+        with self._translated(), TransferManager(self._client, _TRANSFER) as transfer:
+            transfer.upload(cast("IO[bytes]", hashing), self._location.bucket, key).result()
+        return StoredObject(hashing.size, hashing.digest.hexdigest())
+
+    def download(self, key: str, writer: Writer) -> None:
+        """Stream an object into ``writer``, resuming where a connection broke.
+
+        Raises:
+            Stalled: Corrupt, there is no such object.
+            Exception: whatever the writer raises, unchanged.
+        """
+        if self.size(key) is None:
+            raise Stalled(CORRUPT, f"object {key} is missing from {self._name}")
+        with self._translated(), TransferManager(self._client, _TRANSFER) as transfer:
+            transfer.download(self._location.bucket, key, cast("IO[bytes]", writer)).result()
+
+    def get(self, key: str, first: int = MAX_SMALL_OBJECT) -> bytes | None:
+        """The ``first`` bytes of an object (of a small one: all of it); None when there is no such object."""
+        with self._translated():
+            try:
+                answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
+                with answer["Body"] as body:
+                    return body.read(first)
+            except ClientError as error:
+                if code_of(error) == MISSING_KEY:
+                    return None
+                raise
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object; None when there is no such object."""
+        with self._translated():
+            try:
+                return self._client.head_object(Bucket=self._location.bucket, Key=key)["ContentLength"]
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (403, 404):
+                    raise
+        # An answer to HEAD has no body, so it cannot say whether object, bucket or right is missing: a listing can.
+        return next((found.size for found in self.list(key) if found.key == key), None)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """The objects whose keys begin with ``prefix``."""
+        with self._translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._location.bucket, Prefix=prefix)
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield ObjectInfo(entry["Key"], entry["Size"])
+
+    def abort_stale_uploads(self, prefix: str, now: datetime, age: timedelta = timedelta(hours=24)) -> int:
+        """Abort multipart uploads below ``prefix`` that began more than ``age`` ago: their makers are dead.
+
+        Returns how many. The invisible parts of such uploads cost storage until then.
+        """
+        aborted = 0
+        bucket = self._location.bucket
+        with self._translated():
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+            for upload in (entry for page in pages for entry in page.get("Uploads", [])):
+                if upload["Key"].startswith(prefix) and now - upload["Initiated"] > age:
+                    self._client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    aborted += 1
+        return aborted
+
+    @property
+    def _name(self) -> str:
+        return f"bucket {self._location.bucket} at {self._location.endpoint or 'AWS'}"
+
+
+_PROBE = b"probe\n"
+_EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+_NO_CONDITIONS = {"NotImplemented", "501"}
+
+
+class _HashingReader:
+    """Size and SHA-256 of what passes through."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._reader.read(size)
+        self.size += len(data)
+        self.digest.update(data)
+        return data

@@ -1,0 +1,254 @@
+"""Objects on a real S3 server: written once, streamed with bounded memory, and every fault said in our own words."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aada_operator.adapters.object_store import PATIENT, ObjectStore
+from aada_operator.adapters.s3_client import AccessKeys, KeySource, mounted_keys
+from aada_operator.api.task import S3Location
+from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from tests.service.servers import S3Server, free_port
+
+MIB = 2**20
+
+
+@pytest.fixture
+def keys(s3: S3Server) -> KeySource:
+    return lambda: AccessKeys(s3.access_key, s3.secret_key)
+
+
+@pytest.fixture
+def store(s3: S3Server, bucket: str, keys: KeySource) -> ObjectStore:
+    return ObjectStore(s3.location(bucket), keys)
+
+
+class TestWriteOnce:
+    def test_a_new_key_is_written_and_says_so(self, store: ObjectStore) -> None:
+        assert store.put_if_absent("a/manifest.json", b"{}") is True
+        assert store.get("a/manifest.json") == b"{}"
+
+    def test_the_same_bytes_again_are_a_success_that_wrote_nothing(self, store: ObjectStore) -> None:
+        store.put_if_absent("a", b"one")
+        assert store.put_if_absent("a", b"one") is False
+
+    def test_other_bytes_are_refused_and_the_first_stay(self, store: ObjectStore) -> None:
+        store.put_if_absent("a", b"one")
+        with pytest.raises(Stalled) as refused:
+            store.put_if_absent("a", b"two")
+        assert refused.value.reason == "ManifestConflict"
+        assert store.get("a") == b"one"
+
+    def test_of_two_writers_at_once_one_wins(self, s3: S3Server, bucket: str, keys: KeySource) -> None:
+        barrier, outcomes = threading.Barrier(8), []
+
+        def write(number: int) -> None:
+            store = ObjectStore(s3.location(bucket), keys)
+            store.get("race")
+            barrier.wait()
+            try:
+                outcomes.append(store.put_if_absent("race", f"writer {number}".encode()))
+            except OperatorError as lost:
+                outcomes.append(lost.reason)
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(map(str, outcomes)) == ["ManifestConflict"] * 7 + ["True"]
+
+    def test_the_hash_travels_with_the_object(self, s3: S3Server, bucket: str, store: ObjectStore) -> None:
+        store.put_if_absent("a", b"one")
+        metadata = s3.client().head_object(Bucket=bucket, Key="a")["Metadata"]
+        assert metadata["sha256"] == hashlib.sha256(b"one").hexdigest()
+
+
+class TestStreams:
+    @pytest.mark.parametrize("size", [0, 1, 5 * MIB, 8 * MIB, 8 * MIB + 1, 41 * MIB + 7])
+    def test_any_size_comes_back_as_it_was(self, store: ObjectStore, size: int) -> None:
+        data = random.Random(size).randbytes(size)
+        stored = store.upload("big", io.BytesIO(data))
+        back = _Sink()
+        store.download("big", back)
+        assert (stored.size, stored.sha256) == (size, hashlib.sha256(data).hexdigest())
+        assert back.data == data
+        assert store.size("big") == size
+
+    def test_a_reader_that_fails_leaves_neither_object_nor_parts(
+        self, s3: S3Server, bucket: str, store: ObjectStore
+    ) -> None:
+        class Breaking:
+            left = 3
+
+            def read(self, size: int = -1, /) -> bytes:
+                self.left -= 1
+                if not self.left:
+                    raise Stalled("DumpFailed", "pg_dump died")
+                return b"x" * size
+
+        with pytest.raises(Stalled, match="pg_dump died"):
+            store.upload("half", Breaking())
+        assert store.size("half") is None
+        assert not s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+    def test_a_writer_that_fails_ends_the_download_with_its_own_error(self, store: ObjectStore) -> None:
+        class Full:
+            def write(self, data: bytes, /) -> None:
+                raise OSError("disk full")
+
+        store.upload("a", io.BytesIO(b"x" * 20 * MIB))
+        with pytest.raises(OSError, match="disk full"):
+            store.download("a", Full())
+
+    def test_a_download_survives_a_server_that_restarts(self, s3: S3Server, bucket: str, keys: KeySource) -> None:
+        store = ObjectStore(s3.location(bucket), keys, attempts=PATIENT)
+        data = random.Random(1).randbytes(40 * MIB)
+        store.upload("a", io.BytesIO(data))
+        begun, go_on = threading.Event(), threading.Event()
+        back = _Sink(at_bytes=9 * MIB, then=lambda: (begun.set(), go_on.wait(10)))
+        download = threading.Thread(target=store.download, args=("a", back))
+        download.start()
+        assert begun.wait(10)
+        s3.stop()
+        go_on.set()
+        s3.start()
+        download.join()
+        assert back.data == data
+
+    def test_a_missing_object_is_said_to_be_missing(self, store: ObjectStore) -> None:
+        with pytest.raises(Stalled) as error:
+            store.download("nope", io.BytesIO())
+        assert error.value.reason == "Corrupt"
+        assert "nope is missing" in error.value.message
+
+    def test_the_head_of_an_object_is_read_without_the_rest(self, store: ObjectStore) -> None:
+        store.upload("a", io.BytesIO(b"header" + bytes(20 * MIB)))
+        assert store.get("a", first=6) == b"header"
+
+
+class TestListing:
+    def test_only_keys_below_the_prefix_are_listed(self, store: ObjectStore) -> None:
+        for key in ("p/a", "p/b/c", "q/d"):
+            store.put_if_absent(key, b"12")
+        assert [(found.key, found.size) for found in store.list("p/")] == [("p/a", 2), ("p/b/c", 2)]
+
+    def test_absent_is_none_and_not_an_error(self, store: ObjectStore) -> None:
+        assert store.get("nope") is None
+        assert store.size("nope") is None
+
+
+class TestStaleUploads:
+    def test_only_old_uploads_below_our_prefix_are_aborted(self, s3: S3Server, bucket: str, store: ObjectStore) -> None:
+        for key in ("ours/a", "theirs/b"):
+            s3.client().create_multipart_upload(Bucket=bucket, Key=key)
+        now = datetime.now(UTC)
+        assert store.abort_stale_uploads("ours/", now) == 0
+        assert store.abort_stale_uploads("ours/", now + timedelta(hours=25)) == 1
+        left = s3.client().list_multipart_uploads(Bucket=bucket)["Uploads"]
+        assert [upload["Key"] for upload in left] == ["theirs/b"]
+
+
+class TestProbe:
+    def test_a_good_server_can_do_everything_and_nothing_is_left(
+        self, s3: S3Server, bucket: str, store: ObjectStore
+    ) -> None:
+        found = store.probe("backups")
+        assert found.conditional_writes
+        assert found.deletes
+        assert s3.keys(bucket) == []
+
+
+class TestFaults:
+    def _reason(self, store: ObjectStore, call: Callable[[ObjectStore], object] | None = None) -> tuple[str, str]:
+        with pytest.raises(Waiting) as error:
+            (call or (lambda it: it.probe("p")))(store)
+        return error.value.reason, error.value.message
+
+    def test_a_bucket_that_does_not_exist(self, s3: S3Server, keys: KeySource) -> None:
+        store = ObjectStore(s3.location("no-such-bucket"), keys)
+        for call in (lambda it: it.probe("p"), lambda it: it.size("k"), lambda it: it.get("k")):
+            reason, message = self._reason(store, call)
+            assert reason == "BucketNotFound"
+            assert "no-such-bucket" in message
+        assert self._reason(store, lambda it: it.upload("k", io.BytesIO(bytes(9 * MIB))))[0] == "BucketNotFound"
+
+    def test_an_unknown_access_key(self, s3: S3Server, bucket: str) -> None:
+        store = ObjectStore(s3.location(bucket), lambda: AccessKeys("canary-unknown", "canary-secret"))
+        for call in (lambda it: it.probe("p"), lambda it: it.size("k"), lambda it: it.download("k", io.BytesIO())):
+            reason, message = self._reason(store, call)
+            assert reason == "StorageAccessDenied"
+            assert "canary" not in message
+
+    def test_a_wrong_secret_key(self, s3: S3Server, bucket: str) -> None:
+        store = ObjectStore(s3.location(bucket), lambda: AccessKeys(s3.access_key, "canary-wrong"))
+        reason, message = self._reason(store)
+        assert reason == "StorageAccessDenied"
+        assert "secret key" in message
+        assert "canary" not in message
+
+    def test_nobody_listens(self, s3: S3Server, keys: KeySource) -> None:
+        location = S3Location(bucket="b-1", endpoint=f"http://127.0.0.1:{free_port()}", allow_local_endpoint=True)
+        assert self._reason(ObjectStore(location, keys))[0] == "StorageUnreachable"
+
+    def test_a_name_that_cannot_be_resolved(self, keys: KeySource) -> None:
+        location = S3Location(bucket="b-1", endpoint="http://s3.nowhere.invalid")
+        reason, message = self._reason(ObjectStore(location, keys))
+        assert reason == "StorageUnreachable"
+        assert "s3.nowhere.invalid" in message
+
+    def test_tls_where_none_is_spoken(self, s3: S3Server, keys: KeySource) -> None:
+        location = S3Location(bucket="b-1", endpoint=s3.endpoint.replace("http:", "https:"), allow_local_endpoint=True)
+        reason, message = self._reason(ObjectStore(location, keys))
+        assert reason == "StorageUnreachable"
+        assert "TLS" in message
+
+
+class TestEndpointSafety:
+    @pytest.mark.parametrize(
+        "host", ["127.0.0.1", "localhost", "169.254.169.254", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "[fe80::1]"]
+    )
+    def test_this_machine_and_the_metadata_service_are_refused(self, keys: KeySource, host: str) -> None:
+        store = ObjectStore(S3Location(bucket="b-1", endpoint=f"http://{host}:80"), keys)
+        with pytest.raises(Stalled) as refused:
+            store.probe("p")
+        assert "not allowed" in refused.value.message
+
+
+class TestRotation:
+    def test_a_denied_request_is_signed_once_more_with_what_the_files_say_then(self, s3: S3Server, bucket: str) -> None:
+        answers = iter([AccessKeys(s3.access_key, "old")])
+        store = ObjectStore(s3.location(bucket), lambda: next(answers, AccessKeys(s3.access_key, s3.secret_key)))
+        assert store.get("nope") is None
+
+    def test_new_files_are_used_by_the_next_request(self, s3: S3Server, bucket: str, tmp_path: Path) -> None:
+        (tmp_path / "AWS_ACCESS_KEY_ID").write_text("old")
+        (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("old")
+        store = ObjectStore(s3.location(bucket), mounted_keys(tmp_path))
+        with pytest.raises(Waiting):
+            store.get("nope")
+        (tmp_path / "AWS_ACCESS_KEY_ID").write_text(s3.access_key + "\n")
+        (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text(s3.secret_key + "\n")
+        assert store.get("nope") is None
+
+
+class _Sink:
+    """Collects what is written, and may do something once at a given point."""
+
+    def __init__(self, at_bytes: int = 0, then: Callable[[], object] | None = None) -> None:
+        self.data = bytearray()
+        self._at, self._then = at_bytes, then
+
+    def write(self, data: bytes, /) -> None:
+        self.data += data
+        if self._then and len(self.data) >= self._at:
+            then, self._then = self._then, None
+            then()
