@@ -5,11 +5,8 @@ again with exponential backoff and jitter, so that a thousand objects behind one
 """
 
 import asyncio
-import heapq
-import itertools
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -36,19 +33,14 @@ Worker = Callable[[Key], Awaitable[float | None]]
 
 @dataclass
 class WorkQueue:
-    """Keys in line, at work and delayed; ``heartbeat`` is when a worker last finished or the queue was idle."""
+    """Keys in line, at work and delayed; its time is that of the running event loop."""
 
-    clock: Callable[[], float] = time.monotonic
-    heartbeat: float = field(default_factory=time.monotonic)
     _ready: asyncio.Queue[Key] = field(default_factory=asyncio.Queue)
     _queued: set[Key] = field(default_factory=set)
     _active: dict[Key, float] = field(default_factory=dict)
     _again: set[Key] = field(default_factory=set)
-    _delayed: list[tuple[float, int, Key]] = field(default_factory=list)
-    _due: dict[Key, float] = field(default_factory=dict)
+    _timers: dict[Key, asyncio.TimerHandle] = field(default_factory=dict)
     _failures: dict[Key, int] = field(default_factory=dict)
-    _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, key: Key) -> None:
         """Put a key in line, now."""
@@ -60,17 +52,13 @@ class WorkQueue:
 
     def add_after(self, key: Key, delay: float) -> None:
         """Put a key in line after ``delay`` seconds; the earliest of several wishes counts."""
-        moment = self.clock() + delay
-        if self._due.get(key, float("inf")) <= moment:
-            return
-        self._due[key] = moment
-        heapq.heappush(self._delayed, (moment, next(self._sequence), key))
-        self._changed.set()
-
-    def forget(self, key: Key) -> None:
-        """Drop what is known of a key: its delay and its failures."""
-        self._due.pop(key, None)
-        self._failures.pop(key, None)
+        loop = asyncio.get_running_loop()
+        moment = loop.time() + delay
+        if (timer := self._timers.get(key)) is not None:
+            if timer.when() <= moment:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_at(moment, self._release, key)
 
     def depth(self) -> int:
         """Keys that wait in line, without the delayed ones."""
@@ -78,24 +66,27 @@ class WorkQueue:
 
     def longest_visit(self) -> float:
         """Seconds that the oldest visit at work has taken so far; 0 when none is."""
-        return self.clock() - min(self._active.values()) if self._active else 0.0
+        return asyncio.get_running_loop().time() - min(self._active.values()) if self._active else 0.0
 
     async def run(self, worker: Worker, workers: int) -> None:
         """Serve the queue until cancelled; ``worker`` returns seconds until the next visit, or None."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._release_delayed())
             for _ in range(workers):
                 group.create_task(self._serve(worker))
+
+    def _release(self, key: Key) -> None:
+        del self._timers[key]
+        self.add(key)
 
     async def _serve(self, worker: Worker) -> None:
         while True:
             key = await self._ready.get()
             self._queued.discard(key)
-            self._active[key] = self.clock()
-            self._due.pop(key, None)
+            self._active[key] = asyncio.get_running_loop().time()
+            if timer := self._timers.pop(key, None):
+                timer.cancel()  # this visit is what the delayed one wanted
             await self._visit(worker, key)
             del self._active[key]
-            self.heartbeat = self.clock()
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)
@@ -112,21 +103,6 @@ class WorkQueue:
             self._failures.pop(key, None)
         if delay is not None:
             self.add_after(key, delay)
-
-    async def _release_delayed(self) -> None:
-        while True:
-            now = self.clock()
-            while self._delayed and self._delayed[0][0] <= now:
-                moment, _, key = heapq.heappop(self._delayed)
-                if self._due.get(key) == moment:  # otherwise replaced by an earlier wish, or visited meanwhile
-                    del self._due[key]
-                    self.add(key)
-            self._changed.clear()
-            wait = self._delayed[0][0] - now if self._delayed else None
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
 
 
 def backoff(failures: int, first: float = FIRST_BACKOFF, longest: float = LONGEST_BACKOFF) -> float:
