@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.testbed import imaging, programs
+from tests.testbed import catalogue, loading, programs
 from tests.testbed.layout import Layout, cluster_name
 from tests.testbed.local import LocalCluster
 from tests.testbed.provider import open_cluster
 from tests.testbed.shell import TestbedError, say
-from tests.testbed.versions import HELM, KUBERNETES, PROGRAMS
+from tests.testbed.versions import HELM, KUBERNETES, PROGRAMS, VERSITYGW
 
 DESCRIPTION = f"""A real Kubernetes {KUBERNETES} cluster for development and tests.
 
@@ -62,9 +62,9 @@ def build(_: argparse.Namespace) -> int:
 
 def images(_: argparse.Namespace) -> int:
     cluster = open_cluster()
-    for image in imaging.project_images(Layout.current()):
-        cluster.build_image(image.dockerfile, image.context, image.tag, dict(image.build_args))
-        cluster.load_image(image.tag)
+    programs.build_programs(Layout.current(), [VERSITYGW])
+    for image in [catalogue.postgres_server(), catalogue.s3_server(Layout.current()), *catalogue.project_images()]:
+        cluster.ensure_image(image)
     return 0
 
 
@@ -72,7 +72,7 @@ def load(arguments: argparse.Namespace) -> int:
     archive: Path = arguments.archive
     if not archive.is_file():
         raise TestbedError(f"{archive} is not a file; `buildah push IMAGE oci-archive:FILE:IMAGE` makes one")
-    say(imaging.import_archive(LocalCluster().namespace, archive).strip())
+    say(loading.import_archive(LocalCluster().namespace, archive).strip())
     return 0
 
 
@@ -141,6 +141,9 @@ def main() -> int:
         return int(arguments.action(arguments))
     except (TestbedError, ValueError) as error:
         say(f"error: {error}")
+        return 1
+    except subprocess.CalledProcessError as error:
+        say(f"error: {Path(error.cmd[0]).name} ended with exit code {error.returncode}; its message is above")
         return 1
     except KeyboardInterrupt:
         say("interrupted; run the same command again, it goes on where it stopped")

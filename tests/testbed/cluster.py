@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.testbed.shell import TestbedError
+from tests.testbed.catalogue import Image
+from tests.testbed.shell import TestbedError, step
 
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 
@@ -19,6 +20,8 @@ FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 class Cluster(ABC):
     """One Kubernetes cluster. `kubeconfig_path` and `audit_log` are files of this machine."""
 
+    base_image: str
+    """What `BASE_IMAGE` is in this cluster's builds."""
     name: str
     kubeconfig_path: Path
     kubectl_path: Path
@@ -41,8 +44,16 @@ class Cluster(ABC):
         """Make an image that was built on this machine known to the node; quick when it is known already."""
 
     @abstractmethod
-    def build_image(self, dockerfile: Path, context: Path, tag: str, build_args: dict[str, str] | None = None) -> None:
-        """Build an image; unchanged inputs cost nothing and dependency layers are kept."""
+    def build_image(
+        self, dockerfile: Path, context: Path, tag: str, build_args: Mapping[str, str] | None = None
+    ) -> None:
+        """Build an image with `BASE_IMAGE` and `build_args`; unchanged inputs cost nothing, dependency layers stay."""
+
+    def ensure_image(self, image: Image) -> None:
+        """Build an image and load it, as far as needed, with a progress line."""
+        with step(f"image {image.tag}"):
+            self.build_image(image.dockerfile, image.context, image.tag, image.build_args)
+            self.load_image(image.tag)
 
     @abstractmethod
     def restart_apiserver(self) -> None:
@@ -61,9 +72,10 @@ class Cluster(ABC):
             [str(self.kubectl_path), *args], env=self.environment(), encoding="utf-8", **kwargs
         ))  # fmt: skip
 
-    def apply(self, manifest: str) -> str:
-        """Server-side apply of YAML or JSON text as the field manager `testbed`."""
-        return self.kubectl("apply", "--server-side", "--field-manager=testbed", "--filename=-", input=manifest)
+    def apply(self, manifest: str, namespace: str | None = None) -> str:
+        """Server-side apply of YAML or JSON text as the field manager `testbed`, in `namespace` when one is given."""
+        where = [f"--namespace={namespace}"] if namespace else []
+        return self.kubectl("apply", "--server-side", "--field-manager=testbed", "--filename=-", *where, input=manifest)
 
     def environment(self) -> dict[str, str]:
         """The environment in which kubectl and helm talk to this cluster."""

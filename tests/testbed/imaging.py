@@ -1,110 +1,87 @@
-"""Container images: built by buildah without a daemon, handed to the node's containerd."""
+"""Building images with buildah, which needs no daemon. An image whose inputs did not change costs nothing."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testbed import programs
-from tests.testbed.layout import CHECKOUT, TESTBED, Layout
-from tests.testbed.namespace import Namespace
-from tests.testbed.rootfs import base_folder
-from tests.testbed.shell import TestbedError, locked, run, step
-from tests.testbed.versions import BASE_TAG, POSTGRES, VERSITYGW
+from tests.testbed.catalogue import SHARED, Image
+from tests.testbed.layout import CHECKOUT, Layout
+from tests.testbed.shell import TestbedError, locked, run
 
-REPOSITORY = "localhost/aada"
-BASE = f"{REPOSITORY}/base:{BASE_TAG}"
-PAUSE = f"{REPOSITORY}/pause:1"
-VERSITYGW_IMAGE = f"{REPOSITORY}/versitygw:{VERSITYGW.version}"
-POSTGRES_IMAGE = f"{REPOSITORY}/postgres:{POSTGRES}"
-OPERATOR = f"{REPOSITORY}/operator:dev"
-SAMPLE_LMS = f"{REPOSITORY}/sample-lms:dev"
-
-FOLDER = TESTBED / "images"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_SETTINGS = ("index_url", "extra_index_url", "trusted_host", "cert", "proxy", "default_timeout", "retries")
-# The label on containerd's record of an image that says which build it holds.
-ID_LABEL = "aada.testbed/image-id"
 
 
 @dataclass(frozen=True)
-class Image:
-    """What an image is made of."""
+class Build:
+    """One finished build: the digest of its inputs and the image's id in buildah's store."""
 
-    tag: str
-    dockerfile: Path
-    context: Path
-    build_args: Mapping[str, str] = field(default_factory=dict)
+    inputs: str
+    image_id: str
 
 
-def node_images(layout: Layout) -> list[Image]:
-    """The images without which the node cannot run pods and make volumes."""
-    pause = programs.build_pause(layout, FOLDER / "pause")
-    return [
-        Image(PAUSE, FOLDER / "pause" / "Dockerfile", pause),
-        Image(BASE, FOLDER / "base" / "Dockerfile", base_folder(layout)),
-    ]
-
-
-def project_images(layout: Layout) -> list[Image]:
-    """The servers that tests use, the operator and the sample LMS; those whose Dockerfile is there."""
-    on_base = {"BASE_IMAGE": BASE}
-    wanted = [
-        Image(POSTGRES_IMAGE, FOLDER / "postgres" / "Dockerfile", FOLDER / "postgres", on_base),
-        Image(VERSITYGW_IMAGE, FOLDER / "versitygw" / "Dockerfile", layout.cache / VERSITYGW.folder),
-        Image(OPERATOR, CHECKOUT / "Dockerfile", CHECKOUT, on_base),
-        Image(SAMPLE_LMS, CHECKOUT / "tests/sample_lms/Dockerfile", CHECKOUT / "tests/sample_lms", on_base),
-    ]
-    return [image for image in wanted if image.dockerfile.exists()]
-
-
-def build(layout: Layout, image: Image) -> None:
-    """Build an image; buildah's layer cache makes an unchanged one a matter of a second.
+def build(layout: Layout, image: Image) -> Build:
+    """Build an image unless its inputs are those of the last build.
 
     The machine's CA bundle and pip settings are mounted for RUN steps and do not end in the image.
     Raises TestbedError with buildah's last words.
     """
-    layout.logs.mkdir(parents=True, exist_ok=True)
-    with _buildah(layout) as buildah, tempfile.NamedTemporaryFile("w", suffix=".conf") as pip_conf:
-        pip_conf.write(pip_configuration(os.environ))
-        pip_conf.flush()
-        mounts = {Path(pip_conf.name): "/etc/pip.conf", CA_BUNDLE: str(CA_BUNDLE)}
-        volumes = [f"--volume={source}:{target}:ro" for source, target in mounts.items() if source.exists()]
-        arguments = [f"--build-arg={name}={value}" for name, value in image.build_args.items()]
-        options = ["--isolation=chroot", "--layers", "--pull-never", f"--file={image.dockerfile}", f"--tag={image.tag}"]
-        argv = [*buildah, "build", *options, *arguments, *volumes, image.context]
-        run(argv, log=layout.logs / f"build-{image.tag.rpartition('/')[2].replace(':', '-')}.log")
+    inputs = inputs_digest(image)
+    done = last_build(layout, image.tag)
+    if done and done.inputs == inputs:
+        return done
+    with buildah(layout) as command, tempfile.TemporaryDirectory() as folder:
+        image_id = Path(folder) / "id"
+        argv = [*command, "build", *_options(layout, image), *_mounts(Path(folder)), f"--iidfile={image_id}"]
+        run([*argv, image.context], log=_log(layout, image.tag))
+        done = Build(inputs, image_id.read_text().strip())
+    record = _record(layout, image.tag)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(vars(done)))
+    return done
 
 
-def load(layout: Layout, namespace: Namespace, ref: str) -> bool:
-    """Import a built image into containerd and say whether that was needed: not when the node has the same build."""
-    with _buildah(layout) as buildah:
-        built = run([*buildah, "images", "--format={{.ID}}", "--no-trunc", ref]).strip()
-        if f"{ID_LABEL}={built}" in run(_ctr(namespace, "images", "list", f"name=={ref}")):
-            return False
-        with tempfile.TemporaryDirectory(dir=layout.cache) as folder:
-            archive = Path(folder) / "image.tar"
-            run([*buildah, "push", "--quiet", ref, f"docker-archive:{archive}:{ref}"])
-            import_archive(namespace, archive)
-    run(_ctr(namespace, "images", "label", ref, f"{ID_LABEL}={built}"))
-    return True
+def last_build(layout: Layout, tag: str) -> Build | None:
+    """What the last build of a tag was, None when there was none (or its record is torn)."""
+    try:
+        return Build(**json.loads(_record(layout, tag).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
-def import_archive(namespace: Namespace, archive: Path) -> str:
-    """Import an OCI or Docker archive into containerd and return what it says."""
-    return run(_ctr(namespace, "images", "import", "-"), stdin=archive)
+def local_name(layout: Layout, tag: str) -> str:
+    """The image's name in buildah's store, which all checkouts share: their own images carry their cluster's name."""
+    return tag if tag in SHARED else tag.replace("localhost/", f"localhost/{layout.name}/", 1)
 
 
-def build_and_load(layout: Layout, namespace: Namespace, images: Sequence[Image]) -> None:
-    """Build and import each image in turn, with a progress line for each."""
-    for image in images:
-        with step(f"image {image.tag}"):
-            build(layout, image)
-            load(layout, namespace, image.tag)
+@contextmanager
+def buildah(layout: Layout) -> Iterator[list[str | Path]]:
+    """buildah's command line on the cache's store, alone on it; what it mounts is private and goes with it."""
+    with (
+        locked(layout.cache / "locks" / "buildah.lock", "building images"),
+        tempfile.TemporaryDirectory(prefix="aada-buildah-") as run_root,
+    ):
+        store: list[str | Path] = ["--root", layout.cache / "buildah", "--runroot", run_root]
+        yield ["unshare", "--mount", "--propagation", "private", "buildah", *store, "--storage-driver", "overlay"]
+
+
+def inputs_digest(image: Image) -> str:
+    """A digest of the Dockerfile, the build arguments and the context's files (names, modes and contents)."""
+    digest = hashlib.sha256(image.dockerfile.read_bytes())
+    digest.update(json.dumps(dict(image.build_args), sort_keys=True).encode())
+    for path in sorted(_context_files(image.context)):
+        status = path.stat()
+        digest.update(f"\0{path.relative_to(image.context)}\0{status.st_mode:o}\0".encode())
+        digest.update(_content(path, status))
+    return digest.hexdigest()
 
 
 def pip_configuration(environment: Mapping[str, str]) -> str:
@@ -112,30 +89,56 @@ def pip_configuration(environment: Mapping[str, str]) -> str:
     settings = {"cert": str(CA_BUNDLE)} if CA_BUNDLE.exists() else {}
     for name in PIP_SETTINGS:
         if value := environment.get(f"PIP_{name.upper()}"):
-            settings[name.replace("_", "-").removeprefix("default-")] = value
+            settings[name.replace("_", "-")] = value
     return "[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-@contextmanager
-def _buildah(layout: Layout) -> Iterator[list[str | Path]]:
-    """buildah on a store of its own, alone on it; what it mounts is private and goes with it."""
-    with (
-        locked(layout.cache / "locks" / "buildah.lock", "building images"),
-        tempfile.TemporaryDirectory(prefix="aada-buildah-") as run_root,
-    ):
-        store: list[str | Path] = [
-            "--root",
-            layout.cache / "buildah",
-            "--runroot",
-            run_root,
-            "--storage-driver",
-            "overlay",
-        ]
-        yield ["unshare", "--mount", "--propagation", "private", "buildah", *store]
+def _options(layout: Layout, image: Image) -> list[str]:
+    arguments = [f"--build-arg={name}={value}" for name, value in image.build_args.items()]
+    name = local_name(layout, image.tag)
+    return ["--isolation=chroot", "--layers", "--pull-never", f"--file={image.dockerfile}", f"--tag={name}", *arguments]
 
 
-def _ctr(namespace: Namespace, *argv: str) -> list[str | Path]:
-    try:
-        return namespace.enter("ctr", "--namespace=k8s.io", *argv)
-    except ProcessLookupError as not_running:
-        raise TestbedError("no cluster is up: run `python -m tests.testbed up` first") from not_running
+def _mounts(folder: Path) -> list[str]:
+    pip_conf = folder / "pip.conf"
+    pip_conf.write_text(pip_configuration(os.environ))
+    mounts = {pip_conf: "/etc/pip.conf", CA_BUNDLE: str(CA_BUNDLE)}
+    return [f"--volume={source}:{target}:ro" for source, target in mounts.items() if source.exists()]
+
+
+def _context_files(context: Path) -> list[Path]:
+    """Git's view of a folder of the checkout, so that caches and virtual environments do not count; else all files."""
+    if context.is_relative_to(CHECKOUT) and (CHECKOUT / ".git").exists() and shutil.which("git"):
+        listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."], cwd=context)
+        files = [context / name for name in listed.split("\0") if name]
+    else:
+        files = list(context.rglob("*"))
+    return [path for path in files if path.is_file()]
+
+
+def _content(path: Path, status: os.stat_result) -> bytes:
+    """The file's digest; for what the cache holds (a root filesystem, programs) its size and time of change will do."""
+    if path.is_relative_to(CHECKOUT):
+        return hashlib.sha256(path.read_bytes()).digest()
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
+
+
+def _record(layout: Layout, tag: str) -> Path:
+    owner = "shared" if tag in SHARED else layout.name
+    return layout.cache / "buildah" / "builds" / owner / _slug(tag)
+
+
+def _log(layout: Layout, tag: str) -> Path:
+    folder = layout.cache / "locks"
+    return folder / f"build-{_slug(tag)}.log"
+
+
+def _slug(tag: str) -> str:
+    return tag.replace("/", "_").replace(":", "_")
+
+
+def require_build(layout: Layout, tag: str) -> Build:
+    """The last build of a tag. Raises TestbedError when there was none."""
+    if done := last_build(layout, tag):
+        return done
+    raise TestbedError(f"{tag} was never built here: `python -m tests.testbed images` builds the project's images")

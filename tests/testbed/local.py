@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.testbed import cgroups, imaging, programs
+from tests.testbed import catalogue, cgroups, imaging, loading, programs
 from tests.testbed.cluster import Cluster
 from tests.testbed.components import CLIENTS, IDENTITIES, NODE_NAME
 from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.namespace import Namespace
 from tests.testbed.pki import Authority
+from tests.testbed.rootfs import base_folder
 from tests.testbed.shell import TestbedError, locked, say, step, wait_until
 from tests.testbed.versions import KUBERNETES_PROGRAMS, NODE_PROGRAMS
 
@@ -23,6 +25,8 @@ API_ON_NODE = "https://127.0.0.1:6443"
 
 class LocalCluster(Cluster):
     """A one-node cluster as root on this machine, in the folders of `layout`."""
+
+    base_image = catalogue.BASE
 
     def __init__(self, layout: Layout | None = None) -> None:
         self.layout = layout or Layout.current()
@@ -58,11 +62,14 @@ class LocalCluster(Cluster):
 
     def load_image(self, ref: str) -> None:
         """Import an image built by `build_image` into the node, unless the node has that very image."""
-        imaging.load(self.layout, self.namespace, ref)
+        loading.load(self.layout, self.namespace, ref)
 
-    def build_image(self, dockerfile: Path, context: Path, tag: str, build_args: dict[str, str] | None = None) -> None:
-        """Build with buildah (see `imaging.build`)."""
-        imaging.build(self.layout, imaging.Image(tag, dockerfile, context, build_args or {}))
+    def build_image(
+        self, dockerfile: Path, context: Path, tag: str, build_args: Mapping[str, str] | None = None
+    ) -> None:
+        """Build with buildah, see `imaging.build`."""
+        arguments = {"BASE_IMAGE": self.base_image, **(build_args or {})}
+        imaging.build(self.layout, catalogue.Image(tag, dockerfile, context, arguments))
 
     def restart_apiserver(self) -> None:
         """Kill the API server and return when its successor answers (about 3 s)."""
@@ -105,8 +112,18 @@ class LocalCluster(Cluster):
 
     def _finish(self) -> None:
         """Images that the node itself needs, and the default StorageClass."""
-        imaging.build_and_load(self.layout, self.namespace, imaging.node_images(self.layout))
+        for image in self._node_images():
+            imaging.build(self.layout, image)
+            self.load_image(image.tag)
         self.apply((TESTBED / "node" / "storage.yaml").read_text())
+
+    def _node_images(self) -> list[catalogue.Image]:
+        """What the node needs to run pods and to make volumes."""
+        pause = programs.build_pause(self.layout, catalogue.FOLDER / "pause")
+        return [
+            catalogue.Image(catalogue.PAUSE, catalogue.FOLDER / "pause" / "Dockerfile", pause),
+            catalogue.Image(catalogue.BASE, catalogue.FOLDER / "base" / "Dockerfile", base_folder(self.layout)),
+        ]
 
     def _asks(self, path: str) -> bool:
         argv = [str(self.kubectl_path), "get", "--raw", path, "--request-timeout=2s"]

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.testbed.components import NODE_ADDRESS, Component, waves
+from tests.testbed.components import NODE_ADDRESS, SERVICE_RANGE, Component, waves
 from tests.testbed.layout import CHECKOUT, NODE, Layout
 
 RESTART_SECONDS = 0.5
@@ -70,8 +70,9 @@ def private_network() -> None:
     command("ip", "link", "add", "node0", "type", "bridge")
     command("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", "node0")
     command("ip", "link", "set", "node0", "up")
-    # Services are reached through a route, though every packet for them is rewritten before it leaves.
-    command("ip", "route", "add", "default", "dev", "node0")
+    # The node's own packets for a service need a route, though each is rewritten to a pod's address. There is no
+    # default route: whatever is addressed outside fails at once.
+    command("ip", "route", "add", SERVICE_RANGE, "dev", "node0")
     command("sysctl", "-qw", *OWN_NETWORK_SYSCTLS)
 
 

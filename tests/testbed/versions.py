@@ -53,6 +53,8 @@ VERSITYGW = Program(
 )
 HELM = Program("helm", "4.3.1", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",))
 
+SAMPLE_LMS_RELEASES = ("v1.2.3", "v1.3.0", "v1.4.0-crash")
+
 # What a node needs comes first, so that a cluster can start while the rest is still being built.
 NODE_PROGRAMS = (KUBERNETES_PROGRAMS, COREDNS, LOCAL_PATH)
 PROGRAMS = (*NODE_PROGRAMS, VERSITYGW, HELM)

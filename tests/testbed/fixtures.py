@@ -1,0 +1,34 @@
+"""pytest fixtures: load them with `pytest_plugins = ["tests.testbed.fixtures"]` in a conftest.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.testbed.cluster import Cluster
+from tests.testbed.provider import open_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster of this checkout; stays up when it was up before, or when AADA_KEEP=1."""
+    found = open_cluster()
+    keep = found.is_up() or os.environ.get("AADA_KEEP") == "1"
+    found.create()
+    yield found
+    if not keep:
+        found.delete()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A new namespace that enforces the restricted Pod Security Standard; its deletion is started, not awaited."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,118 @@
+"""The servers that tests and the demo need inside the cluster: PostgreSQL and S3."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import boto3
+
+from tests.testbed import programs
+from tests.testbed.catalogue import postgres_server, s3_server
+from tests.testbed.cluster import Cluster
+from tests.testbed.layout import TESTBED, Layout
+from tests.testbed.versions import VERSITYGW
+
+MANIFESTS = TESTBED / "manifests"
+DATABASE_SECRET = "db-admin"
+S3_SECRET = "s3-credentials"
+READY_TIMEOUT = "--timeout=120s"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """How pods reach the server; `password` is not shown."""
+
+    namespace: str
+    credentials: Mapping[str, str]
+    port: int = 5432
+
+    @property
+    def host(self) -> str:
+        return f"postgres.{self.namespace}.svc.cluster.local"
+
+    def __repr__(self) -> str:
+        return f"PostgresServer({self.host}:{self.port})"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """How pods reach the server; the secret key is not shown."""
+
+    namespace: str
+    credentials: Mapping[str, str]
+    port: int = 7070
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://s3.{self.namespace}.svc.cluster.local:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"S3Server({self.endpoint})"
+
+
+def install_postgres(cluster: Cluster, namespace: str) -> PostgresServer:
+    """Install PostgreSQL 15, or find it installed; returns when it accepts connections.
+
+    The Secret `db-admin` holds `username` and `password`, made at random the first time.
+    """
+    cluster.ensure_image(postgres_server())
+    wanted = {"username": "postgres", "password": secrets.token_urlsafe(24)}
+    credentials = ensure_secret(cluster, namespace, DATABASE_SECRET, wanted)
+    _install(cluster, namespace, "postgres.yaml", "statefulset/postgres")
+    return PostgresServer(namespace, credentials)
+
+
+def install_s3(cluster: Cluster, namespace: str) -> S3Server:
+    """Install the S3 server, or find it installed; returns when it answers.
+
+    The Secret `s3-credentials` holds `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, made at random the first time.
+    """
+    programs.build_programs(Layout.current(), [VERSITYGW])
+    cluster.ensure_image(s3_server(Layout.current()))
+    wanted = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
+    credentials = ensure_secret(cluster, namespace, S3_SECRET, wanted)
+    _install(cluster, namespace, "s3.yaml", "deployment/s3")
+    return S3Server(namespace, credentials)
+
+
+def make_bucket(
+    cluster: Cluster, server: S3Server, bucket: str, *, versioning: bool = False, object_lock: bool = False
+) -> None:
+    """Create a bucket, or find it created; object lock brings versioning. Raises botocore's ClientError."""
+    with cluster.port_forward("service/s3", server.port, f"--namespace={server.namespace}") as port:
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            region_name="us-east-1",
+            aws_access_key_id=server.credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=server.credentials["AWS_SECRET_ACCESS_KEY"],
+        )
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=object_lock)
+        if versioning and not object_lock:
+            client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def ensure_secret(cluster: Cluster, namespace: str, name: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Create a Secret with these values unless there is one; returns what it holds."""
+    options = (f"--namespace={namespace}", "--ignore-not-found", "--output=json")
+    if found := cluster.kubectl("get", "secret", name, *options):
+        return {key: base64.b64decode(value).decode() for key, value in json.loads(found)["data"].items()}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "stringData": dict(values),
+    }
+    cluster.apply(json.dumps(secret))
+    return dict(values)
+
+
+def _install(cluster: Cluster, namespace: str, manifest: str, workload: str) -> None:
+    cluster.apply((MANIFESTS / manifest).read_text(), namespace)
+    cluster.kubectl("rollout", "status", workload, f"--namespace={namespace}", READY_TIMEOUT)
