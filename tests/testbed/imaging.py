@@ -73,6 +73,18 @@ def buildah(layout: Layout) -> Iterator[list[str | Path]]:
         yield ["unshare", "--mount", "--propagation", "private", "buildah", *store, "--storage-driver", "overlay"]
 
 
+def forget(layout: Layout) -> None:
+    """Remove a cluster's own images and the records of their builds."""
+    prefix = f"localhost/{layout.name}/"
+    if not (layout.cache / "buildah").is_dir():
+        return
+    with buildah(layout) as command:
+        names = run([*command, "images", "--format={{.Name}}:{{.Tag}}"]).split()
+        if own := [name for name in names if name.startswith(prefix)]:
+            run([*command, "rmi", "--force", *own])
+    shutil.rmtree(layout.cache / "buildah" / "builds" / layout.name, ignore_errors=True)
+
+
 def inputs_digest(image: Image) -> str:
     """A digest of the Dockerfile, the build arguments and the context's files (names, modes and contents)."""
     digest = hashlib.sha256(image.dockerfile.read_bytes())

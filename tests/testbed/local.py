@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.testbed import catalogue, cgroups, imaging, loading, programs
+from tests.testbed import catalogue, cgroups, imaging, leftovers, loading, programs
 from tests.testbed.cluster import Cluster
 from tests.testbed.components import CLIENTS, IDENTITIES, NODE_NAME
 from tests.testbed.layout import TESTBED, Layout
@@ -30,7 +30,7 @@ class LocalCluster(Cluster):
 
     def __init__(self, layout: Layout | None = None) -> None:
         self.layout = layout or Layout.current()
-        self.namespace = Namespace(self.layout.state)
+        self.namespace = Namespace(self.layout)
         self.name = self.layout.name
         self.kubeconfig_path = self.layout.kubeconfig
         self.kubectl_path = self.layout.program(KUBERNETES_PROGRAMS, "kubectl")
@@ -43,6 +43,7 @@ class LocalCluster(Cluster):
         """
         programs.install_packages()
         programs.build_programs(self.layout, NODE_PROGRAMS)
+        leftovers.forget_dead_checkouts(self.layout.cache)
         with locked(self.layout.lock, f"cluster {self.name}"):
             if self.namespace.init_pid() is None:
                 self._start()
@@ -96,7 +97,7 @@ class LocalCluster(Cluster):
             (self.layout.state / folder).mkdir(parents=True)
         (self.layout.state / "etcd").chmod(0o700)
         shutil.copytree(TESTBED / "node", self.layout.state / "config")
-        self.layout.image_store.mkdir(parents=True, exist_ok=True)
+        leftovers.claim(self.layout)
 
     def _comes_up(self, seconds: float) -> bool:
         """Whether the API server answers and the node becomes Ready within the time."""
@@ -145,10 +146,7 @@ class LocalCluster(Cluster):
         return next((int(pid) for pid in children if _program(pid) == program), 0)
 
     def _remove(self) -> None:
-        self.namespace.stop()
-        cgroups.remove(self.layout.cgroup)
-        if self.layout.state.exists():
-            shutil.rmtree(self.layout.state)
+        leftovers.remove_node(self.layout)
 
 
 def _write_pki(layout: Layout) -> Authority:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testbed.layout import CHECKOUT
+from tests.testbed.layout import CHECKOUT, Layout
 from tests.testbed.shell import wait_until
 
 INIT = "tests.testbed.node_init"
@@ -23,9 +23,9 @@ STOP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Namespace:
-    """The network, mount and PID namespaces of the node whose state is in `state`."""
+    """The network, mount and PID namespaces of one cluster's node."""
 
-    state: Path
+    layout: Layout
 
     def start(self, log: Path) -> int:
         """Start the node and return the port of 127.0.0.1 that leads to its API server.
@@ -37,7 +37,7 @@ class Namespace:
             handle = listener.fileno()
             argv = ["setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child",
                     "--mount-proc", "--propagation", "private",
-                    sys.executable, "-m", INIT, str(self.state), str(handle)]  # fmt: skip
+                    sys.executable, *self._arguments(), str(handle)]  # fmt: skip
             subprocess.run(
                 argv, check=True, cwd=CHECKOUT, pass_fds=(handle,), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output,
@@ -55,25 +55,31 @@ class Namespace:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(_alive, pids)), f"the processes of {self.state} to end", STOP_SECONDS)
+        wait_until(
+            lambda: not any(map(_alive, pids)), f"the processes of cluster {self.layout.name} to end", STOP_SECONDS
+        )
 
     def enter(self, *argv: str | Path) -> list[str | Path]:
         """The command line that runs `argv` inside. Raises ProcessLookupError when the node does not run."""
         pid = self.init_pid()
         if pid is None:
-            raise ProcessLookupError(f"no node runs on {self.state}")
+            raise ProcessLookupError(f"cluster {self.layout.name} does not run")
         return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--", *argv]
 
     def _processes(self) -> list[int]:
-        wanted = {INIT.encode(), str(self.state).encode()}
-        return [pid for pid in map(int, (path.name for path in Path("/proc").glob("[0-9]*"))) if wanted <= _words(pid)]
+        """`unshare` and the process it started, which is PID 1 inside."""
+        wanted = "\0".join((*self._arguments(), "")).encode()
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if wanted in _command_line(path)]
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ("-m", INIT, str(self.layout.cache), self.layout.name)
 
 
-def _words(pid: int) -> set[bytes]:
+def _command_line(process: Path) -> bytes:
     try:
-        return set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
+        return (process / "cmdline").read_bytes()
     except OSError:
-        return set()
+        return b""
 
 
 def _alive(pid: int) -> bool:

@@ -108,8 +108,7 @@ class Supervisor:
             self.start(component)
 
 
-def main(api_socket: int) -> None:
-    layout = Layout.current()
+def main(layout: Layout, api_socket: int) -> None:
     private_mounts(layout)
     private_files()
     private_network()
@@ -122,4 +121,4 @@ def main(api_socket: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[2]))
+    main(Layout(sys.argv[2], Path(sys.argv[1])), int(sys.argv[3]))

@@ -53,6 +53,9 @@ VERSITYGW = Program(
 )
 HELM = Program("helm", "4.3.1", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",))
 
+# The kind release whose node images are of this Kubernetes minor version; unproved, see kind.py.
+KIND = "0.30.0"
+KIND_NODE_IMAGE = "kindest/node:v1.34.0"
 SAMPLE_LMS_RELEASES = ("v1.2.3", "v1.3.0", "v1.4.0-crash")
 
 # What a node needs comes first, so that a cluster can start while the rest is still being built.
