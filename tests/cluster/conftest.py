@@ -1,0 +1,85 @@
+"""Fixtures of the cluster tests: the installed operator, a namespace for each test, and the servers in it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyrage
+import pytest
+
+from tests.cluster import builders, release
+from tests.cluster.release import Operator
+from tests.cluster.servers import Bucket, Database
+from tests.cluster.workspace import Workspace
+from tests.testbed.catalogue import SAMPLE_LMS, project_images
+from tests.testbed.cluster import Cluster
+from tests.testbed.fixtures import cluster
+from tests.testbed.services import install_postgres, install_s3, make_bucket
+
+__all__ = ["cluster"]
+
+
+@dataclass(frozen=True)
+class AgeKeys:
+    """A key pair for encrypted backups, as text."""
+
+    recipient: str
+    identity: str
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Operator:
+    """The operator of this checkout, installed by the chart; serves all namespaces."""
+    return release.install(cluster)
+
+
+@pytest.fixture(scope="session")
+def sample_lms(cluster: Cluster) -> str:
+    """Every release of the sample LMS on the node; the name of the image without tag."""
+    for image in project_images():
+        if image.tag.startswith(SAMPLE_LMS):
+            cluster.ensure_image(image)
+    return SAMPLE_LMS
+
+
+@pytest.fixture
+def lms_namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """An empty namespace for one test, in which pods must pass Pod Security ``restricted``."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:40].strip("-")
+    name = f"{words}-{secrets.token_hex(3)}"
+    release.ensure_namespace(cluster, name)
+    yield Workspace(cluster, name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def lms_secrets(lms_namespace: Workspace) -> str:
+    """Name of the Secret with the sample LMS' keys."""
+    keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
+    return lms_namespace.secret(builders.LMS_SECRET, **keys)
+
+
+@pytest.fixture
+def database(lms_namespace: Workspace) -> Database:
+    """A PostgreSQL server in the test's namespace; its admin is in the Secret that ``builders.aada_lms`` names."""
+    return Database(lms_namespace, install_postgres(lms_namespace.cluster, lms_namespace.namespace))
+
+
+@pytest.fixture
+def s3(lms_namespace: Workspace) -> Bucket:
+    """An S3 server in the test's namespace with the bucket that ``builders.backup_policy`` names."""
+    server = install_s3(lms_namespace.cluster, lms_namespace.namespace)
+    make_bucket(lms_namespace.cluster, server, builders.BUCKET)
+    return Bucket(lms_namespace, server, builders.BUCKET)
+
+
+@pytest.fixture
+def age_keys(lms_namespace: Workspace) -> AgeKeys:
+    """A key pair whose private key is in the namespace, as ``builders.backup_policy`` expects it."""
+    identity = pyrage.x25519.Identity.generate()
+    keys = AgeKeys(str(identity.to_public()), str(identity))
+    lms_namespace.secret(builders.IDENTITY_SECRET, **{builders.IDENTITY_KEY: keys.identity})
+    return keys

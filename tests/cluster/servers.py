@@ -1,0 +1,102 @@
+"""The servers of one test: SQL in its PostgreSQL, a look into its bucket, and both stopped and started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from tests.cluster.workspace import Workspace
+from tests.testbed.services import PostgresServer, S3Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+POD = "postgres-0"
+
+
+@dataclass(frozen=True)
+class Database:
+    """The PostgreSQL server of a namespace."""
+
+    workspace: Workspace
+    server: PostgresServer
+
+    @property
+    def host(self) -> str:
+        return self.server.host
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run SQL as the admin and return what psql prints: rows as lines, columns between bars, no header.
+
+        Raises subprocess.CalledProcessError when a statement fails.
+        """
+        # The socket needs no password, which would be an argument or a variable that others can see.
+        connection = ["--host=/tmp", f"--username={self.server.credentials['username']}", f"--dbname={database}"]
+        psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", *connection]
+        return self.workspace.kubectl("exec", "--stdin", POD, "--", *psql, input=statement).strip()
+
+    def stop(self) -> None:
+        """End the server, as a fault would; ``start`` brings it back with its data."""
+        self.workspace.kubectl("scale", "statefulset/postgres", "--replicas=0")
+        self.workspace.wait_gone(f"pod/{POD}")
+
+    def start(self) -> None:
+        """Bring the server back and wait until it answers."""
+        self.workspace.kubectl("scale", "statefulset/postgres", "--replicas=1")
+        self.workspace.kubectl("rollout", "status", "statefulset/postgres", "--timeout=120s")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of the S3 server of a namespace."""
+
+    workspace: Workspace
+    server: S3Server
+    name: str
+
+    @property
+    def endpoint(self) -> str:
+        return self.server.endpoint
+
+    @contextmanager
+    def client(self) -> Iterator[S3Client]:
+        """A client of the server, as its owner; only inside the block."""
+        where = f"--namespace={self.workspace.namespace}"
+        with self.workspace.cluster.port_forward("service/s3", self.server.port, where) as port:
+            yield boto3.client(
+                "s3",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                region_name="us-east-1",
+                aws_access_key_id=self.server.credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.server.credentials["AWS_SECRET_ACCESS_KEY"],
+            )
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Names of all objects below a prefix, in order."""
+        with self.client() as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            return sorted(found["Key"] for page in pages for found in page.get("Contents", []))
+
+    def read(self, key: str) -> bytes:
+        """The content of an object. Raises botocore's ClientError when there is none."""
+        with self.client() as client:
+            return client.get_object(Bucket=self.name, Key=key)["Body"].read()
+
+    def read_json(self, key: str) -> Any:
+        """A JSON object, such as a manifest."""
+        return json.loads(self.read(key))
+
+    def stop(self) -> None:
+        """End the server, as a fault would; ``start`` brings it back with its data."""
+        self.workspace.kubectl("scale", "deployment/s3", "--replicas=0")
+        self.workspace.kubectl("wait", "--for=delete", "pods", "--selector=app.kubernetes.io/name=s3", "--timeout=60s")
+
+    def start(self) -> None:
+        """Bring the server back and wait until it answers."""
+        self.workspace.kubectl("scale", "deployment/s3", "--replicas=1")
+        self.workspace.kubectl("rollout", "status", "deployment/s3", "--timeout=120s")
