@@ -14,10 +14,11 @@ from tests.cluster import builders, release
 from tests.cluster.release import Operator
 from tests.cluster.servers import Bucket, Database
 from tests.cluster.workspace import Workspace
-from tests.testbed.catalogue import SAMPLE_LMS, project_images
+from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.fixtures import cluster
 from tests.testbed.services import install_postgres, install_s3, make_bucket
+from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
 __all__ = ["cluster"]
 
@@ -39,9 +40,8 @@ def operator(cluster: Cluster) -> Operator:
 @pytest.fixture(scope="session")
 def sample_lms(cluster: Cluster) -> str:
     """Every release of the sample LMS on the node; the name of the image without tag."""
-    for image in project_images():
-        if image.tag.startswith(SAMPLE_LMS):
-            cluster.ensure_image(image)
+    for version in SAMPLE_LMS_RELEASES:
+        release.build_image(cluster, f"{SAMPLE_LMS}:{version}")
     return SAMPLE_LMS
 
 
