@@ -6,7 +6,7 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.core.clock import Clock
 from aada_operator.core.conditions import Transition
 from aada_operator.core.errors import OperatorError
-from aada_operator.core.events import to_event
+from aada_operator.core.events import to_event, worth_telling
 from aada_operator.core.resources import ApiResource, Object
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class ClusterEvents:
 
     async def tell(self, body: Object, transitions: list[Transition]) -> None:
         """Create the Event of each transition that is worth one."""
-        for transition in transitions:
+        for transition in worth_telling(transitions):
             event = to_event(body, transition, self._clock.now())
             if event is None:
                 continue

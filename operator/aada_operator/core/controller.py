@@ -146,13 +146,16 @@ class Controller(Generic[Spec]):
         if status == (body.get("status") or {}):
             return
         await self._client.patch_status(self._capability.resource, body, status)
-        for transition in transitions:
-            logger.info(
-                "condition changed",
-                extra={"object": str(key), "condition": transition.type, "status": transition.status}
-                | {"reason": transition.reason, "detail": transition.message},
-            )
+        _log(key, transitions)
         await self._events.tell(body, transitions)
+
+
+def _log(key: Key, transitions: list[Transition]) -> None:
+    """One line per status that changed what holds; what is not known yet is no news."""
+    news = {t.type: f"{t.status} {t.reason}" for t in transitions if t.status != "Unknown"}
+    if news:
+        detail = next((t.message for t in transitions if t.type == conditions.READY), "")
+        logger.info("conditions changed", extra={"object": str(key), "conditions": news, "detail": detail})
 
 
 def explain(error: ValidationError) -> str:

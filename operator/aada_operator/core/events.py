@@ -7,7 +7,7 @@ import hashlib
 from datetime import datetime
 
 from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.conditions import STALLED, Transition
+from aada_operator.core.conditions import READY, STALLED, Transition
 from aada_operator.core.resources import Object
 
 REPORTER = "aada-operator"
@@ -15,6 +15,12 @@ REPORTER = "aada-operator"
 _NEGATIVE = frozenset({STALLED, "Failed", "RPOUnreachable", "RTOAtRisk"})
 # Steps on the way are seen in the conditions themselves; as Events they would only be noise.
 _SILENT = frozenset({"Reconciling"})
+
+
+def worth_telling(transitions: list[Transition]) -> list[Transition]:
+    """The transitions without a Ready that only repeats another condition's reason."""
+    others = {(t.reason, t.message) for t in transitions if t.type not in (READY, *_SILENT)}
+    return [t for t in transitions if t.type != READY or (t.reason, t.message) not in others]
 
 
 def to_event(body: Object, transition: Transition, now: datetime) -> Object | None:
