@@ -105,7 +105,9 @@ class RunningLms:
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
         self.address = ("127.0.0.1", port)
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        # No keep-alive: after a 500 uvicorn closes the connection unannounced, and the next request may be lost.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=limits)
         self._log = log
 
     @property
