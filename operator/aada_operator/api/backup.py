@@ -96,8 +96,9 @@ class BackupStatus(CommonStatus):
     scheduled_for: Annotated[Timestamp | None, Field(description="Slot of the schedule; absent: by hand.")] = None
     start_time: Annotated[Timestamp | None, Field(description="When the first try began.")] = None
     completion_time: Annotated[Timestamp | None, Field(description="When the manifest was written.")] = None
-    duration: Annotated[str, Field(max_length=32, description="How long it took.")] = ""
+    duration: Annotated[str, Field(max_length=32, description="From the first try to the manifest.")] = ""
     attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    deadline: Annotated[Timestamp | None, Field(description="No new try begins later than this.")] = None
     next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
     progress: Annotated[Progress | None, Field(description="How far it is, while it runs.")] = None
     location: Annotated[Location | None, Field(description="Where it is.")] = None

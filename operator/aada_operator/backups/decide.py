@@ -1,0 +1,119 @@
+"""What one Backup should do now: pure functions of its status, what its Jobs said, and the time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aada_operator.api.backup import Location
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.manifest import Manifest, backup_folder
+from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, WRONG_KEY
+from aada_operator.core.clock import from_rfc3339
+from aada_operator.core.resources import Object
+from aada_operator.core.worker_jobs import JobState
+
+# What says that the backup is bad; anything else says that it could not be verified.
+FAULTS = frozenset({CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
+MOST_TRIES = 5
+# Stages of the worker that are phases of their own; all others are Running.
+_PHASES = {"upload": "Uploading", "manifest": "Finalizing", "finalize": "Finalizing"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A Backup that wants to run, as far as the others of its LMS need to know."""
+
+    uid: str
+    name: str
+    created: datetime
+    lms: str
+    active: bool
+    started: bool
+    queued: bool
+
+    @classmethod
+    def of(cls, body: Object) -> "Contender":
+        """What another Backup's status tells."""
+        metadata, status = body["metadata"], body.get("status") or {}
+        return cls(
+            uid=metadata["uid"],
+            name=metadata["name"],
+            created=from_rfc3339(metadata["creationTimestamp"]),
+            lms=status.get("lms", ""),
+            active=status.get("phase") not in ("Completed", "Failed"),
+            started=bool(status.get("deadline")),
+            queued=status.get("phase") == "Queued",
+        )
+
+
+def location_of(policy: BackupPolicySpec, namespace: str, backup: str) -> Location:
+    """Where a backup of this policy lies."""
+    s3 = policy.storage[0].s3
+    return s3.location(backup_folder(s3.prefix, namespace, policy.lms_ref.name, backup))
+
+
+def ahead_of(me: Contender, others: Iterable[Contender], claimed_by: str | None) -> Contender | None:
+    """The Backup of the same LMS that must end first: one that runs or has claimed to, or one queued for longer."""
+    rivals = [other for other in others if other.active and other.lms == me.lms and other.uid != me.uid]
+    for rival in rivals:
+        if rival.started or rival.uid == claimed_by:
+            return rival
+    queued = [rival for rival in rivals if rival.queued and (rival.created, rival.name) < (me.created, me.name)]
+    return min(queued, key=lambda rival: (rival.created, rival.name), default=None)
+
+
+def phase_of(stage: str) -> str:
+    """The phase for what the worker says it does."""
+    return _PHASES.get(stage, "Running")
+
+
+def until(moment: str | None, now: datetime) -> float:
+    """Seconds until a moment of the status; 0 when it has come, or there is none."""
+    return max(0.0, (from_rfc3339(moment) - now).total_seconds()) if moment else 0.0
+
+
+def retry_at(state: JobState, deadline: datetime, now: datetime, delay: float) -> datetime | None:
+    """When a failed attempt is tried again, None when that is no use or would be too late."""
+    moment = now + timedelta(seconds=delay)
+    return moment if state.retryable and moment <= deadline else None
+
+
+def is_of(manifest: Manifest, namespace: str, lms: str, policy: str, backup: str, uid: str) -> bool:
+    """Whether a manifest found in the bucket is this Backup's.
+
+    An object that was made again (GitOps, a restored cluster) has another uid and the same names: its backup is taken
+    over. Other names mean that the folder belongs to somebody else.
+    """
+    names = (manifest.namespace, manifest.lms, manifest.policy or policy, manifest.backup)
+    return manifest.uid == uid or names == (namespace, lms, policy, backup)
+
+
+@dataclass(frozen=True)
+class VerificationOrder:
+    """A verification that is wanted, and what asked for it: ``status.verification`` echoes both."""
+
+    request: str
+    verify_at: str
+
+
+def verification_wanted(
+    name: str, known: Object, request: Object, verify_at: str, *, on_full: bool
+) -> VerificationOrder | None:
+    """The verification that a completed Backup owes, None for none.
+
+    ``known`` is its ``status.verification``, ``request`` the policy's, ``verify_at`` the annotation's value,
+    ``on_full`` whether every new backup is verified once.
+    """
+    answered = VerificationOrder(known.get("request", ""), known.get("verifyAt", ""))
+    requested = str(request.get("requestedAt", "")) if request.get("backupName") == name else ""
+    order = VerificationOrder(requested or answered.request, verify_at or answered.verify_at)
+    return order if order != answered or (on_full and not known.get("attempt")) else None
+
+
+def verification_verdict(state: JobState, tries: int) -> str:
+    """What a failed verification Job means: ``Retry``, ``Bad`` (the backup is) or ``Unknown``."""
+    if state.reason in FAULTS and not state.retryable:
+        return "Bad"
+    if state.retryable and tries < MOST_TRIES:
+        return "Retry"
+    return "Bad" if state.reason in FAULTS else "Unknown"

@@ -1,0 +1,24 @@
+"""What wakes a Backup: its own changes, and a policy that asks for its verification. Jobs are watched by the app."""
+
+from collections.abc import Callable
+
+import kopf
+
+from aada_operator.api.common import GROUP, VERSION
+from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, key_of
+from aada_operator.core.workqueue import Key
+
+
+def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
+    """Register the watches."""
+
+    @kopf.on.event(GROUP, VERSION, BACKUPS.plural, registry=registry)
+    async def backup_changed(body: kopf.Body, **_: object) -> None:
+        if key := key_of(dict(body)):
+            enqueue(key)
+
+    @kopf.on.event(GROUP, VERSION, BACKUP_POLICIES.plural, registry=registry)
+    async def verification_asked(body: kopf.Body, **_: object) -> None:
+        request = (body.get("status") or {}).get("verificationRequest") or {}
+        if request.get("backupName"):
+            enqueue(Key(BACKUPS.plural, str(body["metadata"]["namespace"]), str(request["backupName"])))

@@ -1,0 +1,92 @@
+"""The Jobs of a Backup: one per attempt, named after it; pure."""
+
+from dataclasses import dataclass
+
+from aada_operator.api.backup import Location
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
+from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.task import BackupTask, DatabaseAddress, VerifyTask
+from aada_operator.core.resources import Object
+from aada_operator.core.worker_jobs import JobRequest
+from aada_operator.core.worker_mounts import database_mounts, identity_mounts, storage_mounts
+
+# Beyond the life of the snapshot: the pod's start, and the last part's way into the bucket.
+BACKUP_MARGIN = 900
+VERIFY_DEADLINE = 6 * 3600
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a Job of a Backup is made of: the object, its policy, its LMS and its place in the bucket."""
+
+    backup: Object
+    policy: BackupPolicySpec
+    location: Location
+    allow_local: bool
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {LABEL_LMS: self.policy.lms_ref.name, LABEL_POLICY: self.backup["spec"]["policyRef"]["name"]}
+
+
+def backup_job_name(backup: str, attempt: int) -> str:
+    """Name of the Job of an attempt."""
+    return f"{backup}-{attempt}"
+
+
+def verify_job_name(backup: str, attempt: int) -> str:
+    """Name of the Job of a verification."""
+    return f"{backup}-verify-{attempt}"
+
+
+def backup_job(context: Context, lms: AadaLmsSpec, attempt: int) -> JobRequest:
+    """The Job that takes the backup."""
+    policy, metadata = context.policy, context.backup["metadata"]
+    task = BackupTask(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        lms=policy.lms_ref.name,
+        policy=context.backup["spec"]["policyRef"]["name"],
+        attempt=attempt,
+        database=DatabaseAddress(
+            host=lms.database.host, port=lms.database.port, name=lms.database.name, ssl_mode=lms.database.ssl_mode
+        ),
+        revision_table=f"public.{lms.schema_.revision_table}",
+        storage=context.location.s3(context.allow_local),
+        folder=context.location.prefix,
+        recipients=list(policy.encryption.recipients),
+        compression_level=policy.compression.level,
+        max_snapshot_age_seconds=max(1, int(seconds(policy.max_snapshot_age))),
+    )
+    return JobRequest(
+        name=backup_job_name(metadata["name"], attempt),
+        owner=context.backup,
+        command="backup",
+        task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
+        mounts=(*database_mounts(lms.database), *storage_mounts(context.location)),
+        deadline=task.max_snapshot_age_seconds + BACKUP_MARGIN,
+        labels=context.labels,
+        resources=policy.job.resources,
+        pod_template=policy.job.pod_template,
+    )
+
+
+def verify_job(context: Context, attempt: int, *, encrypted: bool) -> JobRequest:
+    """The Job that restores the backup on a scratch server and compares."""
+    policy = context.policy
+    identity = policy.encryption.verification_identity_secret_ref if encrypted else None
+    task = VerifyTask(storage=context.location.s3(context.allow_local), folder=context.location.prefix)
+    return JobRequest(
+        name=verify_job_name(context.backup["metadata"]["name"], attempt),
+        owner=context.backup,
+        command="verify",
+        task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
+        mounts=(*storage_mounts(context.location), *identity_mounts(identity)),
+        deadline=VERIFY_DEADLINE,
+        labels=context.labels,
+        resources=policy.job.resources,
+        scratch=policy.job.scratch_size,
+        pod_template=policy.job.pod_template,
+    )

@@ -1,0 +1,89 @@
+"""What a completed backup says of itself in the status; pure."""
+
+import math
+from typing import Any
+
+from aada_operator.api.manifest import Manifest
+from aada_operator.api.task import BackupResult, VerifyResult
+from aada_operator.core.clock import from_rfc3339, human, human_bytes, to_rfc3339
+from aada_operator.core.resources import Object
+
+MOST_CHECKS, LONGEST_CHECK = 50, 256
+
+
+def result_of(manifest: Manifest, sha256: str) -> BackupResult:
+    """The result of a backup whose worker can no longer tell it, from its manifest."""
+    database = manifest.database
+    took = from_rfc3339(manifest.completed_at) - from_rfc3339(manifest.started_at)
+    return BackupResult(
+        manifest_sha256=sha256,
+        adopted=True,
+        started_at=manifest.started_at,
+        completed_at=manifest.completed_at,
+        snapshot_at=manifest.snapshot_at,
+        duration_seconds=took.total_seconds(),
+        size_bytes=database.size_bytes,
+        stored_bytes=manifest.stored_bytes,
+        tables=len(manifest.tables),
+        rows=manifest.rows,
+        digest=manifest.digest.value,
+        schema_revision=manifest.schema_revision,
+        server_version=f"{database.server_version // 10000}.{database.server_version % 10000}",
+        system_identifier=database.system_identifier,
+        lsn=database.lsn,
+        encrypted=manifest.encryption.mode == "Age",
+    )
+
+
+def completed_fields(result: BackupResult, start_time: str | None) -> Object:
+    """The fields of ``BackupStatus`` that a completed backup has.
+
+    ``start_time`` is that of the first try; a backup that was found in the bucket began earlier than that.
+    """
+    end = from_rfc3339(result.completed_at)
+    start = min(from_rfc3339(moment) for moment in (start_time, result.started_at) if moment)
+    postgres = {
+        "version": result.server_version,
+        "systemIdentifier": result.system_identifier or "",
+        "lsn": result.lsn or "",
+    }
+    return {
+        "phase": "Completed",
+        "startTime": to_rfc3339(start),
+        "completionTime": to_rfc3339(end),
+        "duration": human(end - start),
+        "sizeBytes": result.size_bytes,
+        "storedBytes": result.stored_bytes,
+        "size": human_bytes(result.stored_bytes),
+        "manifestSha256": result.manifest_sha256,
+        "encryption": "Age" if result.encrypted else "None",
+        "postgres": postgres,
+        "schemaRevision": result.schema_revision or "",
+        "tables": {"count": result.tables, "rows": result.rows, "digest": result.digest},
+        "recoverableFrom": to_rfc3339(from_rfc3339(result.snapshot_at)),
+    }
+
+
+def verification_fields(result: VerifyResult) -> Object:
+    """The fields of ``VerificationStatus`` that a passed verification has."""
+    checks = [f"{check.name}: {check.message}" if check.message else check.name for check in result.checks]
+    return {
+        "duration": _span(result.duration_seconds),
+        "rto": _span(result.restore_seconds),
+        "checks": [check[:LONGEST_CHECK] for check in checks[:MOST_CHECKS]],
+    }
+
+
+def progress_fields(said: dict[str, Any]) -> Object:
+    """What a worker said of its progress, as ``status.progress``; numbers that are none are left out."""
+    numbers = {field: said[field] for field in ("bytes", "totalBytes", "tables") if _is_count(said.get(field))}
+    return {"stage": str(said.get("stage", ""))[:32]} | numbers
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _span(length: float) -> str:
+    """Seconds as a duration of the API, comparable with objectives; never nothing."""
+    return f"{max(1, math.ceil(length))}s"

@@ -1,0 +1,73 @@
+"""The conditions of a Backup, said in one place; pure."""
+
+from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
+from aada_operator.core import conditions
+from aada_operator.core.controller import Visit
+
+COMPLETED = "Completed"
+FAILED = "Failed"
+ENCRYPTED = "Encrypted"
+VERIFIED = "Verified"
+# Reason of Completed for a backup that another object of this name had taken.
+ADOPTED = "Adopted"
+KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED)
+
+
+def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -> None:
+    """Neither good nor bad yet. Unknown, so that the way to the end makes no warnings."""
+    visit.status["phase"] = phase
+    visit.conditions.set(COMPLETED, "Unknown", reason, message)
+    visit.conditions.set(FAILED, False, "UnderWay")
+    visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
+    visit.conditions.set(conditions.READY, "Unknown", reason, message)
+    visit.conditions.set(conditions.RECONCILING, True, reason, message)
+
+
+def encrypted(visit: Visit[BackupSpec], mode: str) -> None:
+    """Who can read it."""
+    if mode == "Age":
+        visit.conditions.set(ENCRYPTED, True, "Age", "readable for the holders of a recipient's private key")
+    else:
+        visit.conditions.set(ENCRYPTED, False, "None", "readable for whoever can read the bucket")
+
+
+def completed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
+    """It is in the bucket."""
+    visit.conditions.set(COMPLETED, True, reason, message)
+    visit.conditions.set(FAILED, False, reason)
+    encrypted(visit, visit.status["encryption"])
+
+
+def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
+    """It will never be; the phase is final."""
+    visit.status["phase"] = "Failed"
+    for field in ("progress", "nextAttempt"):
+        visit.status.pop(field, None)
+    visit.conditions.set(COMPLETED, False, reason, message)
+    visit.conditions.set(FAILED, True, reason, message)
+    visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
+    visit.conditions.set(conditions.READY, False, reason, message)
+    visit.conditions.set(conditions.RECONCILING, False, reason)
+
+
+def not_asked(visit: Visit[BackupSpec]) -> None:
+    """Nothing asks for a verification; what an earlier one found stays."""
+    if visit.conditions.reason_of(VERIFIED) in ("", "Pending", "NotCompleted"):
+        message = f"nothing asked for a verification yet; the annotation {ANNOTATION_VERIFY_AT} does"
+        visit.conditions.set(VERIFIED, "Unknown", "NotRequested", message)
+
+
+def not_verified(visit: Visit[BackupSpec], reason: str, message: str) -> None:
+    """A verification is wanted and has not told yet; what an earlier one found stays until then."""
+    if visit.conditions.status_of(VERIFIED) not in ("True", "False"):
+        visit.conditions.set(VERIFIED, "Unknown", reason, message)
+
+
+def settled(visit: Visit[BackupSpec]) -> None:
+    """Ready of a completed Backup: it is there, and no verification found it bad."""
+    bad = visit.conditions.status_of(VERIFIED) == "False"
+    busy = (visit.status.get("verification") or {}).get("result") == "Running"
+    reason = "VerificationFailed" if bad else "BackupCompleted"
+    message = "the backup did not pass its verification: see the condition Verified" if bad else ""
+    visit.conditions.set(conditions.READY, not bad, reason, message)
+    visit.conditions.set(conditions.RECONCILING, busy, "Verifying" if busy else "Settled")

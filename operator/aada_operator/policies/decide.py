@@ -1,0 +1,191 @@
+"""What a BackupPolicy should do now: pure functions of its spec, its Backups and the time.
+
+Everything can be told anew from the Backups: their names are made of their slots, so a slot that is decided twice
+(a lost status, two operators, a clock that went back) meets the Backup that is there already.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aada_operator.api.backup_policy import BackupPolicySpec, HistoryLimit
+from aada_operator.api.common import seconds
+from aada_operator.core import schedule
+from aada_operator.policies.world import Hold, KnownBackup, World, condition_of, moment_or_none
+
+# Below an hour the age of the newest recovery point is told in these steps: each step is a write.
+_RPO_STEP = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class DueSlot:
+    """A slot to deal with: ``start`` says whether by a backup, ``missed`` how many slots go without one."""
+
+    slot: datetime
+    start: bool
+    missed: int
+
+
+def last_slot(recorded: str | None, backups: Iterable[KnownBackup], now: datetime) -> datetime | None:
+    """The newest slot that was dealt with, by the record and by the Backups; None when none ever was.
+
+    Never later than ``now``: a clock that was ahead for a while must not silence the schedule until that time.
+    """
+    moments = [moment_or_none(recorded), *(backup.scheduled_for for backup in backups)]
+    dealt_with = [moment for moment in moments if moment]
+    past = [moment for moment in dealt_with if moment <= now]
+    return max(past) if past else now if dealt_with else None
+
+
+def newest_completed(backups: Iterable[KnownBackup]) -> KnownBackup | None:
+    """The completed backup with the newest content."""
+    return max((b for b in backups if b.completed), key=lambda b: (b.recovery_point, b.name), default=None)
+
+
+def newest_finished(backups: Iterable[KnownBackup]) -> KnownBackup | None:
+    """The newest backup that came to an end, good or bad."""
+    return max((b for b in backups if not b.active), key=lambda b: (b.created, b.name), default=None)
+
+
+def newest_verified(backups: Iterable[KnownBackup]) -> KnownBackup | None:
+    """The newest backup that is proved to be good."""
+    return newest_completed(b for b in backups if b.verified == "True")
+
+
+def last_verification(backups: Iterable[KnownBackup]) -> KnownBackup | None:
+    """The backup whose verification told good from bad most lately."""
+    told = [(b.verified_at, b.name, b) for b in backups if b.completed and b.verified_at]
+    return max(told, key=lambda entry: entry[:2])[2] if told else None
+
+
+def due_slot(
+    spec: BackupPolicySpec, created: datetime, last: datetime | None, point: datetime | None, now: datetime
+) -> DueSlot | None:
+    """The slot of the full schedule to deal with now, None when none is due.
+
+    ``last`` is the newest slot that was dealt with, ``point`` the newest recovery point. The first backup has the
+    creation of the policy as its slot. Of several missed slots only the newest is caught up.
+    """
+    if spec.full is None:
+        return None
+    if last is None and spec.immediate:
+        return DueSlot(created, start=True, missed=0)
+    due = schedule.due(spec.full.schedule, spec.time_zone, min(last or created, now), now)
+    if due is None:
+        return None
+    start = now - due.slot <= timedelta(seconds=seconds(spec.starting_deadline)) or catch_up_needed(spec, point, now)
+    return DueSlot(due.slot, start, due.missed + (0 if start else 1))
+
+
+def catch_up_needed(spec: BackupPolicySpec, point: datetime | None, now: datetime) -> bool:
+    """Whether waiting for the next slot is no choice: nothing can be recovered, or the RPO would be broken by then."""
+    if point is None:
+        return True
+    upcoming = next_slot(spec, now)
+    if spec.objectives.rpo is None or upcoming is None:
+        return False
+    return point + timedelta(seconds=seconds(spec.objectives.rpo)) < upcoming
+
+
+def blocked(spec: BackupPolicySpec, world: World) -> Hold | None:
+    """Why the policy as a whole starts nothing now, None when it may."""
+    if spec.suspend:
+        return Hold("Suspended", "spec.suspend is true: nothing new is started")
+    if world.lms is None:
+        return Hold("LmsNotFound", f"AadaLms {spec.lms_ref.name} does not exist: create it or correct lmsRef")
+    if (world.lms.get("spec") or {}).get("suspend"):
+        return Hold("Suspended", f"AadaLms {spec.lms_ref.name} is suspended: nothing new is started")
+    return None
+
+
+def held(spec: BackupPolicySpec, world: World, due: DueSlot, now: datetime) -> Hold | None:
+    """What the backup of a slot waits for, None when it can start."""
+    if running := next((backup for backup in world.backups if backup.active), None):
+        return Hold("Running", f"the next backup waits for Backup {running.name}", healthy=True)
+    if world.storage is None:
+        return Hold("Probing", "a backup is due; the storage is being probed", healthy=True)
+    if not world.storage.ok:
+        return Hold(world.storage.reason, f"a backup is due and waits: {world.storage.message}")
+    if condition_of(world.lms, "DatabaseReachable") != "True":
+        return Hold("WaitingForDatabase", f"a backup is due and waits until AadaLms {spec.lms_ref.name} has a database")
+    # The first backup of a new LMS shall hold its schema; one whose migrations fail is still worth a backup.
+    young = now - due.slot <= timedelta(seconds=seconds(spec.starting_deadline))
+    first = newest_completed(world.backups) is None
+    if first and young and condition_of(world.lms, "SchemaCurrent") != "True":
+        return Hold("WaitingForSchema", f"the first backup waits until AadaLms {spec.lms_ref.name} has its schema")
+    return None
+
+
+def next_slot(spec: BackupPolicySpec, now: datetime) -> datetime | None:
+    """The next slot of the full schedule, None when there is none (30 February never comes)."""
+    if spec.full is None:
+        return None
+    try:
+        return schedule.next_slot(spec.full.schedule, spec.time_zone, now)
+    except StopIteration:
+        return None
+
+
+def beyond_history(backups: Sequence[KnownBackup], limit: HistoryLimit) -> list[KnownBackup]:
+    """Finished Backups of the schedule that are too many, oldest first; those made by hand are their makers'.
+
+    Decided by order alone, so that no wrong clock deletes anything. The newest verified one always stays.
+    """
+    kept = newest_verified(backups)
+    ours = [b for b in backups if b.scheduled_for and b is not kept and b.verification.result != "Running"]
+    completed = sorted((b for b in ours if b.completed), key=lambda b: (b.recovery_point, b.name))
+    failed = sorted((b for b in ours if b.failed), key=lambda b: (b.created, b.name))
+    room = limit.successful - (1 if kept is not None and kept.scheduled_for else 0)
+    return completed[: max(0, len(completed) - max(room, 1))] + failed[: max(0, len(failed) - limit.failed)]
+
+
+def verification_slot(
+    spec: BackupPolicySpec, created: datetime, recorded: str | None, backups: Iterable[KnownBackup], now: datetime
+) -> datetime | None:
+    """The slot of the verification schedule for which the newest backup is to be verified, None when none is due."""
+    if spec.verification.schedule is None:
+        return None
+    asked = [moment_or_none(recorded), *(moment_or_none(b.verification.request) for b in backups)]
+    # What a clock that was ahead has asked for says nothing about the slots since.
+    after = max((moment for moment in asked if moment and moment <= now), default=min(created, now))
+    due = schedule.due(spec.verification.schedule, spec.time_zone, after, now)
+    return due.slot if due else None
+
+
+def next_verification(spec: BackupPolicySpec, now: datetime) -> datetime | None:
+    """The next slot of the verification schedule, None when there is none."""
+    if spec.verification.schedule is None:
+        return None
+    try:
+        return schedule.next_slot(spec.verification.schedule, spec.time_zone, now)
+    except StopIteration:
+        return None
+
+
+def rpo_text(age: timedelta) -> str:
+    """The age of the newest recovery point in coarse steps: tens of minutes, then hours, then days from the third."""
+    if age < _RPO_STEP:
+        return f"<{_RPO_STEP.seconds // 60}m"
+    if age < timedelta(hours=1):
+        return f"{age // _RPO_STEP * _RPO_STEP.seconds // 60}m"
+    hours = age // timedelta(hours=1)
+    return f"{hours}h" if hours < 48 else f"{hours // 24}d"
+
+
+def rpo_met(spec: BackupPolicySpec, created: datetime, point: datetime | None, now: datetime) -> bool | None:
+    """Whether the objective is kept now; None when there is none, or the first backup still has time."""
+    if spec.objectives.rpo is None:
+        return None
+    objective = timedelta(seconds=seconds(spec.objectives.rpo))
+    if point is None:
+        return None if now - created <= objective else False
+    return now - point <= objective
+
+
+def wake_times(spec: BackupPolicySpec, point: datetime | None, now: datetime) -> list[datetime]:
+    """Moments after ``now`` at which something is due: a slot, a verification, the breach of the RPO."""
+    breach = None
+    if spec.objectives.rpo is not None and point is not None:
+        breach = point + timedelta(seconds=seconds(spec.objectives.rpo) + 1)
+    times = (next_slot(spec, now), next_verification(spec, now), breach)
+    return [moment for moment in times if moment is not None and moment > now]

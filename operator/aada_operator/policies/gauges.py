@@ -1,0 +1,42 @@
+"""A BackupPolicy as metrics, read off the object alone."""
+
+from aada_operator.api.common import seconds
+from aada_operator.core.clock import Clock
+from aada_operator.core.metrics import Sample
+from aada_operator.core.resources import Object
+from aada_operator.policies.world import moment_or_none
+
+
+def gauges(body: Object, clock: Clock) -> list[Sample]:
+    """The samples of one policy; an age is that of the visit, which is at most a resync ago."""
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    labels = {"policy": body["metadata"]["name"], "lms": (spec.get("lmsRef") or {}).get("name", "")}
+    point = moment_or_none(status.get("recoveryPoint"))
+    objective = _span((spec.get("objectives") or {}).get("rpo"))
+    found = [
+        ("backup_last_success_timestamp_seconds", "Completion of the newest backup.", _stamp(status, "lastFull")),
+        ("schedule_next_timestamp_seconds", "Next slot of the schedule.", _stamp(status, "next")),
+        ("schedule_missed_total", "Slots that passed without a backup.", float(status.get("missedSlots", 0))),
+        ("rpo_seconds", "Age of the newest recovery point.", (clock.now() - point).total_seconds() if point else None),
+        ("rpo_target_seconds", "Most data, in time, that may be lost.", objective),
+        ("rto_measured_seconds", "Restore time that was measured last.", _span(status.get("rtoMeasured"))),
+        ("verification_last_success_timestamp_seconds", "Last passed verification.", _stamp(status, "lastVerified")),
+    ]
+    return [
+        Sample(name, text, value, labels | ({"type": "Full"} if name.startswith("backup_last") else {}))
+        for name, text, value in found
+        if value is not None
+    ]
+
+
+def _stamp(status: Object, field: str) -> float | None:
+    moment = moment_or_none(status.get(field))
+    return moment.timestamp() if moment else None
+
+
+def _span(duration: str | None) -> float | None:
+    """Seconds of a duration; None for none, and for one that an invalid spec holds."""
+    try:
+        return seconds(duration) if duration else None
+    except ValueError:
+        return None

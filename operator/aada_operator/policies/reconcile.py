@@ -1,0 +1,117 @@
+"""A BackupPolicy, visited: observe its Backups and bucket, report, ask for a verification, prune, start what is due."""
+
+from datetime import datetime
+
+from aada_operator.adapters.kube import Kube
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.manifest import backup_folder
+from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
+from aada_operator.core.controller import RESYNC, Capability, Visit
+from aada_operator.core.errors import Stalled
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS
+from aada_operator.policies import decide, manifests, report
+from aada_operator.policies.gauges import gauges
+from aada_operator.policies.probe import StorageProbe
+from aada_operator.policies.world import Hold, KnownBackup, World
+
+# Seconds until a slot that is held is looked at again; a Backup that ends wakes its policy by itself.
+HELD_RETRY = 10.0
+
+
+def capability(kube: Kube, allow_local: bool, clock: Clock | None = None) -> Capability[BackupPolicySpec]:
+    """The kind BackupPolicy; ``allow_local``: storage endpoints may be loopback addresses."""
+    timer = clock or SystemClock()
+    reconciler = PolicyReconciler(kube, StorageProbe(kube, allow_local))
+    return Capability(
+        BACKUP_POLICIES, BackupPolicySpec, report.KNOWN, reconciler.reconcile, lambda body: gauges(body, timer)
+    )
+
+
+class PolicyReconciler:
+    """Brings policies about; what it remembers is the probes of their buckets, which can be asked anew."""
+
+    def __init__(self, kube: Kube, probe: StorageProbe) -> None:
+        self._kube = kube
+        self._probe = probe
+
+    async def reconcile(self, visit: Visit[BackupPolicySpec]) -> float | None:
+        """One visit; returns seconds until something is due.
+
+        Raises:
+            Stalled: the schedule can never come true.
+        """
+        _refuse_never(visit)
+        world = await self._observe(visit)
+        report.facts(visit, world)
+        hold = decide.blocked(visit.spec, world)
+        if hold is None:
+            self._request_verification(visit, world.backups)
+            await self._prune(visit, world.backups)
+            hold = await self._start_due(visit, world)
+        report.ready(visit, world, hold)
+        return self._delay(visit, world, hold)
+
+    async def _observe(self, visit: Visit[BackupPolicySpec]) -> World:
+        lms = await self._kube.get(AADA_LMS, visit.namespace, visit.spec.lms_ref.name)
+        bodies = await self._kube.list(BACKUPS, visit.namespace)
+        backups = [KnownBackup(body) for body in bodies if body["spec"]["policyRef"]["name"] == visit.name]
+        if visit.spec.suspend:
+            return World(lms, backups, None)
+        generation = int(visit.body["metadata"]["generation"])
+        s3 = visit.spec.storage[0].s3
+        folder = backup_folder(s3.prefix, visit.namespace, visit.spec.lms_ref.name, "")
+        return World(lms, backups, await self._probe.look(visit.uid, generation, visit.namespace, s3.location(folder)))
+
+    def _request_verification(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
+        """Ask for the newest backup to be verified; the Backup reads this status and acts."""
+        newest = decide.newest_completed(backups)
+        asked = (visit.status.get("verificationRequest") or {}).get("requestedAt")
+        slot = decide.verification_slot(visit.spec, _created(visit), asked, backups, visit.now)
+        if newest is not None and slot is not None:
+            visit.status["verificationRequest"] = {"backupName": newest.name, "requestedAt": to_rfc3339(slot)}
+
+    async def _prune(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
+        """Delete Backup objects beyond the history limits; their data stays in the bucket."""
+        for backup in decide.beyond_history(backups, visit.spec.history_limit):
+            await self._kube.delete(BACKUPS, backup.body)
+
+    async def _start_due(self, visit: Visit[BackupPolicySpec], world: World) -> Hold | None:
+        """Deal with the slot that is due: start its Backup, leave it out, or say what it waits for."""
+        last = decide.last_slot(visit.status.get("lastSlot"), world.backups, visit.now)
+        report.put(visit, "lastSlot", to_rfc3339(last) if last else None)
+        newest = decide.newest_completed(world.backups)
+        point = newest.recovery_point if newest else None
+        due = decide.due_slot(visit.spec, _created(visit), last, point, visit.now)
+        if due is None:
+            return None
+        if due.start:
+            if hold := decide.held(visit.spec, world, due, visit.now):
+                return hold
+            body = manifests.backup(visit.namespace, visit.name, visit.spec.lms_ref.name, due.slot)
+            await self._kube.create(BACKUPS, body)
+        visit.status["lastSlot"] = to_rfc3339(due.slot)
+        report.put(visit, "missedSlots", visit.status.get("missedSlots", 0) + due.missed or None)
+        return None
+
+    def _delay(self, visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> float:
+        newest = decide.newest_completed(world.backups)
+        point = newest.recovery_point if newest else None
+        waits = [(moment - visit.now).total_seconds() for moment in decide.wake_times(visit.spec, point, visit.now)]
+        if not visit.spec.suspend:
+            waits.append(self._probe.pause(visit.uid))
+        return min([*waits, HELD_RETRY if hold else RESYNC, RESYNC])
+
+
+def _created(visit: Visit[BackupPolicySpec]) -> datetime:
+    return from_rfc3339(visit.body["metadata"]["creationTimestamp"])
+
+
+def _refuse_never(visit: Visit[BackupPolicySpec]) -> None:
+    """A schedule that never comes true is a mistake that a cron parser cannot see."""
+    spec = visit.spec
+    for field, wanted, upcoming in (
+        ("full.schedule", spec.full, decide.next_slot(spec, visit.now)),
+        ("verification.schedule", spec.verification.schedule, decide.next_verification(spec, visit.now)),
+    ):
+        if wanted is not None and upcoming is None:
+            raise Stalled("InvalidSpec", f"spec.{field}: there is no such day, it never comes true")

@@ -1,0 +1,153 @@
+"""What a BackupPolicy's status says: pure functions from what was observed to fields and conditions."""
+
+from typing import Literal
+
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.core import conditions
+from aada_operator.core.clock import from_rfc3339, to_rfc3339
+from aada_operator.core.controller import Visit
+from aada_operator.policies import decide
+from aada_operator.policies.world import Hold, KnownBackup, World
+
+STORAGE_REACHABLE = "StorageReachable"
+RPO_MET = "RPOMet"
+VERIFIED = "Verified"
+ENCRYPTED = "Encrypted"
+METHOD_CHOSEN = "MethodChosen"
+KNOWN = (
+    conditions.READY,
+    conditions.RECONCILING,
+    STORAGE_REACHABLE,
+    RPO_MET,
+    VERIFIED,
+    ENCRYPTED,
+    METHOD_CHOSEN,
+)
+
+
+def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
+    """Everything that is read off the Backups and the bucket."""
+    _storage(visit, world)
+    _method(visit)
+    _encryption(visit)
+    _recovery_point(visit, decide.newest_completed(world.backups))
+    _verified(visit, world.backups)
+    upcoming = decide.next_slot(visit.spec, visit.now)
+    put(visit, "next", to_rfc3339(upcoming) if upcoming and not visit.spec.suspend else None)
+
+
+def put(visit: Visit[BackupPolicySpec], field: str, value: object) -> None:
+    """Set a field of the status; None and empty text remove it."""
+    if value in (None, ""):
+        visit.status.pop(field, None)
+    else:
+        visit.status[field] = value
+
+
+def ready(visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> None:
+    """Ready, as the sum of all: the policy does what it says, and what it says is enough."""
+    status, reason, message = _ready(visit, world, hold)
+    visit.conditions.set(conditions.READY, status, reason, message)
+    busy = (hold is not None and reason != "Suspended") or any(backup.active for backup in world.backups)
+    visit.conditions.set(conditions.RECONCILING, busy, reason if busy else "Settled")
+    visit.status["phase"] = reason
+
+
+def _ready(
+    visit: Visit[BackupPolicySpec], world: World, hold: Hold | None
+) -> tuple[Literal["True", "False", "Unknown"], str, str]:
+    if hold and not hold.healthy:
+        return "False", hold.reason, hold.message
+    if world.storage is None:
+        return "Unknown", "Probing", "the storage is being probed"
+    if trouble := _trouble(visit, world):
+        return "False", *trouble
+    if running := next((backup for backup in world.backups if backup.active), None):
+        return "True", "Running", f"Backup {running.name} is on its way"
+    return "True", "Settled", "backups are as the policy wants them"
+
+
+def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | None:
+    """Reason and message of the first thing that is not as it should be."""
+    if world.storage is not None and not world.storage.ok:
+        return world.storage.reason, world.storage.message
+    last = decide.newest_finished(world.backups)
+    if last is not None and last.failed:
+        return "LastBackupFailed", f"Backup {last.name} failed: see its condition Failed"
+    if visit.conditions.status_of(RPO_MET) == "False":
+        return "RPONotMet", "the newest recovery point is older than objectives.rpo, or there is none"
+    if visit.conditions.status_of(VERIFIED) == "False":
+        return "VerificationFailed", "the last verification failed: see the condition Verified"
+    return None
+
+
+def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
+    found = world.storage
+    if visit.spec.suspend:
+        visit.conditions.set(STORAGE_REACHABLE, "Unknown", "Suspended", "not probed while the policy is suspended")
+    elif found is None:
+        visit.conditions.set(STORAGE_REACHABLE, "Unknown", "Probing", "no answer yet")
+    else:
+        visit.conditions.set(STORAGE_REACHABLE, found.ok, found.reason, found.message)
+
+
+def _method(visit: Visit[BackupPolicySpec]) -> None:
+    visit.status["method"] = "logical"
+    if visit.spec.method == "auto":
+        message = "auto: logical, which needs nothing but a role that may read everything"
+        visit.conditions.set(METHOD_CHOSEN, True, "LogicalByDefault", message)
+    else:
+        visit.conditions.set(METHOD_CHOSEN, True, "Specified", "spec.method says so")
+
+
+def _encryption(visit: Visit[BackupPolicySpec]) -> None:
+    if visit.spec.encryption.mode == "None":
+        message = "backups are readable for whoever can read the bucket: add recipients"
+        visit.conditions.set(ENCRYPTED, False, "None", message)
+    else:
+        count = len(visit.spec.encryption.recipients)
+        visit.conditions.set(ENCRYPTED, True, "Age", f"for {count} recipient{'s' if count > 1 else ''}")
+
+
+def _recovery_point(visit: Visit[BackupPolicySpec], newest: KnownBackup | None) -> None:
+    point = newest.recovery_point if newest else None
+    put(visit, "lastFull", to_rfc3339(newest.completion) if newest else None)
+    put(visit, "lastFullName", newest.name if newest else None)
+    put(visit, "recoveryPoint", to_rfc3339(point) if point else None)
+    put(visit, "rpo", decide.rpo_text(visit.now - point) if point else None)
+    created = from_rfc3339(visit.body["metadata"]["creationTimestamp"])
+    met = decide.rpo_met(visit.spec, created, point, visit.now)
+    put(visit, "rpoMet", None if met is None else str(met))
+    objective = visit.spec.objectives.rpo
+    if objective is None:
+        visit.conditions.set(RPO_MET, "Unknown", "NoObjective", "objectives.rpo is not set")
+    elif met is None:
+        visit.conditions.set(RPO_MET, "Unknown", "NoBackupYet", "the first backup is still awaited")
+    elif point is None:
+        visit.conditions.set(RPO_MET, False, "NoBackup", f"no backup was completed within {objective}")
+    elif met:
+        visit.conditions.set(RPO_MET, True, "WithinObjective", f"the objective is {objective}")
+    else:
+        message = f"the newest recovery point, {to_rfc3339(point)}, is older than {objective}"
+        visit.conditions.set(RPO_MET, False, "TooOld", message)
+
+
+def _verified(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
+    last = decide.last_verification(backups)
+    passed = decide.last_verification(b for b in backups if b.verified == "True")
+    put(visit, "lastVerified", passed.verification.time if passed else None)
+    put(visit, "rtoMeasured", passed.verification.rto if passed else None)
+    if last is not None:
+        condition = next(c for c in last.status.conditions if c.type == VERIFIED)
+        visit.conditions.set(VERIFIED, condition.status, condition.reason, f"Backup {last.name}: {condition.message}")
+        return
+    reason, message = _why_not_verified(visit.spec)
+    visit.conditions.set(VERIFIED, "Unknown", reason, message)
+
+
+def _why_not_verified(spec: BackupPolicySpec) -> tuple[str, str]:
+    if spec.encryption.mode == "Age" and spec.encryption.verification_identity_secret_ref is None:
+        return "NoIdentity", "nothing can be verified: name a key in encryption.verificationIdentitySecretRef"
+    if spec.verification.schedule is None and not spec.verification.on_full:
+        return "NotScheduled", "no verification is asked for: set verification.schedule or verification.onFull"
+    return "NotVerifiedYet", "no backup was verified yet"

@@ -1,0 +1,115 @@
+"""What a policy sees: its LMS, its Backups, its bucket; plain values, read off the objects."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupStatus, VerificationStatus
+from aada_operator.api.common import LABEL_POLICY
+from aada_operator.core.clock import from_rfc3339
+from aada_operator.core.resources import Object
+
+
+@dataclass(frozen=True)
+class KnownBackup:
+    """One Backup of the policy, made by its schedule (``scheduled_for``) or by hand."""
+
+    body: Object
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @cached_property
+    def status(self) -> BackupStatus:
+        return BackupStatus.model_validate(self.body.get("status") or {})
+
+    @property
+    def created(self) -> datetime:
+        return from_rfc3339(self.body["metadata"]["creationTimestamp"])
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        labels = self.body["metadata"].get("labels") or {}
+        annotations = self.body["metadata"].get("annotations") or {}
+        if LABEL_POLICY not in labels:
+            return None
+        return moment_or_none(annotations.get(ANNOTATION_SCHEDULED_FOR))
+
+    @property
+    def completed(self) -> bool:
+        return self.status.phase == "Completed"
+
+    @property
+    def failed(self) -> bool:
+        return self.status.phase == "Failed"
+
+    @property
+    def active(self) -> bool:
+        return not (self.completed or self.failed)
+
+    @property
+    def completion(self) -> datetime:
+        """When it was completed; when it was made, for one that was not."""
+        return moment_or_none(self.status.completion_time) or self.created
+
+    @property
+    def recovery_point(self) -> datetime:
+        """The moment whose content it holds."""
+        return moment_or_none(self.status.recoverable_from) or self.completion
+
+    @property
+    def verification(self) -> VerificationStatus:
+        return self.status.verification or VerificationStatus()
+
+    @property
+    def verified(self) -> str:
+        """Status of its condition Verified."""
+        return next((c.status for c in self.status.conditions if c.type == "Verified"), "Unknown")
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When its last verification told good from bad, None when none did."""
+        decided = self.verified in ("True", "False")
+        return moment_or_none(self.verification.time) if decided else None
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """What a probe of the bucket found; ``reason`` and ``message`` as in a condition."""
+
+    ok: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class World:
+    """What was observed: the LMS (None: there is none), the policy's Backups, its bucket (None: not known yet)."""
+
+    lms: Object | None
+    backups: list[KnownBackup]
+    storage: Reachability | None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why nothing is started now; ``healthy``: it will be, and nobody needs to care."""
+
+    reason: str
+    message: str
+    healthy: bool = False
+
+
+def condition_of(body: Object | None, kind: str) -> str:
+    """Status of an object's condition; Unknown when it was never set."""
+    known = ((body or {}).get("status") or {}).get("conditions") or []
+    return next((str(condition["status"]) for condition in known if condition["type"] == kind), "Unknown")
+
+
+def moment_or_none(text: str | None) -> datetime | None:
+    """The moment in a timestamp; None when there is none, or nobody can read it."""
+    try:
+        return from_rfc3339(text) if text else None
+    except ValueError:
+        return None
