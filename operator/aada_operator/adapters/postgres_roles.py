@@ -1,0 +1,110 @@
+"""The roles and the database of one application: what is there, and the few statements that make them.
+
+Each statement can be repeated, and what is made together is made in one transaction. Whose roles they are stands in
+comments on them: so it survives everything that the roles survive.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg import sql
+
+from aada_operator.adapters.postgres import Session, one
+from aada_operator.core.database import Inventory, Names
+from aada_operator.core.errors import Waiting
+
+
+async def inventory(connection: Session, names: Names) -> Inventory:
+    """Which of the roles and the database are there, and whom they belong to."""
+    row = await one(
+        connection,
+        """
+        SELECT current_user AS admin,
+               (SELECT coalesce(shobj_description(oid, 'pg_authid'), '') FROM pg_roles
+                 WHERE rolname = %(owner)s) AS owner_comment,
+               (SELECT coalesce(shobj_description(oid, 'pg_authid'), '') FROM pg_roles
+                 WHERE rolname = %(login)s) AS login_comment,
+               (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %(database)s) AS database_owner
+        """,
+        {"owner": names.owner, "login": names.login, "database": names.database},
+    )
+    return Inventory(**row)
+
+
+async def is_empty(connection: Session) -> bool:
+    """Whether the database of this session holds nothing of a user's: no relation, type, function or large object."""
+    row = await one(
+        connection,
+        """
+        SELECT NOT EXISTS (SELECT FROM pg_class WHERE oid >= 16384 AND relnamespace <> 'pg_toast'::regnamespace)
+           AND NOT EXISTS (SELECT FROM pg_proc WHERE oid >= 16384)
+           AND NOT EXISTS (SELECT FROM pg_type WHERE oid >= 16384)
+           AND NOT EXISTS (SELECT FROM pg_largeobject_metadata) AS empty
+        """,
+    )
+    return bool(row["empty"])
+
+
+@asynccontextmanager
+async def alone(connection: Session, names: Names) -> AsyncIterator[None]:
+    """Nobody else makes roles or the database of this name meanwhile; ends with the session at the latest.
+
+    Raises:
+        Waiting: somebody else is at it.
+    """
+    key = f"lms.aada.edu/provisioning/{names.database}"
+    row = await one(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", [key])
+    if not row["got"]:
+        raise Waiting("ProvisioningElsewhere", f"another session makes roles for database {names.database}", 5.0)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [key])
+
+
+async def create_roles(connection: Session, names: Names, owner_comment: str, login_comment: str) -> None:
+    """Make the owner and the login role, without a password yet, and say in comments whose they are; all or none."""
+    owner, login = sql.Identifier(names.owner), sql.Identifier(names.login)
+    async with connection.transaction():
+        await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(owner))
+        await connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(login, owner))
+        # Whatever the application makes belongs to the owner, so that the login role can be replaced one day.
+        setting = sql.SQL("ALTER ROLE {} SET role = {}").format(login, sql.Literal(names.owner))
+        await connection.execute(setting)
+        await _comment(connection, names.owner, owner_comment)
+        await _comment(connection, names.login, login_comment)
+
+
+async def create_database(connection: Session, names: Names) -> None:
+    """Make the database, owned by the owner role: on PostgreSQL 15 nobody else may create in schema public."""
+    await _join_owner(connection, names)
+    statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'")
+    await connection.execute(statement.format(sql.Identifier(names.database), sql.Identifier(names.owner)))
+
+
+async def take_database(connection: Session, names: Names) -> None:
+    """Give an existing database to the owner role."""
+    await _join_owner(connection, names)
+    statement = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+    await connection.execute(statement.format(sql.Identifier(names.database), sql.Identifier(names.owner)))
+
+
+async def _join_owner(connection: Session, names: Names) -> None:
+    """Who is no superuser can only give to roles that it belongs to."""
+    row = await one(connection, "SELECT pg_has_role(current_user, %s, 'MEMBER') AS member", [names.owner])
+    if not row["member"]:
+        await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(names.owner)))
+
+
+async def set_password(connection: Session, names: Names, password: str, comment: str) -> None:
+    """Give the login role its password, sent as a SCRAM verifier so that no log of the server ever holds it."""
+    verifier = connection.pgconn.encrypt_password(password.encode(), names.login.encode(), b"scram-sha-256").decode()
+    async with connection.transaction():
+        statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
+        await connection.execute(statement.format(sql.Identifier(names.login), sql.Literal(verifier)))
+        await _comment(connection, names.login, comment)
+
+
+async def _comment(connection: Session, role: str, comment: str) -> None:
+    await connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role), sql.Literal(comment)))
