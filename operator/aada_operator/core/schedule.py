@@ -14,6 +14,8 @@ from cronsim import CronSim
 
 # Missed slots are counted up to here, so that a schedule of minutes that slept for years costs no time.
 MOST_MISSED = 10_000
+# In a repeated hour the wall clock alone does not tell which slots have passed; no zone repeats more than this.
+_LARGEST_SHIFT = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ def due(expression: str, time_zone: str, after: datetime, now: datetime) -> Due 
 
 
 def _newest(expression: str, time_zone: str, now: datetime) -> datetime | None:
-    start = (now + timedelta(seconds=1)).astimezone(ZoneInfo(time_zone))
-    return next((slot.astimezone(UTC) for slot in CronSim(expression, start, reverse=True)), None)
+    """The newest slot up to ``now``, found by walking back from where no clock can have been set back to yet."""
+    start = (now + _LARGEST_SHIFT).astimezone(ZoneInfo(time_zone))
+    slots = (slot.astimezone(UTC) for slot in CronSim(expression, start, reverse=True))
+    return next((slot for slot in slots if slot <= now), None)
 
 
 def _slots(expression: str, time_zone: str, after: datetime) -> Iterator[datetime]:

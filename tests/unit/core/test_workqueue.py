@@ -116,6 +116,17 @@ def test_a_visit_that_asks_to_be_repeated_is_repeated_then() -> None:
     run(scenario())
 
 
+def test_a_visit_that_asks_to_be_repeated_at_once_is_repeated_at_once() -> None:
+    async def scenario() -> None:
+        worker = Recorder(answers=[0.0, None])
+        running = serve(worker)
+        running.queue.add(A)
+        await running.stop_after(10)
+        assert worker.moments() == [0, 0]
+
+    run(scenario())
+
+
 def test_the_earliest_of_several_wishes_counts() -> None:
     async def scenario() -> None:
         worker = Recorder()

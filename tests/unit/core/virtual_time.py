@@ -38,6 +38,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end in virtual time."""
+    """Run a coroutine to its end in virtual time; what fails in a callback or a lost task fails here too."""
+    failures: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+        runner.get_loop().set_exception_handler(lambda _, context: failures.append(context))
+        result = runner.run(main)
+    assert not failures, failures
+    return result
