@@ -118,7 +118,7 @@ def _controllers(settings: Settings, client: kube.Kube) -> dict[str, Controller[
     image = WorkerImage(settings.worker_image, settings.worker_pull_policy)
     local = settings.allow_loopback_endpoints
     capabilities: list[Capability[Any]] = [
-        lms.capability(client),
+        lms.capability(client, local),
         policies.capability(client, local),
         backups.capability(client, image, local),
         restores.capability(client, image, local),

@@ -7,6 +7,7 @@ ends the process, and every step is safe to do twice anyway.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from kubernetes.aio import client
 from kubernetes.aio.leaderelection.electionconfig import Config
@@ -64,7 +65,7 @@ def _config(lock: LeaseLock, leading: asyncio.Event) -> Config:
     )
 
 
-async def _first(election: "asyncio.Task[None]", other: "asyncio.Future[object] | asyncio.Future[None]") -> None:
+async def _first(election: "asyncio.Task[None]", other: "asyncio.Future[Any]") -> None:
     """Wait for ``other``; the end of the election comes first only when the Lease is lost."""
     try:
         await asyncio.wait({election, other}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,7 +76,7 @@ async def _first(election: "asyncio.Task[None]", other: "asyncio.Future[object] 
         await _cancelled(other)
 
 
-async def _cancelled(task: "asyncio.Future[object] | asyncio.Future[None]") -> None:
+async def _cancelled(task: "asyncio.Future[Any]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

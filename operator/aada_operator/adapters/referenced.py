@@ -1,0 +1,47 @@
+"""Objects of ours that another one names, read and validated."""
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from aada_operator.adapters.kube import Kube
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.common import Model
+from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.core.controller import explain
+from aada_operator.core.errors import Waiting
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, ApiResource, Object
+
+Spec = TypeVar("Spec", bound=Model)
+
+
+async def policy_of(kube: Kube, namespace: str, name: str) -> BackupPolicySpec:
+    """The spec of a BackupPolicy.
+
+    Raises:
+        Waiting: BackupPolicyNotFound, BackupPolicyInvalid.
+    """
+    return policy_spec(await kube.get(BACKUP_POLICIES, namespace, name), name)
+
+
+def policy_spec(body: Object | None, name: str) -> BackupPolicySpec:
+    """The spec of a BackupPolicy that was read; raises as `policy_of`."""
+    return _validated(BACKUP_POLICIES, name, body, BackupPolicySpec)
+
+
+async def lms_of(kube: Kube, namespace: str, name: str) -> AadaLmsSpec:
+    """The spec of an AadaLms.
+
+    Raises:
+        Waiting: AadaLmsNotFound, AadaLmsInvalid.
+    """
+    return _validated(AADA_LMS, name, await kube.get(AADA_LMS, namespace, name), AadaLmsSpec)
+
+
+def _validated(resource: ApiResource, name: str, body: Object | None, model: type[Spec]) -> Spec:
+    if body is None:
+        raise Waiting(f"{resource.kind}NotFound", f"{resource.kind} {name} does not exist: create it")
+    try:
+        return model.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        raise Waiting(f"{resource.kind}Invalid", f"{resource.kind} {name}: {explain(error)}") from None

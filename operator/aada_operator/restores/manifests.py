@@ -1,0 +1,58 @@
+"""The Jobs of a Restore: one per attempt, named after it; pure."""
+
+from dataclasses import dataclass
+
+from aada_operator.api.backup import Location
+from aada_operator.api.backup_policy import JobTemplate
+from aada_operator.api.common import GROUP, SecretKeyRef
+from aada_operator.api.lms import Database
+from aada_operator.api.task import DatabaseAddress, RestoreTask
+from aada_operator.core.resources import Object
+from aada_operator.core.worker_jobs import JobRequest
+from aada_operator.core.worker_mounts import database_mounts, identity_mounts, storage_mounts
+
+# What the Job loads stands on it: a Restore whose status was lost must not take another backup for its own.
+LABEL_RESTORE = f"{GROUP}/restore"
+LABEL_BACKUP = f"{GROUP}/backup"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+
+
+@dataclass(frozen=True)
+class Load:
+    """All that a Job of a Restore is made of; ``identity`` only for an encrypted backup."""
+
+    restore: Object
+    backup: str
+    location: Location
+    server: Database
+    database: str
+    identity: SecretKeyRef | None
+    job: JobTemplate
+    allow_local: bool
+
+
+def job_name(restore: str, attempt: int) -> str:
+    """Name of the Job of an attempt; a Backup of the same name has Jobs, too."""
+    return f"{restore}-restore-{attempt}"
+
+
+def restore_job(load: Load, attempt: int, deadline: int) -> JobRequest:
+    """The Job that loads the backup and compares; it may run for ``deadline`` seconds."""
+    metadata, server = load.restore["metadata"], load.server
+    task = RestoreTask(
+        uid=metadata["uid"],
+        storage=load.location.s3(load.allow_local),
+        folder=load.location.prefix,
+        database=DatabaseAddress(host=server.host, port=server.port, name=load.database, ssl_mode=server.ssl_mode),
+    )
+    return JobRequest(
+        name=job_name(metadata["name"], attempt),
+        owner=load.restore,
+        command="restore",
+        task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
+        mounts=(*database_mounts(server), *storage_mounts(load.location), *identity_mounts(load.identity)),
+        deadline=deadline,
+        labels={LABEL_RESTORE: metadata["name"], LABEL_BACKUP: load.backup, LABEL_ATTEMPT: str(attempt)},
+        resources=load.job.resources,
+        pod_template=load.job.pod_template,
+    )
