@@ -128,7 +128,10 @@ class Database(Model):
     )
     host: Annotated[HostName, Field(description="Host name or address of the PostgreSQL server.")]
     port: Annotated[int, Field(ge=1, le=65535, description="Port of the server.")] = 5432
-    name: Annotated[SqlName, Field(description="Name of the database; it is made when it is missing.")] = "aada_lms"
+    # PostgreSQL cuts names off after 63 characters without an error, and the longest role is <name>_owner.
+    name: Annotated[
+        SqlName, Field(max_length=57, description="Name of the database; it is made when it is missing.")
+    ] = "aada_lms"
     ssl_mode: Annotated[
         Literal["disable", "require", "verify-ca", "verify-full"],
         Field(description="How far TLS is demanded and verified, as libpq's sslmode."),

@@ -1,0 +1,50 @@
+"""The Secret with the application's credentials: where it is made, and how it tells for whom."""
+
+from urllib.parse import quote, urlencode
+
+from aada_operator.api.common import GROUP
+from aada_operator.api.lms import AadaLmsSpec, Database
+from aada_operator.core.database import Names
+from aada_operator.core.resources import SECRETS, Object
+from aada_operator.lms import pod
+
+ANNOTATION_MADE_FOR = f"{GROUP}/made-for"
+
+
+def manifest(owner: Object, spec: AadaLmsSpec, names: Names, password: str) -> Object:
+    """The Secret to be made; it has no owner, so that it outlives the AadaLms as its database does."""
+    lms, database = owner["metadata"]["name"], spec.database
+    labels = pod.child_labels(lms)
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {
+            "name": pod.app_secret_name(spec, lms),
+            "namespace": owner["metadata"]["namespace"],
+            "labels": labels,
+            "annotations": {ANNOTATION_MADE_FOR: owner["metadata"]["uid"]},
+        },
+        "type": "Opaque",
+        "stringData": {
+            "url": url(database, names.login, password),
+            "host": database.host,
+            "port": str(database.port),
+            "name": database.name,
+            "username": names.login,
+            "password": password,
+        },
+    }
+
+
+def url(database: Database, username: str, password: str) -> str:
+    """The database's URL, every part percent-encoded."""
+    host = f"[{database.host}]" if ":" in database.host else database.host
+    user = f"{quote(username, safe='')}:{quote(password, safe='')}"
+    query = "" if database.ssl_mode == "disable" else "?" + urlencode({"sslmode": database.ssl_mode})
+    return f"{database.url_scheme}://{user}@{host}:{database.port}/{quote(database.name, safe='')}{query}"
+
+
+def made_for(secret: Object | None, uid: str) -> bool:
+    """Whether a Secret was made here for this very AadaLms, and not given by somebody."""
+    annotations = (secret or {}).get("metadata", {}).get("annotations") or {}
+    return bool(annotations.get(ANNOTATION_MADE_FOR) == uid)

@@ -1,0 +1,123 @@
+"""The children of an AadaLms as plain dicts: Deployment, Service, Ingress and PodDisruptionBudget per component."""
+
+from aada_operator.api.lms import AadaLmsSpec, Component, Probe
+from aada_operator.core.overlay import merged
+from aada_operator.core.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    INGRESSES,
+    SERVICES,
+    ApiResource,
+    Object,
+    owner_reference,
+)
+from aada_operator.lms import pod
+
+# A pod that ends first serves on while the news spreads that it is no longer an endpoint, then it finishes requests.
+PRE_STOP_SECONDS = 5
+DRAIN_SECONDS = 30
+GRACE_SECONDS = PRE_STOP_SECONDS + DRAIN_SECONDS + 5
+PROGRESS_SECONDS = 300
+
+
+def children(owner: Object, spec: AadaLmsSpec, component: Component, secrets: str) -> list[tuple[ApiResource, Object]]:
+    """All children of a component, Deployment first; ``secrets`` is the version of the Secrets that it uses."""
+    wanted = [
+        (DEPLOYMENTS, deployment(owner, spec, component, secrets)),
+        (SERVICES, service(owner, component)),
+    ]
+    if component.host:
+        wanted.append((INGRESSES, ingress(owner, component)))
+    if component.replicas > 1:
+        wanted.append((DISRUPTION_BUDGETS, disruption_budget(owner, component)))
+    return wanted
+
+
+def deployment(owner: Object, spec: AadaLmsSpec, component: Component, secrets: str) -> Object:
+    """Rolls without a failed request: a new pod is ready before an old one leaves, and that one drains first."""
+    lms = owner["metadata"]["name"]
+    serving = pod.container(spec, lms, component) | _serving(component)
+    pod_spec = pod.pod_spec(spec, component, [serving]) | {"terminationGracePeriodSeconds": GRACE_SECONDS}
+    annotations = {pod.ANNOTATION_SECRETS: secrets} if secrets else {}
+    template = {
+        "metadata": {"labels": pod.component_labels(lms, component), "annotations": annotations},
+        "spec": pod_spec,
+    }
+    return _child(owner, component, DEPLOYMENTS) | {
+        "spec": {
+            "replicas": component.replicas,
+            "selector": {"matchLabels": pod.selector(lms, component)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": PROGRESS_SECONDS,
+            "template": merged(template, component.pod_template),
+        }
+    }
+
+
+def _serving(component: Component) -> Object:
+    """What a container that serves has and one that migrates has not."""
+    start = {"command": component.command, "args": component.args}
+    return {name: value for name, value in start.items() if value} | {
+        "ports": [{"name": "http", "containerPort": component.port, "protocol": "TCP"}],
+        # Until the port is open nothing else is asked: a slow start is not a reason to be killed.
+        "startupProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 2, "failureThreshold": 90},
+        "readinessProbe": _probe(component.probes.readiness) | {"periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": _probe(component.probes.liveness) | {"periodSeconds": 10, "failureThreshold": 6},
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+    }
+
+
+def _probe(probe: Probe) -> Object:
+    if probe.http is None:
+        return {"tcpSocket": {"port": "http"}, "timeoutSeconds": 3}
+    return {"httpGet": {"path": probe.http.path, "port": "http"}, "timeoutSeconds": 3}
+
+
+def service(owner: Object, component: Component) -> Object:
+    """The component's stable address."""
+    port = {"name": "http", "port": component.port, "targetPort": "http", "protocol": "TCP"}
+    selector = pod.selector(owner["metadata"]["name"], component)
+    return _child(owner, component, SERVICES) | {"spec": {"type": "ClusterIP", "selector": selector, "ports": [port]}}
+
+
+def ingress(owner: Object, component: Component) -> Object:
+    """Publishes a component that has a host, with TLS."""
+    name = pod.child_name(owner["metadata"]["name"], component)
+    backend = {"service": {"name": name, "port": {"name": "http"}}}
+    return _child(owner, component, INGRESSES) | {
+        "spec": {
+            "tls": [{"hosts": [component.host], "secretName": component.tls_secret_name or f"{name}-tls"}],
+            "rules": [
+                {
+                    "host": component.host,
+                    "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+                }
+            ],
+        }
+    }
+
+
+def disruption_budget(owner: Object, component: Component) -> Object:
+    """A drain of nodes takes one pod at a time; pods that are broken anyway never block it."""
+    selector = pod.selector(owner["metadata"]["name"], component)
+    return _child(owner, component, DISRUPTION_BUDGETS) | {
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": selector},
+        }
+    }
+
+
+def _child(owner: Object, component: Component, resource: ApiResource) -> Object:
+    lms = owner["metadata"]["name"]
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": pod.child_name(lms, component),
+            "namespace": owner["metadata"]["namespace"],
+            "labels": pod.component_labels(lms, component),
+            "ownerReferences": [owner_reference(owner)],
+        },
+    }

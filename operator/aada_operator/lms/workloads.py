@@ -1,0 +1,114 @@
+"""The components of an AadaLms: their children brought about, drift reverted, what is no longer wanted removed."""
+
+import logging
+
+from aada_operator.adapters import children
+from aada_operator.adapters.kube import Kube
+from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.api.lms import Component
+from aada_operator.core.errors import OperatorError
+from aada_operator.core.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    INGRESSES,
+    PODS,
+    SERVICES,
+    ApiResource,
+    Object,
+)
+from aada_operator.lms import manifests, pod, rollout
+from aada_operator.lms.rollout import Rollout
+from aada_operator.lms.world import SECRET_MISSING, LmsVisit, World
+
+logger = logging.getLogger(__name__)
+FRESH = "SecretsFresh"
+CHILD_KINDS = (DEPLOYMENTS, SERVICES, INGRESSES, DISRUPTION_BUDGETS)
+
+
+class WorkloadsReconciler:
+    """Sets SecretsFresh; writes children once the schema is current for their image, and only looks before."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def reconcile(self, visit: LmsVisit, world: World) -> None:
+        """Bring all components about; one in trouble does not stop the others.
+
+        Raises:
+            Waiting, Stalled: the first error of any component, after all had their turn.
+        """
+        ready = await self._check_secrets(visit, world)
+        first: OperatorError | None = None
+        drift: dict[str, tuple[str, ...]] = {}
+        if world.schema_current and not visit.spec.suspend:
+            for component in ready:
+                try:
+                    drift[component.name] = await self._ensure(visit, world, component)
+                except OperatorError as error:
+                    first = first or error
+            await self._prune(visit)
+        await self._look(visit, world, drift)
+        if first:
+            raise first
+
+    async def _check_secrets(self, visit: LmsVisit, world: World) -> list[Component]:
+        """The components whose Secrets are all there; the others are left as they are."""
+        lacking = {
+            component.name: await world.secrets.missing(pod.needs(visit.spec, visit.name, component))
+            for component in visit.spec.components
+        }
+        told = [f"{name} needs {', '.join(missing)}" for name, missing in lacking.items() if missing]
+        ours = pod.app_secret_name(visit.spec, visit.name)
+        if not world.connected and await world.secrets.get(ours) is None:
+            visit.conditions.set(FRESH, "Unknown", "WaitingForDatabase", f"Secret {ours} is made with the roles")
+        elif told:
+            visit.conditions.set(FRESH, False, SECRET_MISSING, f"{'; '.join(told)}: create it; running pods stay")
+        else:
+            visit.conditions.set(FRESH, True, "Present", "a change of any Secret restarts the pods that use it")
+        world.blocked = tuple(name for name, missing in lacking.items() if missing)
+        return [component for component in visit.spec.components if not lacking[component.name]]
+
+    async def _ensure(self, visit: LmsVisit, world: World, component: Component) -> tuple[str, ...]:
+        """Bring a component's children about; returns the fields that somebody else had changed."""
+        version = await world.secrets.version(pod.needs(visit.spec, visit.name, component))
+        drift: list[str] = []
+        for resource, desired in manifests.children(visit.body, visit.spec, component, version):
+            applied = await children.ensure(self._kube, resource, desired)
+            drift += [f"{resource.kind} {desired['metadata']['name']} {field}" for field in applied.drift]
+        if drift:
+            logger.warning("drift reverted", extra={"lms": f"{visit.namespace}/{visit.name}", "fields": drift})
+        return tuple(drift)
+
+    async def _prune(self, visit: LmsVisit) -> None:
+        """Delete our children that the spec no longer names: components, Ingresses and budgets."""
+        wanted = {
+            (resource.kind, desired["metadata"]["name"])
+            for component in visit.spec.components
+            for resource, desired in manifests.children(visit.body, visit.spec, component, "")
+        }
+        for resource in CHILD_KINDS:
+            for child in await self._own(visit, resource):
+                if (resource.kind, child["metadata"]["name"]) not in wanted:
+                    detail = {"kind": resource.kind, "child": child["metadata"]["name"]}
+                    logger.info("removing what is no longer wanted", extra=detail)
+                    await self._kube.delete(resource, child)
+
+    async def _own(self, visit: LmsVisit, resource: ApiResource) -> list[Object]:
+        found = await self._kube.list(resource, visit.namespace, {LABEL_OWNER: pod.OWNER, LABEL_LMS: visit.name})
+        return [c for c in found if visit.uid in {r["uid"] for r in c["metadata"].get("ownerReferences", ())}]
+
+    async def _look(self, visit: LmsVisit, world: World, drift: dict[str, tuple[str, ...]]) -> None:
+        """How far the rollouts are; pods are listed only while something is missing."""
+        live = {
+            child["metadata"]["labels"].get(LABEL_COMPONENT): child for child in await self._own(visit, DEPLOYMENTS)
+        }
+
+        def views(pods: list[Object]) -> tuple[Rollout, ...]:
+            return tuple(
+                rollout.of_component(visit.spec, c, live.get(c.name), pods, visit.now, drift.get(c.name, ()))
+                for c in visit.spec.components
+            )
+
+        world.rollouts = views([])
+        if not all(one.complete for one in world.rollouts):
+            world.rollouts = views(await self._kube.list(PODS, visit.namespace, {LABEL_LMS: visit.name}))
