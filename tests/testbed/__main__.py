@@ -21,6 +21,7 @@ DESCRIPTION = f"""A real Kubernetes {KUBERNETES} cluster for development and tes
 
 The cluster belongs to this checkout; AADA_CLUSTER names another one, AADA_CACHE moves the cache, and
 AADA_PROVIDER (local or kind) chooses how it runs. docs/development-cluster.md says more."""
+NOT_UP = "no cluster is up: run `python -m tests.testbed up` first"
 NEEDS_ROOT = {"up", "down", "build", "images", "load", "shell"}
 
 
@@ -78,6 +79,8 @@ def load(arguments: argparse.Namespace) -> int:
 
 def kubectl(arguments: argparse.Namespace) -> int:
     cluster = open_cluster()
+    if not cluster.kubeconfig_path.exists():
+        raise TestbedError(NOT_UP)
     return subprocess.run([cluster.kubectl_path, *arguments.words], env=cluster.environment(), check=False).returncode
 
 
@@ -86,7 +89,7 @@ def shell(_: argparse.Namespace) -> int:
     cluster = LocalCluster()
     layout = cluster.layout
     if not cluster.is_up():
-        raise TestbedError("no cluster is up: run `python -m tests.testbed up` first")
+        raise TestbedError(NOT_UP)
     folders = [str(cluster.kubectl_path.parent), str(layout.program(HELM).parent), os.environ["PATH"]]
     inside = layout.state / "config" / "admin.kubeconfig"
     env = {**os.environ, "KUBECONFIG": str(inside), "PATH": ":".join(folders)}

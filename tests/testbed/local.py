@@ -117,6 +117,8 @@ class LocalCluster(Cluster):
             imaging.build(self.layout, image)
             self.load_image(image.tag)
         self.apply((TESTBED / "node" / "storage.yaml").read_text())
+        # The last thing that pods need: they are refused in a namespace that has no default service account yet.
+        self.kubectl("wait", "--for=create", "serviceaccount/default", f"--timeout={START_SECONDS}s")
 
     def _node_images(self) -> list[catalogue.Image]:
         """What the node needs to run pods and to make volumes."""

@@ -18,6 +18,8 @@ HEARTBEAT_SECONDS = 20.0
 class TestbedError(Exception):
     """Something a person has to see; the message says what failed and the way out."""
 
+    __test__ = False  # pytest takes every class named Test… for tests
+
 
 def say(message: str) -> None:
     """Print one progress line at once, on stderr: stdout belongs to the commands' results."""
