@@ -127,14 +127,15 @@ def healthy(rollouts: Sequence[Rollout], blocked: Sequence[str], waiting: str) -
         )
     if drifted:
         return Verdict("True", "DriftReverted", f"changed by somebody else and changed back: {'; '.join(drifted)}")
-    if all(r.done for r in rollouts):
-        return Verdict("True", "RolledOut", "")
-    if waiting:
+    unfinished = [r for r in rollouts if not r.done]
+    if unfinished and waiting:
         return Verdict("Unknown", waiting, "components are rolled out once the schema is current for their images")
     if blocked:
         return Verdict("Unknown", "SecretMissing", f"left as they are for want of a Secret: {', '.join(blocked)}")
-    short = [f"{r.name} {r.ready}/{r.desired}" for r in rollouts if not r.done]
-    return Verdict("True", "Progressing", f"rolling out {', '.join(short)}")
+    if not unfinished:
+        return Verdict("True", "RolledOut", "")
+    counted = ", ".join(f"{r.name} {r.ready}/{r.desired}" for r in unfinished)
+    return Verdict("True", "Progressing", f"rolling out {counted}")
 
 
 def component_status(rollout: Rollout) -> dict[str, object]:

@@ -15,7 +15,7 @@ def tell(visit: LmsVisit, world: World, error: OperatorError | None) -> None:
         visit.conditions.set(conditions.RECONCILING, False, "Suspended", "spec.suspend is true: nothing is changed")
         visit.status["phase"] = "Suspended"
         return
-    moving = error is not None or bool(world.progress) or ready.status == "Unknown"
+    moving = error is not None or bool(world.progress or world.blocked) or ready.status == "Unknown"
     detail = (ready.reason, ready.message) if moving else ("UpToDate", "")
     visit.conditions.set(conditions.RECONCILING, moving, *detail)
     visit.status["phase"] = _phase(ready.status, world, error)
@@ -50,6 +50,8 @@ def _serving(world: World) -> Verdict:
     if any(one.trouble for one in world.rollouts):
         text = "earlier pods serve; the rollout is in trouble: see condition RolloutHealthy"
         return Verdict("True", "Serving", text)
+    if world.blocked:
+        return Verdict("True", "Serving", "running pods serve; a change waits for a Secret: see condition SecretsFresh")
     if all(one.done for one in world.rollouts):
         return Verdict("True", "Ready", "all components serve")
     return Verdict("True", "Serving", "all components serve; a rollout is on its way")
