@@ -7,6 +7,7 @@ ends the process, and every step is safe to do twice anyway.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 from kubernetes.aio import client
@@ -33,6 +34,7 @@ async def lead(api: client.ApiClient, namespace: str, identity: str, work: Calla
     Raises:
         LeadershipLost: the Lease was lost; the process must end.
     """
+    await _ensure_lease(api, namespace)
     lock = LeaseLock(LEASE, namespace, identity, api)
     leading = asyncio.Event()
     election = asyncio.create_task(LeaderElection(_config(lock, leading)).run())
@@ -46,6 +48,16 @@ async def lead(api: client.ApiClient, namespace: str, identity: str, work: Calla
         metrics.LEADER.set(0)
         await _cancelled(election)
     await _release(api, namespace, identity)
+
+
+async def _ensure_lease(api: client.ApiClient, namespace: str) -> None:
+    """Make an empty Lease: in version 37 of the client, creating it fails on an argument of the wrong type."""
+    body = client.V1Lease(metadata=client.V1ObjectMeta(name=LEASE), spec=client.V1LeaseSpec())
+    try:
+        await client.CoordinationV1Api(api).create_namespaced_lease(namespace, body)
+    except client.ApiException as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
 
 
 def _config(lock: LeaseLock, leading: asyncio.Event) -> Config:
@@ -70,6 +82,7 @@ async def _first(election: "asyncio.Task[None]", other: "asyncio.Future[Any]") -
     try:
         await asyncio.wait({election, other}, return_when=asyncio.FIRST_COMPLETED)
         if not other.done():
+            election.result()  # the election's own error, when it has one
             raise LeadershipLost("the leader's Lease could not be renewed")
         other.result()
     finally:
