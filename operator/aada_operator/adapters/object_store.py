@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 QUICK = 6
 PATIENT = 10
 MAX_SMALL_OBJECT = 64 * 2**20
-# Memory of a transfer is at most (chunks + 1) x size; 10,000 parts of 8 MiB bound an object to 78 GiB.
+# Memory of a transfer is about (chunks + 1) x size; 10,000 parts of 6 MiB bound an object to 58 GiB.
+_PART_BYTES = 6 * 2**20
 _TRANSFER = TransferConfig(
-    multipart_threshold=8 * 2**20,
-    multipart_chunksize=8 * 2**20,
+    multipart_threshold=_PART_BYTES,
+    multipart_chunksize=_PART_BYTES,
     max_request_concurrency=2,
     max_submission_concurrency=1,
     max_in_memory_upload_chunks=2,

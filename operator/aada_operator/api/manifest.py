@@ -146,6 +146,7 @@ class Manifest(StatusModel):
     started_at: str
     snapshot_at: str
     completed_at: str
+    duration_seconds: float
 
     @property
     def rows(self) -> int:

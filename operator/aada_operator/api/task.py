@@ -28,8 +28,8 @@ VERSION_UNSUPPORTED = "VersionUnsupported"
 TERMINATED = "Terminated"
 INTERNAL = "Internal"
 
-MAX_OUTCOME_BYTES = 4096
-DEFAULT_OBJECT_BYTES = 64 * 2**30
+# S3 takes 10,000 parts for one object: larger dumps become several objects.
+DEFAULT_OBJECT_BYTES = 48 * 2**30
 
 Kind = Literal["backup", "verify", "restore"]
 

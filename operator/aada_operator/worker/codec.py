@@ -1,0 +1,102 @@
+"""zstd inside age, streaming in both directions: ``age -d | zstd -d`` undoes by hand what is done here."""
+
+import io
+import shutil
+from typing import IO, cast
+
+import pyrage  # type: ignore[import-untyped]
+import zstandard
+from pyrage import x25519
+
+from aada_operator.api.task import CORRUPT, WRONG_KEY
+from aada_operator.core.errors import Stalled
+from aada_operator.worker.streams import Readable
+
+_COPY_BYTES = 256 * 2**10
+_THREADS = 2
+# By default each thread buffers 8 MiB pieces several times over: 50 MiB that a worker of 128 MiB does not have.
+_JOB_BYTES = 2**20
+
+
+def parse_recipients(texts: list[str]) -> "list[x25519.Recipient]":
+    """age public keys.
+
+    Raises:
+        Stalled: WrongKey, a text is no key.
+    """
+    try:
+        return [x25519.Recipient.from_str(text) for text in texts]
+    except pyrage.RecipientError:
+        raise Stalled(WRONG_KEY, "a recipient is no age public key: correct encryption.recipients") from None
+
+
+def parse_identities(text: str | None) -> "list[x25519.Identity]":
+    """age private keys from a file as `aada-operator keygen` or `age-keygen` write it; comments are left out.
+
+    Raises:
+        Stalled: WrongKey, there is no identity, or what there is is none.
+    """
+    lines = [line.strip() for line in (text or "").splitlines()]
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if not keys:
+        raise Stalled(WRONG_KEY, "the backup is encrypted and no identity is mounted: name its Secret")
+    try:
+        return [x25519.Identity.from_str(key) for key in keys]
+    except pyrage.IdentityError:
+        raise Stalled(WRONG_KEY, "the identity Secret holds no age private key (AGE-SECRET-KEY-1...)") from None
+
+
+def pack(source: Readable, sink: IO[bytes], level: int, recipients: "list[x25519.Recipient]") -> None:
+    """Compress and, for any recipients, encrypt; errors of ``source`` and ``sink`` may come wrapped."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, threads=_THREADS, job_size=_JOB_BYTES, write_checksum=True
+    )
+    compressor = zstandard.ZstdCompressor(compression_params=parameters)
+    with compressor.stream_reader(cast("IO[bytes]", source), closefd=False) as compressed:
+        if recipients:
+            pyrage.encrypt_io(compressed, sink, recipients)
+        else:
+            shutil.copyfileobj(compressed, sink, _COPY_BYTES)
+
+
+def unpack(source: Readable, sink: IO[bytes], identities: "list[x25519.Identity]") -> None:
+    """Decrypt, given any identities, and decompress. An error of ``source`` may come as one of these.
+
+    Raises:
+        Stalled: WrongKey, no identity opens it; Corrupt, it is not what was written.
+        BrokenPipeError: nobody reads the sink any more.
+    """
+    with zstandard.ZstdDecompressor().stream_writer(sink, closefd=False) as plain:
+        try:
+            if identities:
+                pyrage.decrypt_io(source, plain, identities)
+            else:
+                shutil.copyfileobj(source, plain, _COPY_BYTES)
+        except BrokenPipeError:
+            raise
+        except (pyrage.DecryptError, OSError, zstandard.ZstdError) as error:
+            raise _refusal(error) from None
+
+
+def opens(header: bytes, identities: "list[x25519.Identity]") -> bool:
+    """Whether an identity opens a file that begins with ``header``; its first 64 KiB are plenty."""
+    try:
+        pyrage.decrypt_io(io.BytesIO(header), io.BytesIO(), identities)
+    except pyrage.DecryptError:
+        return False
+    except OSError:
+        # The header was opened; the rest of the file is not here.
+        return True
+    return True
+
+
+def generate_identity() -> tuple[str, str]:
+    """A new age key pair: the identity, which is secret, and its recipient, which is not."""
+    identity = x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+def _refusal(error: Exception) -> Stalled:
+    if isinstance(error, pyrage.DecryptError) and "No matching keys" in str(error):
+        return Stalled(WRONG_KEY, "the identity is not of a recipient of this backup: name the right Secret")
+    return Stalled(CORRUPT, "a part is damaged: it does not decrypt or decompress; use another backup")

@@ -1,0 +1,118 @@
+"""Making databases and roles on a server that receives a backup, and telling our own databases by their comment."""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from aada_operator.api.manifest import Database, Extension, Role
+from aada_operator.api.task import RESTORE_FAILED
+from aada_operator.core.errors import Stalled
+from aada_operator.worker.server import Connection
+
+_MARK = "lms.aada.edu/restore="
+_COMPLETE = ";complete"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a database's comment says of the Restore that made it."""
+
+    uid: str
+    complete: bool
+
+    def __str__(self) -> str:
+        return f"{_MARK}{self.uid}{_COMPLETE if self.complete else ''}"
+
+
+def read_mark(connection: Connection, name: str) -> Mark | None:
+    """The mark of a database that a Restore made; None for any other, and for none."""
+    row = connection.execute(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [name]
+    ).fetchone()
+    comment = str(row[0]) if row and row[0] else ""
+    if not comment.startswith(_MARK):
+        return None
+    uid = comment.removeprefix(_MARK).removesuffix(_COMPLETE)
+    return Mark(uid, complete=comment.endswith(_COMPLETE))
+
+
+def write_mark(connection: Connection, name: str, mark: Mark) -> None:
+    """Set the mark of a database."""
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(str(mark))))
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Whether there is a database of this name."""
+    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount == 1
+
+
+def create(connection: Connection, name: str, like: Database, owner: str | None = None) -> None:
+    """An empty database with the encoding and the locale that another one had.
+
+    Raises:
+        Stalled: RestoreFailed, this server does not know the locale.
+    """
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(
+        sql.Identifier(name), sql.Literal(like.encoding), sql.Literal(like.collate), sql.Literal(like.ctype)
+    )
+    statement += _provider(like)
+    if owner:
+        statement += sql.SQL(" OWNER {}").format(sql.Identifier(owner))
+    try:
+        connection.execute(statement)
+    except (psycopg.errors.WrongObjectType, psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+        locale = like.locale or f"{like.collate}/{like.ctype}"
+        message = f"the server has no locale {locale} for encoding {like.encoding}: install it there"
+        raise Stalled(RESTORE_FAILED, message) from None
+
+
+def _provider(like: Database) -> sql.Composable:
+    if like.locale_provider == "libc" or like.locale is None:
+        return sql.SQL("")
+    option = "ICU_LOCALE" if like.locale_provider == "icu" else "BUILTIN_LOCALE"
+    return sql.SQL(" LOCALE_PROVIDER {} {} {}").format(
+        sql.SQL(like.locale_provider), sql.SQL(option), sql.Literal(like.locale)
+    )
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Remove a database and whoever uses it."""
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def rename(connection: Connection, old: str, new: str) -> None:
+    """Give a database that nobody uses another name."""
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+
+
+def missing_roles(connection: Connection, roles: list[Role]) -> list[Role]:
+    """Those that the server does not have."""
+    there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+    return [role for role in roles if role.name not in there]
+
+
+def missing_extensions(connection: Connection, extensions: list[Extension]) -> list[str]:
+    """Names of those that cannot be installed on this server."""
+    there = {name for (name,) in connection.execute("SELECT name FROM pg_available_extensions")}
+    return [extension.name for extension in extensions if extension.name not in there]
+
+
+def create_roles(connection: Connection, roles: list[Role]) -> None:
+    """Make roles that cannot log in, with the memberships among them, so that owners and grants can be restored.
+
+    A role that is no superuser needs to be a member of an owner to hand objects over to it.
+    """
+    made = {role.name for role in roles}
+    for role in roles:
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role.name)))
+        if not _is_superuser(connection):
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role.name)))
+    for role in roles:
+        for group in made.intersection(role.member_of):
+            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(role.name)))
+
+
+def _is_superuser(connection: Connection) -> bool:
+    row = connection.execute("SELECT current_setting('is_superuser') = 'on'").fetchone()
+    return bool(row and row[0])

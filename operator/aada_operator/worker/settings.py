@@ -1,0 +1,70 @@
+"""Where a Job finds its task, its Secrets and its scratch space."""
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from aada_operator.adapters.object_store import PATIENT, ObjectStore
+from aada_operator.adapters.s3_client import mounted_keys
+from aada_operator.api.task import VERSION_UNSUPPORTED, DatabaseAddress, S3Location
+from aada_operator.core.errors import Stalled
+from aada_operator.worker.server import Login, Server
+
+_DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
+
+
+class WorkerSettings(BaseSettings):
+    """Each field is the environment variable of its name in capitals, with the prefix ``AADA_``."""
+
+    model_config = SettingsConfigDict(env_prefix="AADA_")
+
+    task: Annotated[str, Field(description="The task as JSON, see `api.task`.")]
+    secrets_dir: Annotated[Path, Field(description="Folder with one folder per mounted Secret.")] = Path("/run/aada")
+    scratch_dir: Annotated[Path, Field(description="Room for a scratch server.")] = Path("/scratch")
+    termination_log: Annotated[Path, Field(description="File for the outcome.")] = Path("/dev/termination-log")
+    postgres_bin: Annotated[Path | None, Field(description="Folder with pg_dump; absent: Debian's newest.")] = None
+
+    def store(self, location: S3Location) -> ObjectStore:
+        """The bucket, with the mounted credentials."""
+        return ObjectStore(location, mounted_keys(self.secrets_dir / "storage"), self._ca("storage-ca"), PATIENT)
+
+    def server(self, address: DatabaseAddress) -> Server:
+        """The database server, with the mounted login."""
+        return Server(address.host, address.port, address.ssl_mode, self._login, self._ca("database-ca"))
+
+    def identity(self) -> str | None:
+        """The mounted age identity; None when no Secret was named."""
+        file = self.secrets_dir / "identity" / "identity"
+        return file.read_text() if file.exists() else None
+
+    @cached_property
+    def programs(self) -> Path:
+        """Folder with the programs of PostgreSQL.
+
+        Raises:
+            Stalled: VersionUnsupported, this image has none.
+        """
+        if self.postgres_bin:
+            return self.postgres_bin
+        found = {int(path.parent.name): path for path in _DEBIAN_PROGRAMS.glob("*/bin") if path.parent.name.isdigit()}
+        if not found:
+            raise Stalled(VERSION_UNSUPPORTED, "this image has no programs of PostgreSQL: use the operator's own")
+        return found[max(found)]
+
+    def _login(self) -> Login:
+        folder = self.secrets_dir / "database"
+        return Login((folder / "username").read_text().strip(), (folder / "password").read_text().strip())
+
+    def _ca(self, folder: str) -> Path | None:
+        file = self.secrets_dir / folder / "ca.crt"
+        return file if file.exists() else None
+
+
+def major_version(text: str) -> int:
+    """15 of ``pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)``."""
+    match = re.search(r"\) (\d+)", text)
+    return int(match[1]) if match else 0

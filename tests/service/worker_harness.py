@@ -1,0 +1,286 @@
+"""Runs the worker as a Job would: a process of its own without root's rights, Secrets as files, the outcome in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel
+
+from aada_operator.api.manifest import Manifest, backup_folder, manifest_key, parse_manifest
+from aada_operator.api.task import (
+    BackupResult,
+    BackupTask,
+    Outcome,
+    RestoreResult,
+    RestoreTask,
+    VerifyResult,
+    VerifyTask,
+)
+from aada_operator.worker.keys import keygen
+from tests.service.servers import PostgresServer, S3Server, wait_for
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass
+class Finished:
+    """A worker that has ended; ``peak_bytes`` is the high-water mark of its own process, without its children."""
+
+    exit_code: int
+    output: str
+    outcome: Outcome | None
+    peak_bytes: int
+    seen: set[str] = field(repr=False)
+
+    def result(self, model: type[Result]) -> Result:
+        """The result of a success; fails with all that is known otherwise."""
+        assert self.outcome is not None, f"no outcome, exit code {self.exit_code}: {self.output}"
+        assert self.outcome.ok, f"{self.outcome}: {self.output}"
+        assert self.exit_code == 0
+        return model.model_validate(self.outcome.result)
+
+    @property
+    def failure(self) -> Outcome:
+        """The outcome of a failure."""
+        assert self.outcome is not None, f"no outcome, exit code {self.exit_code}: {self.output}"
+        assert not self.outcome.ok, f"succeeded: {self.outcome}"
+        assert self.exit_code == (1 if self.outcome.retryable else 2)
+        return self.outcome
+
+    @property
+    def progress(self) -> list[dict[str, Any]]:
+        """What it told of its progress."""
+        lines = [json.loads(line) for line in self.output.splitlines()]
+        return [line["progress"] for line in lines if "progress" in line]
+
+
+class RunningWorker:
+    """A worker process; arguments and environments of it and its children are collected for canary tests."""
+
+    def __init__(self, kind: str, environment: dict[str, str], outcome_file: Path) -> None:
+        self._outcome_file = outcome_file
+        self._output = tempfile.TemporaryFile("w+")
+        self.peak_bytes = 0
+        self.seen: set[str] = set()
+        argv = [*_without_root(), sys.executable, "-m", "aada_operator", "worker", kind]
+        self.process = subprocess.Popen(
+            argv, env=environment, stdout=self._output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True
+        )
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        ended = threading.Event()
+        while self.process.poll() is None:
+            for pid in [self.process.pid, *_children(self.process.pid)]:
+                self.seen |= _visible(pid)
+            self.peak_bytes = max(self.peak_bytes, _peak(self.process.pid))
+            ended.wait(0.02)
+
+    def output(self) -> str:
+        """What it has written so far."""
+        position = self._output.tell()
+        self._output.seek(0)
+        text = self._output.read()
+        self._output.seek(position)
+        return text
+
+    def wait_for_stage(self, stage: str) -> None:
+        """Wait until the worker says that it has reached a stage."""
+        wait_for(lambda: f'"stage": "{stage}"' in self.output() or self.process.poll() is not None, stage, 30)
+
+    def stop(self) -> None:
+        """Tell it to stop, as Kubernetes does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def finish(self, timeout: float = 120) -> Finished:
+        """Wait for its end; a worker that hangs is killed and fails the test."""
+        try:
+            code = self.process.wait(timeout)
+        finally:
+            self.process.kill()
+            self.process.wait()
+        self._watcher.join()
+        outcome = None
+        if self._outcome_file.exists():
+            outcome = Outcome.model_validate_json(self._outcome_file.read_text())
+            assert len(self._outcome_file.read_bytes()) <= 4096
+        output = self.output()
+        self._output.close()
+        return Finished(code, output, outcome, self.peak_bytes, self.seen)
+
+
+class Job:
+    """One Job's surroundings: mounted Secrets, scratch space, a place for the outcome."""
+
+    def __init__(self, postgres: PostgresServer, s3: S3Server, bucket: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="aada-job-"))
+        self.postgres, self.s3, self.bucket = postgres, s3, bucket
+        self.identity, self.recipient = keygen()
+        self.environment: dict[str, str] = {}
+        self.secret("database/username", postgres.user)
+        self.secret("database/password", postgres.password)
+        self.secret("storage/AWS_ACCESS_KEY_ID", s3.access_key)
+        self.secret("storage/AWS_SECRET_ACCESS_KEY", s3.secret_key)
+        self.secret("identity/identity", self.identity)
+        (self.folder / "scratch").mkdir()
+        (self.folder / "tmp").mkdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def secret(self, name: str, content: str) -> None:
+        """Mount a Secret's key: ``database/password`` and so on."""
+        file = self.folder / "secrets" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+    def task(self, database: str, name: str = "nightly", **fields: Any) -> BackupTask:
+        """A task for a backup of ``database``."""
+        folder = backup_folder("schools", "aada", "lms", name)
+        return BackupTask(
+            **{
+                "name": name,
+                "uid": f"uid-{name}",
+                "namespace": "aada",
+                "lms": "lms",
+                "policy": "nightly",
+                "database": self.postgres.address(database),
+                "storage": self.s3.location(self.bucket),
+                "folder": folder,
+                "recipients": [self.recipient],
+                **fields,
+            }
+        )
+
+    def start(self, kind: str, task: BaseModel, failpoints: str = "", **environment: str) -> RunningWorker:
+        """Start a worker."""
+        outcome_file = self.folder / "outcome"
+        outcome_file.unlink(missing_ok=True)
+        variables = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(CHECKOUT / "operator"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(self.folder / "tmp"),
+            "AADA_TASK": task.model_dump_json(by_alias=True),
+            "AADA_SECRETS_DIR": str(self.folder / "secrets"),
+            "AADA_SCRATCH_DIR": str(self.folder / "scratch"),
+            "AADA_TERMINATION_LOG": str(outcome_file),
+            "AADA_FAILPOINTS": failpoints,
+            **self.environment,
+            **environment,
+        }
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "postgres:postgres", self.folder], check=True)
+        return RunningWorker(kind, variables, outcome_file)
+
+    def run(self, kind: str, task: BaseModel, failpoints: str = "", **environment: str) -> Finished:
+        """Run a worker to its end."""
+        return self.start(kind, task, failpoints, **environment).finish()
+
+    def backup(self, database: str, name: str = "nightly", **fields: Any) -> BackupResult:
+        """A backup that must succeed."""
+        return self.run("backup", self.task(database, name, **fields)).result(BackupResult)
+
+    def verify_task(self, name: str = "nightly") -> VerifyTask:
+        return VerifyTask(storage=self.s3.location(self.bucket), folder=backup_folder("schools", "aada", "lms", name))
+
+    def verify(self, name: str = "nightly") -> VerifyResult:
+        """A verification that must succeed."""
+        return self.run("verify", self.verify_task(name)).result(VerifyResult)
+
+    def restore_task(self, target: str, name: str = "nightly", uid: str = "6f1c", **fields: Any) -> RestoreTask:
+        verification = self.verify_task(name)
+        address = self.postgres.address(target)
+        return RestoreTask(
+            **{
+                "uid": uid,
+                "storage": verification.storage,
+                "folder": verification.folder,
+                "database": address,
+                **fields,
+            }
+        )
+
+    def restore(self, target: str, name: str = "nightly", **fields: Any) -> RestoreResult:
+        """A restore that must succeed."""
+        return self.run("restore", self.restore_task(target, name, **fields)).result(RestoreResult)
+
+    def manifest(self, name: str = "nightly") -> Manifest | None:
+        """The manifest of a backup, None when there is none."""
+        folder = backup_folder("schools", "aada", "lms", name)
+        file = self.s3.file(self.bucket, manifest_key(folder))
+        return parse_manifest(file.read_bytes()) if file.exists() else None
+
+    def part(self, name: str = "nightly", number: int = 0) -> Path:
+        """The file behind a part, for damaging it."""
+        manifest = self.manifest(name)
+        assert manifest is not None
+        return self.s3.file(
+            self.bucket, f"{backup_folder('schools', 'aada', 'lms', name)}/{manifest.parts[number].key}"
+        )
+
+    def unfinished_uploads(self) -> list[str]:
+        """Keys of multipart uploads that nobody completed or aborted."""
+        listed = self.s3.client().list_multipart_uploads(Bucket=self.bucket)
+        return [upload["Key"] for upload in listed.get("Uploads", [])]
+
+    def left_behind(self) -> list[str]:
+        """Files that a worker has left in its scratch and temporary folders."""
+        roots = [self.folder / "scratch", self.folder / "tmp"]
+        return [str(path) for root in roots for path in root.rglob("*")]
+
+
+def _without_root() -> list[str]:
+    """Give up root as the image does, but let Python be read where only root may (a checkout below /root)."""
+    if os.geteuid() != 0:
+        return []
+    capability = "+dac_read_search"
+    drop = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
+    return [*drop, "--inh-caps", capability, "--ambient-caps", capability]
+
+
+def _children(pid: int) -> Iterator[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        found = [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    except OSError:
+        return
+    for child in found:
+        yield child
+        yield from _children(child)
+
+
+def _visible(pid: int) -> set[str]:
+    """What other users of the machine can see of a process, and what its environment holds."""
+    texts = set()
+    for name in ("cmdline", "environ"):
+        try:
+            texts.add(Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace"))
+        except OSError:
+            continue
+    return texts
+
+
+def _peak(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(kilobytes[0]) * 1024 if kilobytes else 0
