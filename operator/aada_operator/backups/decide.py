@@ -15,8 +15,8 @@ from aada_operator.core.worker_jobs import JobState
 # What says that the backup is bad; anything else says that it could not be verified.
 FAULTS = frozenset({CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
 MOST_TRIES = 5
-# Stages of the worker that are phases of their own; all others are Running.
-_PHASES = {"upload": "Uploading", "manifest": "Finalizing", "finalize": "Finalizing"}
+# Stages of the worker that are phases of their own (a dump streams into the bucket); all others are Running.
+_PHASES = {"dump": "Uploading", "finalize": "Finalizing"}
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,16 @@ def location_of(policy: BackupPolicySpec, namespace: str, backup: str) -> Locati
 
 
 def ahead_of(me: Contender, others: Iterable[Contender], claimed_by: str | None) -> Contender | None:
-    """The Backup of the same LMS that must end first: one that runs or has claimed to, or one queued for longer."""
-    rivals = [other for other in others if other.active and other.lms == me.lms and other.uid != me.uid]
+    """The Backup of the same LMS that must end first: one that runs or has claimed to, or one queued for longer.
+
+    ``claimed_by`` is the uid of a claim on this LMS that no status may show yet.
+    """
+    rivals = [other for other in others if other.active and other.uid != me.uid]
+    same = [rival for rival in rivals if rival.lms == me.lms]
     for rival in rivals:
-        if rival.started or rival.uid == claimed_by:
+        if rival.uid == claimed_by or (rival.started and rival in same):
             return rival
-    queued = [rival for rival in rivals if rival.queued and (rival.created, rival.name) < (me.created, me.name)]
+    queued = [rival for rival in same if rival.queued and (rival.created, rival.name) < (me.created, me.name)]
     return min(queued, key=lambda rival: (rival.created, rival.name), default=None)
 
 

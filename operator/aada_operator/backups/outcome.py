@@ -14,21 +14,20 @@ MOST_CHECKS, LONGEST_CHECK = 50, 256
 def result_of(manifest: Manifest, sha256: str) -> BackupResult:
     """The result of a backup whose worker can no longer tell it, from its manifest."""
     database = manifest.database
-    took = from_rfc3339(manifest.completed_at) - from_rfc3339(manifest.started_at)
     return BackupResult(
         manifest_sha256=sha256,
         adopted=True,
         started_at=manifest.started_at,
         completed_at=manifest.completed_at,
         snapshot_at=manifest.snapshot_at,
-        duration_seconds=took.total_seconds(),
+        duration_seconds=manifest.duration_seconds,
         size_bytes=database.size_bytes,
         stored_bytes=manifest.stored_bytes,
         tables=len(manifest.tables),
         rows=manifest.rows,
         digest=manifest.digest.value,
         schema_revision=manifest.schema_revision,
-        server_version=f"{database.server_version // 10000}.{database.server_version % 10000}",
+        server_version=str(database.server_version),
         system_identifier=database.system_identifier,
         lsn=database.lsn,
         encrypted=manifest.encryption.mode == "Age",
@@ -43,7 +42,7 @@ def completed_fields(result: BackupResult, start_time: str | None) -> Object:
     end = from_rfc3339(result.completed_at)
     start = min(from_rfc3339(moment) for moment in (start_time, result.started_at) if moment)
     postgres = {
-        "version": result.server_version,
+        "version": version_text(result.server_version),
         "systemIdentifier": result.system_identifier or "",
         "lsn": result.lsn or "",
     }
@@ -64,6 +63,11 @@ def completed_fields(result: BackupResult, start_time: str | None) -> Object:
     }
 
 
+def version_text(number: str) -> str:
+    """``150018``, as the server counts, in the way that people write it: ``15.18``."""
+    return f"{int(number) // 10000}.{int(number) % 10000}" if number.isdigit() else number[:32]
+
+
 def verification_fields(result: VerifyResult) -> Object:
     """The fields of ``VerificationStatus`` that a passed verification has."""
     checks = [f"{check.name}: {check.message}" if check.message else check.name for check in result.checks]
@@ -75,13 +79,14 @@ def verification_fields(result: VerifyResult) -> Object:
 
 
 def progress_fields(said: dict[str, Any]) -> Object:
-    """What a worker said of its progress, as ``status.progress``; numbers that are none are left out."""
-    numbers = {field: said[field] for field in ("bytes", "totalBytes", "tables") if _is_count(said.get(field))}
-    return {"stage": str(said.get("stage", ""))[:32]} | numbers
+    """What a worker said of its progress, as ``status.progress``; what is no count is 0."""
+    return {"stage": str(said.get("stage", ""))[:32]} | {
+        field: _count(said.get(field)) for field in ("bytes", "totalBytes", "tables")
+    }
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _count(value: object) -> int:
+    return max(0, value) if isinstance(value, int) else 0
 
 
 def _span(length: float) -> str:

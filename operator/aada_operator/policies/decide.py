@@ -117,13 +117,8 @@ def held(spec: BackupPolicySpec, world: World, due: DueSlot, now: datetime) -> H
 
 
 def next_slot(spec: BackupPolicySpec, now: datetime) -> datetime | None:
-    """The next slot of the full schedule, None when there is none (30 February never comes)."""
-    if spec.full is None:
-        return None
-    try:
-        return schedule.next_slot(spec.full.schedule, spec.time_zone, now)
-    except StopIteration:
-        return None
+    """The next slot of the full schedule, None without one."""
+    return schedule.next_slot(spec.full.schedule, spec.time_zone, now) if spec.full else None
 
 
 def beyond_history(backups: Sequence[KnownBackup], limit: HistoryLimit) -> list[KnownBackup]:
@@ -153,13 +148,9 @@ def verification_slot(
 
 
 def next_verification(spec: BackupPolicySpec, now: datetime) -> datetime | None:
-    """The next slot of the verification schedule, None when there is none."""
-    if spec.verification.schedule is None:
-        return None
-    try:
-        return schedule.next_slot(spec.verification.schedule, spec.time_zone, now)
-    except StopIteration:
-        return None
+    """The next slot of the verification schedule, None without one."""
+    expression = spec.verification.schedule
+    return schedule.next_slot(expression, spec.time_zone, now) if expression else None
 
 
 def rpo_text(age: timedelta) -> str:

@@ -7,7 +7,6 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.manifest import backup_folder
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import RESYNC, Capability, Visit
-from aada_operator.core.errors import Stalled
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS
 from aada_operator.policies import decide, manifests, report
 from aada_operator.policies.gauges import gauges
@@ -35,12 +34,7 @@ class PolicyReconciler:
         self._probe = probe
 
     async def reconcile(self, visit: Visit[BackupPolicySpec]) -> float | None:
-        """One visit; returns seconds until something is due.
-
-        Raises:
-            Stalled: the schedule can never come true.
-        """
-        _refuse_never(visit)
+        """One visit; returns seconds until something is due."""
         world = await self._observe(visit)
         report.facts(visit, world)
         hold = decide.blocked(visit.spec, world)
@@ -90,7 +84,7 @@ class PolicyReconciler:
             body = manifests.backup(visit.namespace, visit.name, visit.spec.lms_ref.name, due.slot)
             await self._kube.create(BACKUPS, body)
         visit.status["lastSlot"] = to_rfc3339(due.slot)
-        report.put(visit, "missedSlots", visit.status.get("missedSlots", 0) + due.missed or None)
+        visit.status["missedSlots"] = visit.status.get("missedSlots", 0) + due.missed
         return None
 
     def _delay(self, visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> float:
@@ -104,14 +98,3 @@ class PolicyReconciler:
 
 def _created(visit: Visit[BackupPolicySpec]) -> datetime:
     return from_rfc3339(visit.body["metadata"]["creationTimestamp"])
-
-
-def _refuse_never(visit: Visit[BackupPolicySpec]) -> None:
-    """A schedule that never comes true is a mistake that a cron parser cannot see."""
-    spec = visit.spec
-    for field, wanted, upcoming in (
-        ("full.schedule", spec.full, decide.next_slot(spec, visit.now)),
-        ("verification.schedule", spec.verification.schedule, decide.next_verification(spec, visit.now)),
-    ):
-        if wanted is not None and upcoming is None:
-            raise Stalled("InvalidSpec", f"spec.{field}: there is no such day, it never comes true")

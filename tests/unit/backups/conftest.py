@@ -1,0 +1,3 @@
+from tests.unit.backups.school import school
+
+__all__ = ["school"]
