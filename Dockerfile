@@ -8,6 +8,9 @@ RUN { python3 -c 'import ensurepip, venv' && test -x /usr/lib/postgresql/15/bin/
    && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv postgresql-15 \
    && rm -rf /var/lib/apt/lists/*; }
 
+# initdb wants to know its user by name.
+RUN getent passwd 10001 || useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin aada
+
 ENV PATH=/opt/aada/bin:/usr/lib/postgresql/15/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 
 # The CA bundle to verify package downloads with, where the network needs its own.
