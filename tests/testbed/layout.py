@@ -34,10 +34,14 @@ def cluster_name(checkout: Path = CHECKOUT) -> str:
     chosen = os.environ.get("AADA_CLUSTER")
     if chosen is None:
         folder = re.sub(r"[^a-z0-9]+", "-", checkout.name.lower()).strip("-")[:20] or "checkout"
-        return f"{folder}-{hashlib.sha256(str(checkout).encode()).hexdigest()[:8]}"
+        return f"{folder}-{_digest(checkout)}"
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", chosen):
         raise ValueError(f"AADA_CLUSTER={chosen!r} must be lower-case letters, digits and '-', at most 40 characters")
     return chosen
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        return f"aada-{self.name}"
+        """The one thing outside the cache: clusters of the same name in two caches have two."""
+        return f"aada-{self.name}-{_digest(self.cache)}"
 
     def program(self, program: Program, command: str | None = None) -> Path:
         """The path of a built command; a program with one command is named by the program alone."""

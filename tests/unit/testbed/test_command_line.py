@@ -1,5 +1,6 @@
 """What a person meets at `python -m tests.testbed`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AADA_CLUSTER", "test")
     monkeypatch.delenv("AADA_PROVIDER", raising=False)
     monkeypatch.setattr(kind, "is_usable", lambda: False)
-    monkeypatch.setattr(command_line.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
 
 
 def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,3 +55,9 @@ def test_clusters_share_programs_and_nothing_else() -> None:
     one, two = Layout("one", Path("/cache")), Layout("two", Path("/cache"))
     for attribute in ("state", "image_store", "lock", "kubeconfig", "audit_log", "cgroup"):
         assert getattr(one, attribute) != getattr(two, attribute)
+
+
+def test_clusters_of_the_same_name_in_two_caches_share_nothing() -> None:
+    one, two = Layout("one", Path("/cache")), Layout("one", Path("/other"))
+    for attribute in ("state", "image_store", "lock", "kubeconfig", "audit_log", "cgroup"):
+        assert getattr(one, attribute) != getattr(two, attribute)
