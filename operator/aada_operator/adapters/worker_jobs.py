@@ -13,13 +13,22 @@ JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 async def look(kube: Kube, owner: Object, name: str) -> JobState | None:
     """What one Job of this owner says, None when there is none (yet, or any more)."""
-    namespace = owner["metadata"]["namespace"]
-    job = await kube.get(JOBS, namespace, name)
-    if job is None or owner["metadata"]["uid"] not in {
-        reference["uid"] for reference in job["metadata"].get("ownerReferences", ())
-    }:
+    job = await _find(kube, owner, name)
+    if job is None:
         return None
-    return worker_jobs.state(job, await kube.list(PODS, namespace, {JOB_NAME_LABEL: name}))
+    return worker_jobs.state(job, await kube.list(PODS, owner["metadata"]["namespace"], {JOB_NAME_LABEL: name}))
+
+
+async def discard(kube: Kube, owner: Object, name: str) -> None:
+    """Delete a Job of this owner; one that is gone, or somebody else's, is left alone."""
+    if job := await _find(kube, owner, name):
+        await kube.delete(JOBS, job)
+
+
+async def _find(kube: Kube, owner: Object, name: str) -> Object | None:
+    job = await kube.get(JOBS, owner["metadata"]["namespace"], name)
+    owners = {reference["uid"] for reference in job["metadata"].get("ownerReferences", ())} if job else set()
+    return job if owner["metadata"]["uid"] in owners else None
 
 
 async def start(kube: Kube, request: JobRequest, image: WorkerImage) -> None:

@@ -96,7 +96,6 @@ class RestoreStatus(CommonStatus):
     step: Annotated[str, Field(max_length=64, description="The step at hand.")] = ""
     progress: Annotated[Progress | None, Field(description="How far the load is.")] = None
     progress_text: Annotated[str, Field(max_length=32, description="Progress for people.")] = ""
-    checked_at: Annotated[Timestamp | None, Field(description="When the preflight passed.")] = None
     attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
     next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
     start_time: Annotated[Timestamp | None, Field(description="When it began.")] = None

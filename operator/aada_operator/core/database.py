@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from aada_operator.api.common import GROUP
+
 
 @dataclass(frozen=True)
 class ServerFacts:
@@ -39,3 +41,18 @@ class Inventory:
     owner_comment: str | None
     login_comment: str | None
     database_owner: str | None
+
+
+@dataclass(frozen=True)
+class RestoreTarget:
+    """Where a restore goes; ``comment`` is that of the database of the wanted name, None when there is none."""
+
+    username: str
+    major: int
+    may_create: bool
+    comment: str | None
+
+    def is_taken(self, uid: str) -> bool:
+        """Whether the name belongs to anything but the Restore of this uid, whose worker marks what it makes."""
+        mark = f"{GROUP}/restore={uid}"
+        return self.comment is not None and self.comment.partition(";")[0] != mark

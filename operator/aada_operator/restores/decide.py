@@ -4,17 +4,15 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from aada_operator.api.backup import BackupStatus, Progress
+from aada_operator.api.backup import BackupStatus, Location, Progress
 from aada_operator.api.lms import Database
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.database import RestoreTarget
-from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
-from aada_operator.core.worker_jobs import JobState
 
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
@@ -40,20 +38,20 @@ class Candidate:
 
     @property
     def completed(self) -> bool:
-        return self.status.phase == "Completed" and self.status.location is not None
+        return self.status.phase == "Completed"
 
 
-def demand_completed(candidate: Candidate) -> Candidate:
-    """The backup itself, if it can be restored.
+def demand_completed(candidate: Candidate) -> Location:
+    """Where a completed backup lies.
 
     Raises:
-        Waiting: it is not there yet.
+        Waiting: it is not completed yet.
         Stalled: it never will be.
     """
-    if candidate.completed:
-        return candidate
+    if candidate.completed and candidate.status.location:
+        return candidate.status.location
     if candidate.status.phase == "Failed":
-        raise Stalled("BackupFailed", f"Backup {candidate.name} failed: name another one")
+        raise Stalled("BackupFailed", f"Backup {candidate.name} failed: restore another one")
     raise Waiting("BackupNotCompleted", f"Backup {candidate.name} is not completed yet")
 
 
@@ -82,7 +80,12 @@ def plan(candidate: Candidate, database: Database, name: str) -> Object:
     status = candidate.status
     facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
-    planned = {"hash": digest, "backup": candidate.name, "database": name, "summary": _summary(candidate, database, name)}
+    planned = {
+        "hash": digest,
+        "backup": candidate.name,
+        "database": name,
+        "summary": _summary(candidate, database, name),
+    }
     return planned | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
 
 
@@ -98,32 +101,36 @@ def _summary(candidate: Candidate, database: Database, name: str) -> str:
     )
 
 
-def manifest_trouble(manifest: Manifest | None, sha256: str, candidate: Candidate) -> OperatorError | None:
-    """Why what lies in the bucket is not the backup of the plan, None when it is."""
+def demand_manifest(manifest: Manifest | None, sha256: str, candidate: Candidate) -> Manifest:
+    """What lies in the bucket, if it is the backup of the plan.
+
+    Raises:
+        Stalled: Corrupt, it is gone or another one.
+    """
     if manifest is None:
-        return Stalled(CORRUPT, f"the manifest of Backup {candidate.name} is gone from the bucket: use another backup")
+        raise Stalled(CORRUPT, f"the manifest of Backup {candidate.name} is gone from the bucket: use another backup")
     if sha256 != candidate.status.manifest_sha256:
-        message = f"the manifest of Backup {candidate.name} is not what was written: its hash differs; use another backup"
-        return Stalled(CORRUPT, message)
-    return None
+        message = (
+            f"the manifest of Backup {candidate.name} is not what was written: its hash differs; use another backup"
+        )
+        raise Stalled(CORRUPT, message)
+    return manifest
 
 
-def target_trouble(target: RestoreTarget, manifest: Manifest, name: str, uid: str) -> OperatorError | None:
-    """Why this server cannot take the backup, None when it can."""
+def demand_target(target: RestoreTarget, manifest: Manifest, name: str, uid: str) -> None:
+    """Prove that a server can take the backup.
+
+    Raises:
+        Stalled: TargetExists, VersionUnsupported.
+        Waiting: InsufficientPrivilege.
+    """
     major = manifest.database.server_major
     if target.is_taken(uid):
-        return Stalled(TARGET_EXISTS, f"database {name} exists and is not of this Restore: choose another name")
+        raise Stalled(TARGET_EXISTS, f"database {name} exists and is not of this Restore: choose another name")
     if target.major < major:
-        return Stalled(VERSION_UNSUPPORTED, f"the backup is of PostgreSQL {major}, the server is {target.major}")
+        raise Stalled(VERSION_UNSUPPORTED, f"the backup is of PostgreSQL {major}, the server is {target.major}")
     if not target.may_create:
-        return Waiting(INSUFFICIENT_PRIVILEGE, f"role {target.username} may not make databases: give it CREATEDB", 30.0)
-    return None
-
-
-def retry_at(state: JobState, deadline: datetime, now: datetime, delay: float) -> datetime | None:
-    """When a failed attempt is tried again, None when that is no use or would be too late."""
-    moment = now + timedelta(seconds=delay)
-    return moment if state.retryable and moment <= deadline else None
+        raise Waiting(INSUFFICIENT_PRIVILEGE, f"role {target.username} may not make databases: give it CREATEDB", 30.0)
 
 
 def progress_text(progress: Progress) -> str:

@@ -1,70 +1,54 @@
-"""A Restore, visited: plan, check, ask for approval, load in a Job, keep what the Job said.
+"""A Restore, visited: resolve the source, plan, prove, wait for approval, load in a Job, record what the Job said.
 
-The database itself says whose it is and whether it is complete (its comment), so that a worker that comes after a
-kill, or after a lost status, goes on or takes over instead of doing it twice.
+Each step asks the world whether it is done. What is being loaded stands on the Jobs, and on the database that they
+make as a comment with the Restore's uid: so neither a killed operator nor a lost status loads twice or mistakes one
+backup for another.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from aada_operator.adapters import referenced, worker_jobs
+from aada_operator.adapters import worker_jobs
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
-from aada_operator.adapters.storage import fetch_manifest, open_store
-from aada_operator.api.common import seconds
-from aada_operator.api.restore import Plan, RestoreSpec
-from aada_operator.api.task import CORRUPT, RestoreResult
+from aada_operator.api.backup import Progress
+from aada_operator.api.common import ANNOTATION_APPROVE, seconds
+from aada_operator.api.restore import RestoreSpec
+from aada_operator.api.task import RestoreResult
+from aada_operator.core import steps
 from aada_operator.core.attempts import FIRST_RETRY, LONGEST_RETRY, retry_at, until
-from aada_operator.core.clock import from_rfc3339, to_rfc3339
-from aada_operator.core.controller import Capability, Visit
-from aada_operator.core.errors import Stalled, Waiting
-from aada_operator.core.resources import BACKUPS, RESTORES, Object
-from aada_operator.core.steps import Progress, Step, advance
+from aada_operator.core.clock import from_rfc3339, human, to_rfc3339
+from aada_operator.core.controller import RESYNC, Capability, Visit
+from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from aada_operator.core.resources import RESTORES, Object
+from aada_operator.core.steps import Step
 from aada_operator.core.worker_jobs import JobRequest, JobState, WorkerImage
 from aada_operator.core.workqueue import backoff
-from aada_operator.restores import decide, manifests, report
-from aada_operator.restores.decide import Chosen
+from aada_operator.restores import decide, manifests, preflight, report
 from aada_operator.restores.gauges import gauges
-from aada_operator.restores.manifests import Context
+from aada_operator.restores.manifests import Load
+from aada_operator.restores.world import Resolved, newest_job, resolve
 
 NOW = 0.0
 POLL = 3.0
+# A Job begun in the last moment of the timeout still gets the time to say what is wrong.
+LEAST_DEADLINE = 60
+_PHASES = {"Resolve": "Pending", "Plan": "Pending", "Preflight": "Planned", "Approve": "Planned"}
 
 
 def capability(kube: Kube, image: WorkerImage, allow_local: bool) -> Capability[RestoreSpec]:
-    """The kind Restore; ``image`` runs its Jobs, ``allow_local``: storage endpoints may be loopback addresses."""
-    reconciler = RestoreReconciler(kube, image, allow_local)
-    return Capability(RESTORES, RestoreSpec, report.KNOWN, reconciler.reconcile, gauges)
+    """The kind Restore; ``image`` runs its Jobs, ``allow_local``: addresses may be loopback ones."""
+
+    async def reconcile(visit: Visit[RestoreSpec]) -> float | None:
+        return await Operation(kube, image, allow_local, visit).reconcile()
+
+    return Capability(RESTORES, RestoreSpec, report.KNOWN, reconcile, gauges)
 
 
-class RestoreReconciler:
-    """Brings Restores about."""
-
-    def __init__(self, kube: Kube, image: WorkerImage, allow_local: bool) -> None:
-        self._kube = kube
-        self._image = image
-        self._allow_local = allow_local
-
-    async def reconcile(self, visit: Visit[RestoreSpec]) -> float | None:
-        """One visit; returns seconds until the next one. A final phase is never left."""
-        if visit.status.get("phase") in ("Completed", "Failed"):
-            return None
-        try:
-            return await _Visited(self._kube, self._image, self._allow_local, visit).advance()
-        except Stalled as refused:
-            report.failed(visit, refused.reason, refused.message)
-            return None
-        except Waiting as waiting:
-            if _is_over(visit):
-                report.failed(visit, waiting.reason, waiting.message)
-                return None
-            report.under_way(visit, waiting.reason, waiting.message)
-            return waiting.retry_after
-
-
-class _Visited:
-    """The steps of one Restore during one visit."""
+class Operation:
+    """One visit to one Restore; what the steps find is kept for those after them."""
 
     def __init__(self, kube: Kube, image: WorkerImage, allow_local: bool, visit: Visit[RestoreSpec]) -> None:
         self._kube = kube
@@ -73,162 +57,236 @@ class _Visited:
         self._visit = visit
         self._status = visit.status
         self._delay = NOW
+        self._pinned: str | None = None
+        self._resolved: Resolved | None = None
+        self._job: JobState | None = None
+        self._result: RestoreResult | None = None
 
-    async def advance(self) -> float | None:
-        """Take the next step."""
-        steps = (
-            Step("Plan", self._planned, self._plan),
-            Step("Preflight", self._checked, self._check),
-            Step("Approve", self._approved, self._demand_approval),
-            Step("Load", self._loaded, self._load),
-        )
-        while not await advance("restore", steps, self._status.get("steps", []), self._visit.now, self._record):
-            if not await self._loaded():
-                return self._delay
-        self._status["step"] = ""
-        return None
+    async def reconcile(self) -> float | None:
+        """Take one step; returns seconds until the next visit, None in a final phase, which is never left."""
+        if self._status.get("phase") in ("Completed", "Failed"):
+            return None
+        await self._observe()
+        try:
+            await steps.advance("restore", self._steps(), self._status.get("steps", []), self._visit.now, self._record)
+        except Stalled as refused:
+            report.failed(self._visit, refused.reason, refused.message)
+            return None
+        return self._delay
 
-    def _record(self, progress: Progress) -> None:
-        self._status["steps"] = progress.steps
-        self._status["step"] = progress.current or ""
+    def _steps(self) -> list[Step]:
+        return [
+            _demand("Resolve", self._resolve),
+            Step("Plan", self._is_planned, self._plan),
+            _demand("Preflight", self._preflight),
+            Step("Approve", self._is_approved, self._ask_for_approval),
+            Step("Load", self._is_loaded, self._load),
+            Step("Record", self._is_recorded, self._complete),
+        ]
 
-    async def _planned(self) -> bool:
-        return "plan" in self._status
+    def _record(self, progress: steps.Progress) -> None:
+        self._status |= {"steps": progress.steps, "step": progress.current or ""}
+        if progress.current in _PHASES:
+            report.under_way(self._visit, _PHASES[progress.current], progress.current, "")
+
+    async def _observe(self) -> None:
+        """Find Jobs that a lost status does not tell of; hold on to the backup that is approved or being loaded."""
+        planned = self._status.get("plan")
+        lost = planned is None or not self._begun
+        if lost and (job := await newest_job(self._kube, self._visit.body)):
+            self._status["attempt"] = job.attempt
+            self._pinned = job.backup
+        if planned and (self._begun or self._approval == planned["hash"]):
+            self._pinned = planned["backup"]
+
+    @property
+    def _begun(self) -> bool:
+        return bool(self._status.get("attempt"))
+
+    @property
+    def _approval(self) -> str | None:
+        return self._visit.annotations.get(ANNOTATION_APPROVE)
+
+    async def _resolve(self) -> None:
+        if not (self._begun and "plan" in self._status):
+            await self._demand_resolved()
+
+    async def _demand_resolved(self) -> Resolved:
+        visit = self._visit
+        self._resolved = await resolve(self._kube, visit.namespace, visit.spec.source, self._pinned)
+        return self._resolved
+
+    def _planned(self, resolved: Resolved) -> Object:
+        name = decide.database_name(resolved.server.name, self._visit.uid, self._visit.spec.target.database)
+        return decide.plan(resolved.backup, resolved.server, name)
+
+    async def _is_planned(self) -> bool:
+        return self._resolved is None or self._status.get("plan") == self._planned(self._resolved)
 
     async def _plan(self) -> None:
-        """Made once: a newer backup does not slip under an approval."""
-        chosen = await self._chosen()
-        lms = await referenced.lms_of(self._kube, self._visit.namespace, chosen.status.lms)
-        database = decide.database_name(self._visit.spec, lms.database.name, self._visit.uid)
-        plan = decide.plan(chosen, lms.database, database)
-        self._status["plan"] = plan.model_dump(by_alias=True, exclude_none=True)
-        report.under_way(self._visit, "Planned", plan.summary)
+        assert self._resolved, "only what was resolved is planned"  # noqa: S101
+        self._status["plan"] = self._planned(self._resolved)
 
-    async def _chosen(self) -> Chosen:
-        source, namespace = self._visit.spec.source, self._visit.namespace
-        if source.backup_name:
-            return decide.by_name(source.backup_name, await self._kube.get(BACKUPS, namespace, source.backup_name))
-        policy = source.policy_ref.name if source.policy_ref else ""
-        bodies = await self._kube.list(BACKUPS, namespace)
-        return decide.newest(policy, [body for body in bodies if body["spec"]["policyRef"]["name"] == policy])
+    async def _preflight(self) -> None:
+        if self._begun or self._resolved is None:
+            return
+        load = self._load_of(self._resolved)
+        await preflight.demand(self._kube, load, self._resolved, self._request(load, attempt=1))
 
-    async def _checked(self) -> bool:
-        return "checkedAt" in self._status or "startTime" in self._status
+    async def _is_approved(self) -> bool:
+        mode, planned = self._visit.spec.mode, self._status["plan"]
+        return self._begun or mode == "Auto" or (mode == "Approve" and self._approval == planned["hash"])
 
-    async def _check(self) -> None:
-        """What can be checked without touching the server; the worker checks the rest before it touches anything."""
-        context, chosen = await self._context()
-        await require_mounts(self._kube, self._visit.namespace, self._request(context, 1).mounts)
-        store = await open_store(self._kube, self._visit.namespace, chosen.location, self._allow_local)
-        found = await fetch_manifest(store, chosen.location)
-        if found is None or found.sha256 != chosen.status.manifest_sha256:
-            folder = chosen.location.prefix
-            raise Stalled(
-                CORRUPT, f"{folder} does not hold the manifest that Backup {chosen.name} names: restore another"
-            )
-        self._status["checkedAt"] = to_rfc3339(self._visit.now)
+    async def _ask_for_approval(self) -> None:
+        planned = self._status["plan"]
+        self._delay = RESYNC
+        if self._visit.spec.mode == "Observe":
+            report.observing(self._visit, f"the plan is written, nothing is done in mode Observe: {planned['summary']}")
+            return
+        self._status["phase"] = "AwaitingApproval"
+        command = (
+            f"kubectl --namespace {self._visit.namespace} annotate lmsr {self._visit.name} --overwrite "
+            f"{ANNOTATION_APPROVE}={planned['hash']}"
+        )
+        raise Waiting("AwaitingApproval", f"approve with: {command}; the plan: {planned['summary']}", RESYNC)
 
-    async def _approved(self) -> bool:
-        return "startTime" in self._status
-
-    async def _demand_approval(self) -> None:
-        visit = self._visit
-        decide.demand_approval(visit.spec, visit.name, self._status["plan"], visit.annotations)
-        self._status |= {"startTime": to_rfc3339(visit.now), "attempt": 1}
-        report.under_way(visit, "Starting", "attempt 1")
-
-    async def _loaded(self) -> bool:
-        return self._status.get("phase") == "Completed"
+    async def _is_loaded(self) -> bool:
+        if not self._begun:
+            return False
+        name = manifests.job_name(self._visit.name, self._status["attempt"])
+        state = await worker_jobs.look(self._kube, self._visit.body, name)
+        self._job = state or JobState("Failed", reason="JobLost", message=f"Job {name} is gone")
+        if self._job.phase != "Succeeded":
+            return False
+        try:
+            self._result = RestoreResult.model_validate(self._job.result)
+        except ValidationError:
+            self._job = JobState("Failed", reason="ResultUnreadable", message="the worker's result is not readable")
+        return self._result is not None
 
     async def _load(self) -> None:
-        """Start the Job of the present attempt, or see how far it is; a Job that went away is made again."""
-        if wait := until(self._status.get("nextAttempt"), self._visit.now):
-            self._delay = wait
-            return
-        if self._status.pop("nextAttempt", None):
-            self._status["attempt"] += 1
-        attempt = self._status["attempt"]
-        state = await worker_jobs.look(self._kube, self._visit.body, manifests.job_name(self._visit.name, attempt))
-        match state:
-            case None:
-                await self._start(attempt)
-            case JobState(phase="Running"):
-                await self._watch(state)
-            case JobState(phase="Succeeded"):
-                self._complete(state)
-            case _:
-                self._after_failure(state)
+        if self._job is None:
+            await self._start(attempt=1)
+        elif self._job.phase == "Running":
+            await self._watch(self._job)
+        else:
+            await self._after_failure(self._job)
 
     async def _start(self, attempt: int) -> None:
-        context, _ = await self._context()
-        request = self._request(context, attempt)
+        resolved = self._resolved or await self._demand_resolved()
+        load = self._load_of(resolved)
+        if self._planned(resolved)["hash"] != self._status["plan"]["hash"]:
+            raise Stalled("PlanChanged", "the backup or the server is not that of the plan any more: create a Restore")
+        self._status.setdefault("startTime", to_rfc3339(self._visit.now))
+        request = self._request(load, attempt)
         await require_mounts(self._kube, self._visit.namespace, request.mounts)
         await worker_jobs.start(self._kube, request, self._image)
-        self._delay = POLL
-        report.under_way(self._visit, "Running", f"attempt {attempt} runs")
+        if await worker_jobs.look(self._kube, self._visit.body, request.name) is None:
+            raise Waiting("NameTaken", f"Job {request.name} exists and is not of this Restore: delete it")
+        if attempt > 1:
+            await worker_jobs.discard(self._kube, self._visit.body, manifests.job_name(self._visit.name, attempt - 1))
+        self._status["attempt"] = attempt
+        self._status.pop("nextAttempt", None)
+        self._running(JobState("Running"))
 
     async def _watch(self, state: JobState) -> None:
         said = await worker_jobs.progress(self._kube, self._visit.namespace, state)
-        if said:
-            self._status["progress"] = said
-            self._status["progressText"] = decide.percent(said)
-        self._delay = POLL
-        message = state.message or f"attempt {self._status['attempt']} runs"
-        report.under_way(self._visit, state.reason or "Running", message)
-
-    def _complete(self, state: JobState) -> None:
         try:
-            report.completed(self._visit, RestoreResult.model_validate(state.result))
+            progress = Progress.model_validate(said)
         except ValidationError:
-            self._after_failure(
-                JobState("Failed", reason="ResultUnreadable", message="the worker's result is unreadable")
-            )
+            progress = Progress()
+        if progress.stage:
+            self._status["progress"] = progress.model_dump(by_alias=True)
+            self._status["progressText"] = decide.progress_text(progress)
+        self._running(state)
 
-    def _after_failure(self, state: JobState) -> None:
-        """Try again later, or give up."""
-        delay = backoff(self._status["attempt"], FIRST_RETRY, LONGEST_RETRY)
-        moment = retry_at(state, _deadline(self._visit), self._visit.now, delay)
-        if moment is None:
-            raise Stalled(state.reason, state.message)
-        self._status["nextAttempt"] = to_rfc3339(moment)
-        self._status.pop("progress", None)
-        self._delay = delay
-        message = f"attempt {self._status['attempt']} failed, another one follows: {state.message}"
-        report.under_way(self._visit, state.reason, message)
+    def _running(self, state: JobState) -> None:
+        message = state.message or f"attempt {self._status['attempt']} loads Backup {self._status['plan']['backup']}"
+        report.under_way(self._visit, "Running", state.reason or "Loading", message)
+        self._delay = POLL
 
-    async def _context(self) -> tuple[Context, Chosen]:
-        plan = Plan.model_validate(self._status["plan"])
-        namespace = self._visit.namespace
-        chosen = decide.by_name(plan.backup, await self._kube.get(BACKUPS, namespace, plan.backup))
-        lms = await referenced.lms_of(self._kube, namespace, chosen.status.lms)
-        policy = await referenced.policy_of(self._kube, namespace, chosen.status.policy)
-        encrypted = chosen.status.encryption == "Age"
-        if encrypted and policy.encryption.verification_identity_secret_ref is None:
-            message = (
-                f"Backup {chosen.name} is encrypted: name its private key in BackupPolicy {chosen.status.policy}, "
-            )
-            raise Waiting("NoIdentity", message + "encryption.verificationIdentitySecretRef")
-        body: Object = self._visit.body
-        context = Context(
-            body,
-            self._visit.spec,
-            chosen.status.lms,
-            lms.database,
-            policy,
-            chosen.location,
-            encrypted,
-            self._allow_local,
+    async def _after_failure(self, state: JobState) -> None:
+        """Try again, later and later, until the timeout; then it has failed."""
+        attempt = self._status["attempt"]
+        if "nextAttempt" not in self._status:
+            delay = backoff(attempt, FIRST_RETRY, LONGEST_RETRY)
+            moment = retry_at(state, self._deadline(), self._visit.now, delay)
+            if moment is None:
+                raise Stalled(state.reason, state.message)
+            self._status["nextAttempt"] = to_rfc3339(moment)
+            for field in ("progress", "progressText"):
+                self._status.pop(field, None)
+        left = until(self._status["nextAttempt"], self._visit.now)
+        if not left:
+            await self._start_again(attempt + 1)
+            return
+        message = f"attempt {attempt} failed, another one follows at {self._status['nextAttempt']}: {state.message}"
+        report.under_way(self._visit, "Running", state.reason, message)
+        raise Waiting(state.reason, message, left)
+
+    async def _start_again(self, attempt: int) -> None:
+        try:
+            await self._start(attempt)
+        except Waiting as waiting:
+            if self._visit.now > self._deadline():
+                raise Stalled(waiting.reason, waiting.message) from None
+            raise
+
+    async def _is_recorded(self) -> bool:
+        """Never here: what is recorded has its final phase, and is not visited any more."""
+        return False
+
+    async def _complete(self) -> None:
+        assert self._result, "only what was loaded is recorded"  # noqa: S101
+        result, moment = self._result, to_rfc3339(self._visit.now)
+        took = self._visit.now - from_rfc3339(self._status.setdefault("startTime", moment))
+        self._status |= {
+            "database": result.database,
+            "rows": result.rows,
+            "digest": result.digest,
+            "completionTime": moment,
+            "duration": human(took),
+            "progressText": "100%",
+            "step": "",
+            "steps": decide.finished(self._status["steps"], moment),
+        }
+        content = f"{result.tables} tables, {result.rows} rows, equal to the manifest"
+        report.completed(self._visit, f"database {result.database} holds {content}")
+
+    def _load_of(self, resolved: Resolved) -> Load:
+        return Load(
+            restore=self._visit.body,
+            backup=resolved.backup.name,
+            location=resolved.location,
+            server=resolved.server,
+            database=self._planned(resolved)["database"],
+            identity=resolved.identity,
+            job=resolved.job,
+            allow_local=self._allow_local,
         )
-        return context, chosen
 
-    def _request(self, context: Context, attempt: int) -> JobRequest:
-        return manifests.restore_job(context, self._status["plan"]["database"], attempt)
+    def _request(self, load: Load, attempt: int) -> JobRequest:
+        left = (self._deadline() - self._visit.now).total_seconds()
+        return manifests.restore_job(load, attempt, max(LEAST_DEADLINE, int(left)))
+
+    def _deadline(self) -> datetime:
+        """Until when the load may be tried; it begins with the first try, not with waiting for an approval."""
+        start = from_rfc3339(self._status["startTime"]) if "startTime" in self._status else self._visit.now
+        return start + timedelta(seconds=seconds(self._visit.spec.timeout))
 
 
-def _deadline(visit: Visit[RestoreSpec]) -> datetime:
-    return from_rfc3339(visit.status["startTime"]) + timedelta(seconds=seconds(visit.spec.timeout))
+def _demand(name: str, check: Callable[[], Awaitable[object]]) -> Step:
+    """A step that is done when its check passes, and can do nothing but say why it does not."""
+    trouble: list[OperatorError] = []
 
+    async def done() -> bool:
+        try:
+            await check()
+        except OperatorError as error:
+            trouble.append(error)
+        return not trouble
 
-def _is_over(visit: Visit[RestoreSpec]) -> bool:
-    """Whether the time for further tries has passed; before the start there is no such time."""
-    return "startTime" in visit.status and visit.now > _deadline(visit)
+    async def act() -> None:
+        raise trouble[0]
+
+    return Step(name, done, act)
