@@ -23,10 +23,7 @@ class ClusterEvents:
     async def tell(self, body: Object, transitions: list[Transition]) -> None:
         """Create the Event of each transition that is worth one."""
         for transition in worth_telling(transitions):
-            event = to_event(body, transition, self._clock.now())
-            if event is None:
-                continue
             try:
-                await self._kube.create(EVENTS, event)
+                await self._kube.create(EVENTS, to_event(body, transition, self._clock.now()))
             except OperatorError as error:
                 logger.warning("an Event was lost", extra={"reason": error.reason, "event": transition.reason})

@@ -18,17 +18,25 @@ _SILENT = frozenset({"Reconciling"})
 
 
 def worth_telling(transitions: list[Transition]) -> list[Transition]:
-    """The transitions without a Ready that only repeats another condition's reason."""
-    others = {(t.reason, t.message) for t in transitions if t.type not in (READY, *_SILENT)}
-    return [t for t in transitions if t.type != READY or (t.reason, t.message) not in others]
+    """Those that people should hear of, without a Ready that only repeats what another one of them says."""
+    told = [transition for transition in transitions if _is_news(transition)]
+    others = {(t.reason, t.message) for t in told if t.type != READY}
+    return [t for t in told if t.type != READY or (t.reason, t.message) not in others]
 
 
-def to_event(body: Object, transition: Transition, now: datetime) -> Object | None:
-    """The Event of a transition, None for one that needs no telling (first set to Unknown, or back to normal)."""
-    negative = transition.type in _NEGATIVE
-    bad = transition.status == ("True" if negative else "False")
-    if transition.type in _SILENT or transition.status == "Unknown" or (negative and not bad):
-        return None
+def _is_news(transition: Transition) -> bool:
+    """Not what is unknown yet, and not that something bad is not, or not any more."""
+    if transition.type in _SILENT or transition.status == "Unknown":
+        return False
+    return transition.type not in _NEGATIVE or _is_bad(transition)
+
+
+def _is_bad(transition: Transition) -> bool:
+    return transition.status == ("True" if transition.type in _NEGATIVE else "False")
+
+
+def to_event(body: Object, transition: Transition, now: datetime) -> Object:
+    """The Event that tells of a transition."""
     moment = to_rfc3339(now)
     metadata = body["metadata"]
     return {
@@ -42,7 +50,7 @@ def to_event(body: Object, transition: Transition, now: datetime) -> Object | No
             "name": metadata["name"],
             "uid": metadata["uid"],
         },
-        "type": "Warning" if bad else "Normal",
+        "type": "Warning" if _is_bad(transition) else "Normal",
         "reason": transition.reason,
         "message": f"{transition.type}: {transition.message}" if transition.message else transition.type,
         "source": {"component": REPORTER},
