@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def helm_template(*options: str) -> str:
     """
     layout = Layout.current()
     build_programs(layout, [HELM])
-    argv = [layout.program(HELM), "template", "aada-operator", CHART, "--namespace=aada-system", *options]
+    argv = [str(layout.program(HELM)), "template", "aada-operator", str(CHART), "--namespace=aada-system", *options]
     return subprocess.run(argv, capture_output=True, encoding="utf-8", check=True).stdout
 
 
@@ -113,4 +112,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(write())
+    write()
