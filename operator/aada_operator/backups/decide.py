@@ -116,8 +116,6 @@ def verification_wanted(
 
 def verification_verdict(state: JobState, tries: int) -> str:
     """What a failed verification Job means: ``Retry``, ``Bad`` (the backup is) or ``Unknown``."""
-    if state.reason in FAULTS and not state.retryable:
-        return "Bad"
     if state.retryable and tries < MOST_TRIES:
         return "Retry"
     return "Bad" if state.reason in FAULTS else "Unknown"

@@ -70,7 +70,7 @@ def due_slot(
         return None
     if last is None and spec.immediate:
         return DueSlot(created, start=True, missed=0)
-    due = schedule.due(spec.full.schedule, spec.time_zone, min(last or created, now), now)
+    due = schedule.due(spec.full.schedule, spec.time_zone, last or created, now)
     if due is None:
         return None
     start = now - due.slot <= timedelta(seconds=seconds(spec.starting_deadline)) or catch_up_needed(spec, point, now)

@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import cached_property
 
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupStatus, VerificationStatus
-from aada_operator.api.common import LABEL_POLICY
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.resources import Object
 
@@ -30,10 +29,7 @@ class KnownBackup:
 
     @property
     def scheduled_for(self) -> datetime | None:
-        labels = self.body["metadata"].get("labels") or {}
         annotations = self.body["metadata"].get("annotations") or {}
-        if LABEL_POLICY not in labels:
-            return None
         return moment_or_none(annotations.get(ANNOTATION_SCHEDULED_FOR))
 
     @property

@@ -56,6 +56,7 @@ class ApiServer:
     crash_before: int | None = None
     crash_after: int | None = None
     unreachable: bool = False
+    unreachable_for: ApiResource | None = None
     log_lines: dict[str, str] = field(default_factory=dict)
     _objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -112,7 +113,7 @@ class ApiServer:
         self.log_lines[f"{job}-pod"] = json.dumps(line)
 
     async def get(self, resource: ApiResource, namespace: str, name: str) -> Object | None:
-        self._answer(namespace)
+        self._answer(namespace, resource)
         return copy.deepcopy(self._objects.get((resource.plural, name)))
 
     async def list(
@@ -166,9 +167,9 @@ class ApiServer:
             raise Crash(what)
         return result
 
-    def _answer(self, namespace: str) -> None:
+    def _answer(self, namespace: str, resource: ApiResource | None = None) -> None:
         assert namespace == NAMESPACE, "a request to somebody else's namespace"
-        if self.unreachable:
+        if self.unreachable or (resource is not None and resource == self.unreachable_for):
             raise Waiting("ApiServerUnreachable", "the Kubernetes API server does not answer", 5.0)
 
 
@@ -181,6 +182,7 @@ def defaulted(value: Any, schema: Mapping[str, Any]) -> Any:
         return {name: defaulted(child, known[name]) for name, child in filled.items()}
     if isinstance(value, list):
         return [defaulted(item, schema["items"]) for item in value]
+    assert not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value)), f"too long: {value}"
     return value
 
 

@@ -207,7 +207,13 @@ class TestFailures:
         with pytest.raises(Waiting):
             school.visit(BACKUPS, NAME)
         school.api.unreachable = False
+        school.api.unreachable_for = JOBS
+        school.settle(BACKUPS, NAME)
         assert school.status(BACKUPS, NAME)["phase"] == "Running"
+        school.api.unreachable_for = None
+        school.api.end_job(f"{NAME}-1", BACKUP_RESULT)
+        school.settle(BACKUPS, NAME)
+        assert school.status(BACKUPS, NAME)["phase"] == "Completed"
 
 
 class TestAdoption:

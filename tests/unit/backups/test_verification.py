@@ -165,6 +165,8 @@ class TestOutcome:
     def test_trouble_around_it_is_tried_again_and_then_passes(self, school: School) -> None:
         self.end(school, 1, failure("StorageUnreachable"))
         assert verified(school) == ("Unknown", "StorageUnreachable")
+        school.settle(BACKUPS, NAME)
+        assert f"{NAME}-verify-2" not in school.api.names(JOBS), "not before its time"
         school.clock.advance(seconds=20)
         school.settle(BACKUPS, NAME)
         self.end(school, 2, VERIFY_RESULT)

@@ -146,6 +146,15 @@ class TestHolds:
         visit(school, hours=1, seconds=1)
         assert school.api.names(BACKUPS) == [FIRST]
 
+    def test_a_school_that_has_a_backup_is_backed_up_although_its_migration_fails(self, school: School) -> None:
+        school.policy()
+        visit(school)
+        finish(school, FIRST)
+        conditions = school.api.read(AADA_LMS, "aada")["status"]["conditions"]
+        next(c for c in conditions if c["type"] == "SchemaCurrent")["status"] = "False"
+        visit(school, minutes=31)
+        assert school.api.names(BACKUPS) == [FIRST, SLOT]
+
     def test_a_missing_bucket_holds_the_backup_and_its_making_frees_it(self, school: School) -> None:
         school.bucket.trouble = Waiting("BucketNotFound", "create it")
         school.policy()
