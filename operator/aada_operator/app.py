@@ -20,7 +20,7 @@ from aada_operator.core.clock import SystemClock
 from aada_operator.core.controller import Capability, Controller
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.worker_jobs import WorkerImage
-from aada_operator.core.workqueue import Key, Worker, WorkQueue
+from aada_operator.core.workqueue import Key, Worker, WorkQueue, spread
 from aada_operator.lms import handlers as lms_handlers
 from aada_operator.lms import reconcile as lms
 from aada_operator.policies import handlers as policy_handlers
@@ -128,14 +128,15 @@ def _controllers(settings: Settings, client: kube.Kube) -> dict[str, Controller[
 
 
 def _visitor(controllers: dict[str, Controller[Any]]) -> Worker:
-    """The work queue's worker: the controller of the key's kind, measured."""
+    """The work queue's worker: the controller of the key's kind, measured; visits that come again are spread."""
 
     async def visit(key: Key) -> float | None:
         with (
             metrics.RECONCILE_SECONDS.labels(kind=key.plural).time(),
             metrics.RECONCILE_ERRORS.labels(kind=key.plural).count_exceptions(),
         ):
-            return await controllers[key.plural].visit(key)
+            delay = await controllers[key.plural].visit(key)
+        return None if delay is None else spread(delay)
 
     return visit
 

@@ -27,6 +27,9 @@ _MERGE = "application/merge-patch+json"
 async def connect() -> client.ApiClient:
     """A client with the pod's service account, or the kubeconfig where there is none."""
     configuration = client.Configuration()
+    # The environment's proxy and the user's .netrc have no say about the API server; looking for them at every
+    # request would cost two changes of thread.
+    configuration.client_session_kwargs = {"trust_env": False}
     try:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:
