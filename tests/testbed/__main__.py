@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from tests.testbed import catalogue, loading, programs
-from tests.testbed.layout import Layout, cluster_name
+from tests.testbed.layout import Layout, cache_folder
 from tests.testbed.local import LocalCluster
 from tests.testbed.provider import open_cluster
 from tests.testbed.shell import TestbedError, say
@@ -54,7 +56,7 @@ def status(_: argparse.Namespace) -> int:
 
 def build(_: argparse.Namespace) -> int:
     layout = Layout.current()
-    programs.install_packages()
+    programs.install_packages(layout)
     programs.build_programs(layout)
     for program in PROGRAMS:
         print(layout.cache / program.folder)
@@ -132,15 +134,22 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def become_root() -> NoReturn:
+    """Run the same command through sudo, on the caller's cache. Raises TestbedError where sudo is missing."""
+    if not shutil.which("sudo"):
+        raise TestbedError("a local cluster needs root, and sudo is not here: run this as root")
+    os.environ["AADA_CACHE"] = str(cache_folder())
+    os.execvp("sudo", ["sudo", "--preserve-env", sys.executable, "-m", "tests.testbed", *sys.argv[1:]])
+
+
 def main() -> int:
     # argparse takes options of a program it does not know for its own, so kubectl's words pass it by.
     own, words = (sys.argv[1:2], sys.argv[2:]) if sys.argv[1:2] == ["kubectl"] else (sys.argv[1:], [])
     arguments = parser().parse_args(own)
     arguments.words = words
-    if arguments.command in NEEDS_ROOT and os.geteuid() != 0:
-        os.execvp("sudo", ["sudo", "--preserve-env", sys.executable, "-m", "tests.testbed", *sys.argv[1:]])
     try:
-        cluster_name()
+        if arguments.command in NEEDS_ROOT and os.geteuid() != 0 and isinstance(open_cluster(), LocalCluster):
+            become_root()
         return int(arguments.action(arguments))
     except (TestbedError, ValueError) as error:
         say(f"error: {error}")

@@ -109,6 +109,8 @@ def _apiserver(layout: Layout) -> Component:
         "allow-privileged": "true",
         "audit-policy-file": CONFIG / "audit-policy.yaml",
         "audit-log-path": NODE / "log/audit.log",
+        # MiB; past it the log is moved away, and whoever counts requests in it counts wrong.
+        "audit-log-maxsize": 4096,
     }
     return _kubernetes(layout, "kube-apiserver", options, _apiserver_answers)
 

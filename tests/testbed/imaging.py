@@ -121,7 +121,9 @@ def _mounts(folder: Path) -> list[str]:
 def _context_files(context: Path) -> list[Path]:
     """Git's view of a folder of the checkout, so that caches and virtual environments do not count; else all files."""
     if context.is_relative_to(CHECKOUT) and (CHECKOUT / ".git").exists() and shutil.which("git"):
-        listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."], cwd=context)
+        # Under sudo the checkout belongs to someone else, which git would refuse to read.
+        git = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."]
+        listed = run(git, cwd=context)
         files = [context / name for name in listed.split("\0") if name]
     else:
         files = list(context.rglob("*"))

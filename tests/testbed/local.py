@@ -41,7 +41,9 @@ class LocalCluster(Cluster):
 
         Raises TestbedError with the way out when a part cannot be installed, built or started.
         """
-        programs.install_packages()
+        if os.geteuid() != 0:
+            raise TestbedError("a local cluster needs root: run this with sudo")
+        programs.install_packages(self.layout)
         programs.build_programs(self.layout, NODE_PROGRAMS)
         leftovers.forget_dead_checkouts(self.layout.cache)
         with locked(self.layout.lock, f"cluster {self.name}"):

@@ -16,17 +16,26 @@ from tests.testbed.versions import DEBIAN_PACKAGES, KUBERNETES_PROGRAMS, PROGRAM
 GO_ENV = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false"}
 
 
-def install_packages() -> None:
+def install_packages(layout: Layout) -> None:
     """Install the Debian packages that are missing. Raises TestbedError where apt-get does not exist or fails."""
-    missing = sorted({package for probe, package in DEBIAN_PACKAGES.items() if not _is_there(probe)})
-    if not missing:
+    if not _missing_packages():
         return
+    with locked(layout.cache / "locks" / "packages.lock", "installing packages"):
+        if missing := _missing_packages():
+            _install(missing)
+
+
+def _install(missing: list[str]) -> None:
     if not shutil.which("apt-get"):
         raise TestbedError(f"install these programs first (apt-get is not here): {', '.join(missing)}")
     with step(f"apt-get install {' '.join(missing)}"):
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "update"], env=quiet)
         run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=quiet)
+
+
+def _missing_packages() -> list[str]:
+    return sorted({package for probe, package in DEBIAN_PACKAGES.items() if not _is_there(probe)})
 
 
 def _is_there(probe: str) -> bool:

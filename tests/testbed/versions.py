@@ -75,6 +75,7 @@ DEBIAN_PACKAGES = {
     "ethtool": "ethtool",
     "buildah": "buildah",
     "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "nsenter": "util-linux",
     "sysctl": "procps",
 }

@@ -1,8 +1,10 @@
 """What a person meets at `python -m tests.testbed`."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -95,3 +97,33 @@ def test_kind_writes_the_audit_log_where_the_local_node_does(tmp_path: Path) -> 
     node = kind.kind_config(layout)["nodes"][0]
     assert {"hostPath": str(layout.logs), "containerPath": kind.AUDIT_FOLDER} in node["extraMounts"]
     assert f"{kind.AUDIT_FOLDER}/{layout.audit_log.name}" in node["kubeadmConfigPatches"][0]
+
+
+def test_a_person_who_is_not_root_goes_on_through_sudo_with_the_own_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[list[str]] = []
+
+    def replace_process(_: str, argv: list[str]) -> NoReturn:
+        started.append(argv)
+        raise SystemExit(0)
+
+    monkeypatch.delenv("AADA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(os, "execvp", replace_process)
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "down")
+    assert started[0][0] == "sudo"
+    assert started[0][-2:] == ["tests.testbed", "down"]
+    assert os.environ["AADA_CACHE"] == str(tmp_path / "mine" / "aada-operator")
+
+
+def test_without_root_and_sudo_the_way_out_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert call(monkeypatch, "down") == 1
+    assert "as root" in capsys.readouterr().err
