@@ -29,6 +29,7 @@ from aada_operator.adapters.postgres_errors import (
 )
 from aada_operator.core.database import ServerFacts
 from aada_operator.core.errors import Waiting
+from aada_operator.core.names import qualified
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
@@ -42,13 +43,17 @@ Session = AsyncConnection[DictRow]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server and how far TLS with it is verified; ``ca`` is PEM text, None for the system's."""
+    """A server and how far TLS with it is verified; ``ca`` is PEM text, None for the system's.
+
+    ``namespace`` is where a short ``host`` is a Service; TLS is verified against ``host`` as it was given.
+    """
 
     host: str
     port: int
     ssl_mode: str
     ca: str | None = None
     allow_local: bool = False
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,9 @@ async def _addresses(endpoint: Endpoint) -> list[str]:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(
+                qualified(endpoint.host, endpoint.namespace), endpoint.port, type=socket.SOCK_STREAM
+            )
     except (OSError, UnicodeError, TimeoutError):
         raise Waiting(HOST_UNKNOWN, f"the name {endpoint.host} has no address: correct database.host") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MOST_ADDRESSES]

@@ -23,7 +23,7 @@ async def admin_session(kube: Kube, namespace: str, database: Database, allow_lo
     username, password = (found[key].decode(errors="replace") for key in ("username", "password"))
     ca = database.ca_secret_ref
     authority = (await read_keys(kube, namespace, ca.name, [ca.key]))[ca.key].decode(errors="replace") if ca else None
-    endpoint = Endpoint(database.host, database.port, database.ssl_mode, authority, allow_local)
+    endpoint = Endpoint(database.host, database.port, database.ssl_mode, authority, allow_local, namespace)
     async with postgres.session(
         endpoint, Login(username, password, f"Secret {secret}"), postgres.MAINTENANCE
     ) as opened:

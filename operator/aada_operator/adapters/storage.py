@@ -18,6 +18,7 @@ from aada_operator.api.backup import Location
 from aada_operator.api.manifest import Manifest, manifest_key, parse_manifest
 from aada_operator.api.task import CORRUPT, STORAGE_UNREACHABLE
 from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.names import qualified_url
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -45,7 +46,9 @@ async def open_store(kube: Kube, namespace: str, location: Location, allow_local
     found = await read_keys(kube, namespace, location.credentials_secret, names)
     access, secret = (found[name].decode(errors="replace").strip() for name in names)
     ca_file = await _ca_file(kube, namespace, location) if location.ca_secret else None
-    return ObjectStore(location.s3(allow_local), lambda: AccessKeys(access, secret), ca_file)
+    endpoint = qualified_url(location.endpoint, namespace)
+    seen = location.model_copy(update={"endpoint": endpoint})
+    return ObjectStore(seen.s3(allow_local), lambda: AccessKeys(access, secret), ca_file)
 
 
 async def _ca_file(kube: Kube, namespace: str, location: Location) -> Path:

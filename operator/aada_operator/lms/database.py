@@ -75,7 +75,7 @@ class DatabaseReconciler:
         ca = database.ca_secret_ref
         found = await read_keys(self._kube, visit.namespace, ca.name, [ca.key]) if ca else {}
         text = found[ca.key].decode(errors="replace") if ca else None
-        return Endpoint(database.host, database.port, database.ssl_mode, text, self._allow_local)
+        return Endpoint(database.host, database.port, database.ssl_mode, text, self._allow_local, visit.namespace)
 
     async def _login(self, visit: LmsVisit, secret: str, *further: str) -> Login:
         """User and password of a Secret, which must have the ``further`` keys, too."""
