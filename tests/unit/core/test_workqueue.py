@@ -27,7 +27,7 @@ class Recorder:
     """A worker that takes ``takes`` seconds, answers from ``answers`` (an exception is raised) and notes its visits."""
 
     takes: float = 0.0
-    answers: list[float | None | Exception] = field(default_factory=list)
+    answers: list[float | Exception | None] = field(default_factory=list)
     visits: list[tuple[float, Key]] = field(default_factory=list)
     at_work: "Counter[Key]" = field(default_factory=Counter)
 

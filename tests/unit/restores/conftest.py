@@ -1,0 +1,3 @@
+from tests.unit.restores.rehearsal import rehearsal
+
+__all__ = ["rehearsal"]
