@@ -10,6 +10,7 @@ from string import Template
 import pyrage
 
 from tests.cluster.release import build_image, ensure_namespace, install
+from tests.cluster.servers import Database
 from tests.cluster.workspace import Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
@@ -130,8 +131,8 @@ class Story:
             raise
 
     def _sql(self, database: str, query: str) -> str:
-        argv = ("exec", "statefulset/postgres", "--", "psql", "-U", "postgres", "-XAtc", query, database)
-        return self.school.kubectl(*argv).strip()
+        server = install_postgres(self.cluster, self.namespace)
+        return Database(self.school, server).sql(query, database)
 
     def overview(self) -> str:
         """What ``kubectl get`` shows at the end."""
