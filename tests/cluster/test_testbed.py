@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -166,7 +167,8 @@ def test_pip_settings_and_the_ca_bundle_stay_out_of_the_image(
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://canary.example.org/simple")
     tag = "localhost/aada/settings:dev"
-    (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN grep -q canary /etc/pip.conf\n")
+    never_cached = f"RUN grep -q canary /etc/pip.conf # {secrets.token_hex(8)}"
+    (tmp_path / "Dockerfile").write_text(f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\n{never_cached}\n")
     local.build_image(tmp_path / "Dockerfile", tmp_path, tag)
     local.load_image(tag)
     assert run_pod(local, namespace, "look", "cat", "/etc/pip.conf", image=tag) == ""

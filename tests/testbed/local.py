@@ -18,8 +18,8 @@ from tests.testbed.rootfs import base_folder
 from tests.testbed.shell import TestbedError, locked, say, step, wait_until
 from tests.testbed.versions import KUBERNETES_PROGRAMS, NODE_PROGRAMS
 
-START_SECONDS = 60.0
-ANSWER_SECONDS = 15.0
+START_SECONDS = 180.0
+ANSWER_SECONDS = 30.0
 API_ON_NODE = "https://127.0.0.1:6443"
 
 
