@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pyrage  # type: ignore[import-untyped]
+import pyrage
 import yaml
 
 API = "/apis/lms.aada.edu/v1alpha1"

@@ -4,7 +4,7 @@ import io
 import shutil
 from typing import IO, cast
 
-import pyrage  # type: ignore[import-untyped]
+import pyrage
 import zstandard
 from pyrage import x25519
 
