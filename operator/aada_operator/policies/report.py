@@ -3,6 +3,7 @@
 from typing import Literal
 
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.common import seconds
 from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import Visit
@@ -11,6 +12,7 @@ from aada_operator.policies.world import Hold, KnownBackup, World
 
 STORAGE_REACHABLE = "StorageReachable"
 RPO_MET = "RPOMet"
+RTO_AT_RISK = "RTOAtRisk"
 VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
 METHOD_CHOSEN = "MethodChosen"
@@ -19,6 +21,7 @@ KNOWN = (
     conditions.RECONCILING,
     STORAGE_REACHABLE,
     RPO_MET,
+    RTO_AT_RISK,
     VERIFIED,
     ENCRYPTED,
     METHOD_CHOSEN,
@@ -32,6 +35,7 @@ def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
     _encryption(visit)
     _recovery_point(visit, decide.newest_completed(world.backups))
     _verified(visit, world.backups)
+    _recovery_time(visit)
     upcoming = decide.next_slot(visit.spec, visit.now)
     put(visit, "next", to_rfc3339(upcoming) if upcoming and not visit.spec.suspend else None)
 
@@ -143,6 +147,18 @@ def _verified(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> Non
         return
     reason, message = _why_not_verified(visit.spec)
     visit.conditions.set(VERIFIED, "Unknown", reason, message)
+
+
+def _recovery_time(visit: Visit[BackupPolicySpec]) -> None:
+    objective, measured = visit.spec.objectives.rto, visit.status.get("rtoMeasured")
+    if objective is None:
+        visit.conditions.set(RTO_AT_RISK, "Unknown", "NoObjective", "objectives.rto is not set")
+    elif measured is None:
+        visit.conditions.set(RTO_AT_RISK, "Unknown", "NotMeasured", "the first passed verification measures it")
+    else:
+        risky = seconds(measured) > seconds(objective)
+        message = f"the last restore took {measured}, the objective is {objective}"
+        visit.conditions.set(RTO_AT_RISK, risky, "TooSlow" if risky else "WithinObjective", message)
 
 
 def _why_not_verified(spec: BackupPolicySpec) -> tuple[str, str]:

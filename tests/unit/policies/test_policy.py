@@ -280,6 +280,23 @@ class TestReport:
         assert condition(school, "Ready") == ("False", "VerificationFailed")
 
     @pytest.mark.parametrize(
+        ("objective", "wanted"),
+        [(None, ("Unknown", "NoObjective")), ("7s", ("True", "TooSlow")), ("8s", ("False", "WithinObjective"))],
+    )
+    def test_a_restore_that_takes_too_long_is_told(
+        self, school: School, objective: str | None, wanted: tuple[str, str]
+    ) -> None:
+        school.policy(immediate=False, objectives={"rto": objective} if objective else {})
+        visit(school)
+        assert condition(school, "RTOAtRisk") == ("Unknown", "NotMeasured" if objective else "NoObjective")
+        school.backup("good")
+        finish(school, "good", status="True", reason="RestoredAndCompared", message="99 rows")
+        now = to_rfc3339(school.clock.now())
+        school.api.read(BACKUPS, "good")["status"]["verification"] = {"time": now, "rto": "8s"}
+        visit(school)
+        assert condition(school, "RTOAtRisk") == wanted
+
+    @pytest.mark.parametrize(
         ("patch", "reason"),
         [({"encryption": {"verificationIdentitySecretRef": None}}, "NoIdentity"), ({}, "NotScheduled")],
     )
