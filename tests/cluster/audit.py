@@ -1,0 +1,52 @@
+"""What the operator asked of the API server, from its audit log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.cluster.workspace import Workspace
+
+OPERATOR = "system:serviceaccount:aada-system:aada-operator"
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in the log: requests after it are looked at."""
+
+    workspace: Workspace
+    offset: int
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """The operator's finished requests in the namespace since the mark."""
+        with self.workspace.cluster.audit_log.open("rb") as log:
+            log.seek(self.offset)
+            for line in log:
+                entry = json.loads(line)
+                here = (entry.get("objectRef") or {}).get("namespace") == self.workspace.namespace
+                if here and entry["user"]["username"] == OPERATOR and entry["stage"] == "ResponseComplete":
+                    yield entry
+
+    def writes(self) -> list[str]:
+        """The writes among them, as ``patch deployments/aada-backend``."""
+        return [f"{e['verb']} {_name(e['objectRef'])}" for e in self.requests() if e["verb"] in WRITES]
+
+    def reads(self, resource: str, name: str) -> int:
+        """How often one object was read."""
+        wanted = ("get", resource, name)
+        return sum(
+            (e["verb"], e["objectRef"]["resource"], e["objectRef"].get("name")) == wanted for e in self.requests()
+        )
+
+
+def _name(reference: dict[str, Any]) -> str:
+    parts = (reference["resource"], reference.get("name", ""), reference.get("subresource", ""))
+    return "/".join(part for part in parts if part)
+
+
+def mark(workspace: Workspace) -> Mark:
+    """Begin to count here."""
+    return Mark(workspace, workspace.cluster.audit_log.stat().st_size)

@@ -1,0 +1,95 @@
+"""Requests to a Service from inside the cluster, counted: how users see a rolling update."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.cluster.workspace import Workspace
+
+POD = "load"
+# Open loop: requests begin when they are due, not when the one before has ended. Each has a connection of its own, so
+# that each is sent to whatever pod the Service has at that moment.
+SCRIPT = """
+import concurrent.futures, json, sys, threading, time, urllib.request
+url, rate = sys.argv[1], float(sys.argv[2])
+outcomes, stop = {}, threading.Event()
+def ask():
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            answer.read()
+            return str(answer.status)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+def note(future):
+    outcomes[future.result()] = outcomes.get(future.result(), 0) + 1
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    print("started", flush=True)
+    due = time.monotonic()
+    while not stop.is_set():
+        pool.submit(ask).add_done_callback(note)
+        due += 1 / rate
+        time.sleep(max(0, due - time.monotonic()))
+print(json.dumps(outcomes))
+"""
+
+
+@dataclass
+class Outcomes:
+    """How many requests ended how: by HTTP status, or by what went wrong."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> dict[str, int]:
+        return {outcome: count for outcome, count in self.counts.items() if outcome != "200"}
+
+    @property
+    def answered(self) -> int:
+        return self.counts.get("200", 0)
+
+
+def install(workspace: Workspace, image: str) -> None:
+    """A pod that sends requests when it is told to; ``image`` has Python."""
+    container = {
+        "name": "load",
+        "image": image,
+        "command": ["sleep", "infinity"],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec: dict[str, Any] = {
+        "containers": [container],
+        "securityContext": security,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0,
+    }
+    workspace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec})
+    workspace.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=60s")
+
+
+@contextmanager
+def constant(workspace: Workspace, url: str, rate: float = 25) -> Iterator[Outcomes]:
+    """``rate`` requests per second for as long as the block runs; the outcomes are there after it."""
+    outcomes = Outcomes()
+    argv = [str(workspace.cluster.kubectl_path), "--namespace", workspace.namespace, "exec", "--stdin", POD, "--"]
+    argv += ["python3", "-c", SCRIPT, url, str(rate)]
+    with subprocess.Popen(
+        argv,
+        env=workspace.cluster.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        try:
+            yield outcomes
+        finally:
+            said, _ = process.communicate(timeout=60)
+            outcomes.counts.update(json.loads(said))
