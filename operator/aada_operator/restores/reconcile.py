@@ -128,8 +128,8 @@ class Operation:
         self._status["plan"] = self._planned(self._resolved)
 
     async def _preflight(self) -> None:
-        if self._begun or self._resolved is None:
-            return
+        if self._resolved is None:
+            return  # it has begun: from now on its worker proves what it needs
         load = self._load_of(self._resolved)
         await preflight.demand(self._kube, load, self._resolved, self._request(load, attempt=1))
 

@@ -76,12 +76,17 @@ class TestCompletes:
         volumes = rehearsal.api.read(JOBS, JOB)["spec"]["template"]["spec"]["volumes"]
         assert {"database", "storage", "tmp"} == {volume["name"] for volume in volumes}
 
-    def test_with_the_policys_job_template(self, rehearsal: Rehearsal) -> None:
+    @pytest.mark.parametrize("encryption", ["Age", "None"])
+    def test_with_the_policys_job_template(self, rehearsal: Rehearsal, encryption: str) -> None:
         overlay = {"spec": {"nodeSelector": {"disk": "fast"}}}
         rehearsal.api.read(BACKUP_POLICIES, "nightly")["spec"]["job"] = {"podTemplate": overlay}
-        rehearsal.restore("monday")
+        rehearsal.backup("tuesday", encryption=encryption)
+        rehearsal.restore("tuesday")
         rehearsal.settle()
-        assert rehearsal.api.read(JOBS, JOB)["spec"]["template"]["spec"]["nodeSelector"] == {"disk": "fast"}
+        pod = rehearsal.api.read(JOBS, JOB)["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"disk": "fast"}
+        mounted = {volume["name"] for volume in pod["volumes"]}
+        assert ("identity" in mounted) == (encryption == "Age"), "a key that is not needed is not mounted"
 
     def test_showing_how_far_it_is(self, rehearsal: Rehearsal) -> None:
         rehearsal.restore("monday")
@@ -369,11 +374,19 @@ class TestRefuses:
         rehearsal.bucket.objects.clear()
         rehearsal.restore("monday")
         self.refused(rehearsal, "Corrupt")
+        assert "is gone" in rehearsal.message("Failed")
 
     def test_a_failed_backup(self, rehearsal: Rehearsal) -> None:
         rehearsal.backup("tuesday", phase="Failed")
         rehearsal.restore("tuesday")
         self.refused(rehearsal, "BackupFailed")
+
+    def test_for_good(self, rehearsal: Rehearsal) -> None:
+        rehearsal.server.databases["exam_review"] = "precious"
+        rehearsal.restore("monday", target={"database": "exam_review"})
+        self.refused(rehearsal, "TargetExists")
+        del rehearsal.server.databases["exam_review"]
+        self.refused(rehearsal, "TargetExists")
 
     def test_before_anybody_is_asked_for_an_approval(self, rehearsal: Rehearsal) -> None:
         rehearsal.server.databases["exam_review"] = ""
@@ -403,9 +416,13 @@ class TestTriesAgain:
     def test_after_a_worker_that_was_killed(self, rehearsal: Rehearsal) -> None:
         rehearsal.restore("monday")
         rehearsal.settle()
+        rehearsal.api.run_pod(JOB, {"progress": {"stage": "restore", "bytes": 63, "totalBytes": 100}})
+        rehearsal.settle()
         rehearsal.end_job(said=None)
         rehearsal.settle()
         assert rehearsal.condition("Ready") == ("False", "WorkerLost")
+        assert "another one follows" in rehearsal.message("Completed")
+        assert not rehearsal.status.get("progressText"), "what was loaded is lost"
         rehearsal.clock.advance(minutes=1)
         rehearsal.settle()
         rehearsal.end_job(f"{RESTORE}-restore-2")
@@ -530,6 +547,23 @@ class TestLostStatus:
         rehearsal.end_job()
         rehearsal.settle()
         assert rehearsal.status["phase"] == "Completed"
+
+    def test_while_loading_needs_no_second_preflight(self, rehearsal: Rehearsal) -> None:
+        rehearsal.restore("monday")
+        rehearsal.settle()
+        rehearsal.api.read(RESTORES, RESTORE)["status"] = {}
+        rehearsal.bucket.trouble = Waiting("StorageUnreachable", "s3 does not answer")
+        rehearsal.settle()
+        assert rehearsal.status["phase"] == "Running"
+
+    def test_does_not_take_the_job_of_a_former_restore_of_that_name_for_its_own(self, rehearsal: Rehearsal) -> None:
+        former = rehearsal.restore("monday")
+        rehearsal.settle()
+        rehearsal.api.read(JOBS, JOB)["metadata"]["ownerReferences"][0]["uid"] = "former"
+        former["status"] = {}
+        rehearsal.settle()
+        assert not rehearsal.status.get("attempt")
+        assert rehearsal.condition("Ready") == ("False", "NameTaken")
 
     def test_while_loading_needs_no_second_approval(self, rehearsal: Rehearsal) -> None:
         rehearsal.restore("monday", mode="Approve")
