@@ -91,9 +91,12 @@ async def take_database(connection: Session, names: Names) -> None:
 
 
 async def _join_owner(connection: Session, names: Names) -> None:
-    """Who is no superuser can only give to roles that it belongs to."""
-    row = await one(connection, "SELECT pg_has_role(current_user, %s, 'MEMBER') AS member", [names.owner])
-    if not row["member"]:
+    """Who is no superuser can give things only to a role that it can act as.
+
+    Asking whether it can is no use: since PostgreSQL 16 the maker of a role is its member and yet may not act as it.
+    """
+    row = await one(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    if not row["rolsuper"]:
         await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(names.owner)))
 
 

@@ -5,6 +5,7 @@ in a comment whose they are, and the password is set last. The next visit sees a
 does the rest.
 """
 
+import logging
 import secrets
 
 from aada_operator.adapters import postgres, postgres_roles
@@ -17,8 +18,9 @@ from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.resources import SECRETS
 from aada_operator.lms import app_secret, decide, pod
-from aada_operator.lms.world import LmsVisit, World
+from aada_operator.lms.world import LmsVisit, World, described
 
+logger = logging.getLogger(__name__)
 REACHABLE = "DatabaseReachable"
 # 43 URL-safe characters hold 256 bits: nothing in them needs to be quoted anywhere.
 PASSWORD_BYTES = 32
@@ -57,7 +59,7 @@ class DatabaseReconciler:
         admin = await self._login(visit, database.admin_secret_ref.name)
         async with postgres.session(endpoint, admin, postgres.MAINTENANCE) as session:
             world.facts = await postgres.facts(session, database.name)
-        visit.status["database"] = described(visit.status.get("database") or {}, world.facts)
+        visit.status["database"] = database_status(visit.status.get("database") or {}, world.facts)
         secret = pod.app_secret_name(visit.spec, visit.name)
         if await world.secrets.get(secret) is None:
             await self._provision(visit, world, endpoint, admin)
@@ -110,6 +112,9 @@ class DatabaseReconciler:
                 await _act(action, session, names, visit.uid)
                 failpoint(f"lms.provision.after-{action}")
             await postgres_roles.set_password(session, names, password, decide.mark(visit.uid))
+        logger.info(
+            "the application can log in", extra={"object": described(visit), "role": names.login, "made": actions}
+        )
 
     async def _refuse_full(self, endpoint: Endpoint, admin: Login, names: Names, secret: str) -> None:
         async with postgres.session(endpoint, admin, names.database) as inside:
@@ -143,7 +148,7 @@ async def _act(action: decide.Action, session: Session, names: Names, uid: str) 
             await postgres_roles.take_database(session, names)
 
 
-def described(before: dict[str, object], facts: ServerFacts) -> dict[str, object]:
+def database_status(before: dict[str, object], facts: ServerFacts) -> dict[str, object]:
     """``status.database``; what fluctuates is left as it was until it moved notably."""
     connections = decide.quantised(int(str(before.get("connections", 0))), facts.connections, CONNECTIONS_STEP)
     size = decide.quantised(int(str(before.get("sizeBytes", 0))), facts.size_bytes, SIZE_STEP)

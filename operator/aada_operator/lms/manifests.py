@@ -60,7 +60,7 @@ def _serving(component: Component) -> Object:
     return {name: value for name, value in start.items() if value} | {
         "ports": [{"name": "http", "containerPort": component.port, "protocol": "TCP"}],
         # Until the port is open nothing else is asked: a slow start is not a reason to be killed.
-        "startupProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 2, "failureThreshold": 90},
+        "startupProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1, "failureThreshold": 180},
         "readinessProbe": _probe(component.probes.readiness) | {"periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": _probe(component.probes.liveness) | {"periodSeconds": 10, "failureThreshold": 6},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},

@@ -133,7 +133,7 @@ def healthy(rollouts: Sequence[Rollout], blocked: Sequence[str], waiting: str) -
     if blocked:
         return Verdict("Unknown", "SecretMissing", f"left as they are for want of a Secret: {', '.join(blocked)}")
     if not unfinished:
-        return Verdict("True", "RolledOut", "")
+        return Verdict("True", "RolledOut", "all pods run as wanted")
     counted = ", ".join(f"{r.name} {r.ready}/{r.desired}" for r in unfinished)
     return Verdict("True", "Progressing", f"rolling out {counted}")
 

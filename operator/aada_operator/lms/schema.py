@@ -9,7 +9,7 @@ from aada_operator.core.errors import Stalled
 from aada_operator.core.resources import JOBS, PODS, Object
 from aada_operator.lms import migration, pod
 from aada_operator.lms.decide import Migrations, SchemaStep, Verdict, migration_failure, schema_step, superfluous
-from aada_operator.lms.world import SECRET_MISSING, LmsVisit, World
+from aada_operator.lms.world import SECRET_MISSING, LmsVisit, World, described
 
 logger = logging.getLogger(__name__)
 CURRENT = "SchemaCurrent"
@@ -88,11 +88,14 @@ class SchemaReconciler:
 
     async def _go_on(self, visit: LmsVisit, seen: Migrations, step: SchemaStep, jobs: dict[str, Object]) -> None:
         for name in step.jobs:
-            logger.info("removing a migration Job", extra={"job": name, "detail": step.message})
+            logger.info(
+                "removing a migration Job", extra={"object": described(visit), "job": name, "detail": step.message}
+            )
             await self._kube.delete(JOBS, jobs[name])
         if step.action == "Start":
             await self._kube.create(JOBS, migration.manifest(visit.body, visit.spec, seen.wanted, seen.revision or ""))
-            logger.info("migration started", extra={"job": seen.wanted, "revision": seen.revision or ""})
+            detail = {"object": described(visit), "job": seen.wanted, "from": seen.revision or "", "to": seen.target}
+            logger.info("migration started", extra=detail)
         if step.action in ("Start", "Clear"):
             # Until the Job has ended, nothing is known to have brought the schema to what is wanted.
             visit.status["schema"] = (visit.status.get("schema") or {}) | {"job": ""}

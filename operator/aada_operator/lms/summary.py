@@ -28,7 +28,7 @@ def _ready(visit: LmsVisit, world: World, error: OperatorError | None) -> Verdic
     for kind in ("DatabaseReachable", "SchemaCurrent"):
         truth = visit.conditions.status_of(kind) or "Unknown"
         if truth != "True":
-            return Verdict(truth, visit.conditions.reason_of(kind), f"see condition {kind}")
+            return Verdict(truth, visit.conditions.reason_of(kind), visit.conditions.message_of(kind))
     missing = [r for r in world.rollouts if not r.serving or not r.image]
     return _missing(missing, world) if missing else _serving(world)
 

@@ -18,7 +18,7 @@ from aada_operator.core.resources import (
 )
 from aada_operator.lms import manifests, pod, rollout
 from aada_operator.lms.rollout import Rollout
-from aada_operator.lms.world import SECRET_MISSING, LmsVisit, World
+from aada_operator.lms.world import SECRET_MISSING, LmsVisit, World, described
 
 logger = logging.getLogger(__name__)
 FRESH = "SecretsFresh"
@@ -64,7 +64,7 @@ class WorkloadsReconciler:
         elif told:
             visit.conditions.set(FRESH, False, SECRET_MISSING, f"{'; '.join(told)}: create it; running pods stay")
         else:
-            visit.conditions.set(FRESH, True, "Present", "a change of any Secret restarts the pods that use it")
+            visit.conditions.set(FRESH, True, "Present", "all Secrets that the components name are there")
         world.blocked = tuple(name for name, missing in lacking.items() if missing)
         return [component for component in visit.spec.components if not lacking[component.name]]
 
@@ -76,7 +76,7 @@ class WorkloadsReconciler:
             applied = await children.ensure(self._kube, resource, desired)
             drift += [f"{resource.kind} {desired['metadata']['name']} {field}" for field in applied.drift]
         if drift:
-            logger.warning("drift reverted", extra={"lms": f"{visit.namespace}/{visit.name}", "fields": drift})
+            logger.warning("drift reverted", extra={"object": described(visit), "fields": drift})
         return tuple(drift)
 
     async def _prune(self, visit: LmsVisit) -> None:
@@ -89,7 +89,7 @@ class WorkloadsReconciler:
         for resource in CHILD_KINDS:
             for child in await self._own(visit, resource):
                 if (resource.kind, child["metadata"]["name"]) not in wanted:
-                    detail = {"kind": resource.kind, "child": child["metadata"]["name"]}
+                    detail = {"object": described(visit), "kind": resource.kind, "child": child["metadata"]["name"]}
                     logger.info("removing what is no longer wanted", extra=detail)
                     await self._kube.delete(resource, child)
 

@@ -9,7 +9,7 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.controller import Visit
 from aada_operator.core.database import ServerFacts
-from aada_operator.core.resources import SECRETS, Object
+from aada_operator.core.resources import SECRETS, Object, key_of
 from aada_operator.lms.pod import SecretNeed
 from aada_operator.lms.rollout import Rollout
 
@@ -73,3 +73,8 @@ class World:
     rollouts: tuple[Rollout, ...] = ()
     progress: str = ""
     blocked: tuple[str, ...] = ()
+
+
+def described(visit: LmsVisit) -> str:
+    """The object's name in log lines."""
+    return str(key_of(visit.body))
