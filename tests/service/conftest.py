@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.service.servers import PostgresServer, S3Server
+from tests.service.worker_harness import Job
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,30 @@ def database(postgres: PostgresServer) -> Iterator[str]:
 def bucket(s3: S3Server) -> str:
     """Name of an empty bucket."""
     return s3.make_bucket()
+
+
+@pytest.fixture
+def job(postgres: PostgresServer, s3: S3Server, bucket: str) -> Iterator[Job]:
+    """What a worker finds in its Job: Secrets, scratch space, a bucket of its own."""
+    with Job(postgres, s3, bucket) as surroundings:
+        yield surroundings
+
+
+@pytest.fixture(scope="session")
+def small(postgres: PostgresServer) -> str:
+    """A database of a few rows, for everything in which content does not matter."""
+    name = postgres.createdb()
+    postgres.execute("CREATE TABLE notes AS SELECT i AS id, md5(i::text) AS text FROM generate_series(1, 1000) i", name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def heavy(postgres: PostgresServer) -> str:
+    """A database of 60 MB that do not compress: several parts of one upload."""
+    name = postgres.createdb()
+    postgres.execute(
+        "CREATE EXTENSION pgcrypto; CREATE TABLE blobs (id int, data bytea);"
+        "INSERT INTO blobs SELECT i, gen_random_bytes(1000) FROM generate_series(1, 60000) i",
+        name,
+    )
+    return name

@@ -9,11 +9,13 @@ import itertools
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -132,9 +134,15 @@ class PostgresServer:
         self.start()
 
     def admin(self, database: str = "postgres", **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
-        """An autocommit connection of the superuser."""
+        """An autocommit connection of the superuser, whatever time-outs a test has set for its role or database."""
         return psycopg.connect(
-            host=str(self.folder), port=self.port, user=self.user, dbname=database, autocommit=True, **options
+            host=str(self.folder),
+            port=self.port,
+            user=self.user,
+            dbname=database,
+            autocommit=True,
+            options="-c idle_session_timeout=0 -c statement_timeout=0 -c lock_timeout=0",
+            **options,
         )
 
     def execute(self, statements: str, database: str = "postgres") -> None:
@@ -213,6 +221,16 @@ class S3Server:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Connections stay open, answers stay out: as a server that is far too slow."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> S3Client:
         """A plain client of the root account."""

@@ -102,7 +102,7 @@ class TestStreams:
 
     def test_a_writer_that_fails_ends_the_download_with_its_own_error(self, store: ObjectStore) -> None:
         class Full:
-            def write(self, data: bytes, /) -> None:
+            def write(self, _: bytes, /) -> None:
                 raise OSError("disk full")
 
         store.upload("a", io.BytesIO(b"x" * 20 * MIB))
@@ -195,7 +195,7 @@ class TestFaults:
         assert "secret key" in message
         assert "canary" not in message
 
-    def test_nobody_listens(self, s3: S3Server, keys: KeySource) -> None:
+    def test_nobody_listens(self, keys: KeySource) -> None:
         location = S3Location(bucket="b-1", endpoint=f"http://127.0.0.1:{free_port()}", allow_local_endpoint=True)
         assert self._reason(ObjectStore(location, keys))[0] == "StorageUnreachable"
 

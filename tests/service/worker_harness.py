@@ -1,4 +1,4 @@
-"""Runs the worker as a Job would: a process of its own without root's rights, Secrets as files, the outcome in a file."""
+"""Runs the worker as a Job would: a process without root's rights, Secrets as files, the outcome in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -42,7 +42,6 @@ class Finished:
     output: str
     outcome: Outcome | None
     peak_bytes: int
-    seen: set[str] = field(repr=False)
 
     def result(self, model: type[Result]) -> Result:
         """The result of a success; fails with all that is known otherwise."""
@@ -67,11 +66,12 @@ class Finished:
 
 
 class RunningWorker:
-    """A worker process; arguments and environments of it and its children are collected for canary tests."""
+    """A worker process; arguments and environments of it and its children are searched for secrets at the end."""
 
-    def __init__(self, kind: str, environment: dict[str, str], outcome_file: Path) -> None:
+    def __init__(self, kind: str, environment: dict[str, str], outcome_file: Path, secrets: list[str]) -> None:
         self._outcome_file = outcome_file
-        self._output = tempfile.TemporaryFile("w+")
+        self._secrets = secrets
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by finish
         self.peak_bytes = 0
         self.seen: set[str] = set()
         argv = [*_without_root(), sys.executable, "-m", "aada_operator", "worker", kind]
@@ -119,7 +119,9 @@ class RunningWorker:
             assert len(self._outcome_file.read_bytes()) <= 4096
         output = self.output()
         self._output.close()
-        return Finished(code, output, outcome, self.peak_bytes, self.seen)
+        for text in (output, str(outcome), *self.seen):
+            assert not any(secret in text for secret in self._secrets), "a secret was seen where anybody can read it"
+        return Finished(code, output, outcome, self.peak_bytes)
 
 
 class Job:
@@ -150,9 +152,12 @@ class Job:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
 
+    def _secrets(self) -> list[str]:
+        files = [path for path in (self.folder / "secrets").rglob("*") if path.is_file() and path.name != "username"]
+        return [path.read_text().strip() for path in files]
+
     def task(self, database: str, name: str = "nightly", **fields: Any) -> BackupTask:
         """A task for a backup of ``database``."""
-        folder = backup_folder("schools", "aada", "lms", name)
         return BackupTask(
             **{
                 "name": name,
@@ -162,7 +167,7 @@ class Job:
                 "policy": "nightly",
                 "database": self.postgres.address(database),
                 "storage": self.s3.location(self.bucket),
-                "folder": folder,
+                "folder": folder_of(name),
                 "recipients": [self.recipient],
                 **fields,
             }
@@ -187,7 +192,7 @@ class Job:
         }
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", "postgres:postgres", self.folder], check=True)
-        return RunningWorker(kind, variables, outcome_file)
+        return RunningWorker(kind, variables, outcome_file, self._secrets())
 
     def run(self, kind: str, task: BaseModel, failpoints: str = "", **environment: str) -> Finished:
         """Run a worker to its end."""
@@ -198,7 +203,7 @@ class Job:
         return self.run("backup", self.task(database, name, **fields)).result(BackupResult)
 
     def verify_task(self, name: str = "nightly") -> VerifyTask:
-        return VerifyTask(storage=self.s3.location(self.bucket), folder=backup_folder("schools", "aada", "lms", name))
+        return VerifyTask(storage=self.s3.location(self.bucket), folder=folder_of(name))
 
     def verify(self, name: str = "nightly") -> VerifyResult:
         """A verification that must succeed."""
@@ -223,8 +228,7 @@ class Job:
 
     def manifest(self, name: str = "nightly") -> Manifest | None:
         """The manifest of a backup, None when there is none."""
-        folder = backup_folder("schools", "aada", "lms", name)
-        file = self.s3.file(self.bucket, manifest_key(folder))
+        file = self.s3.file(self.bucket, manifest_key(folder_of(name)))
         return parse_manifest(file.read_bytes()) if file.exists() else None
 
     def part(self, name: str = "nightly", number: int = 0) -> Path:
@@ -244,6 +248,11 @@ class Job:
         """Files that a worker has left in its scratch and temporary folders."""
         roots = [self.folder / "scratch", self.folder / "tmp"]
         return [str(path) for root in roots for path in root.rglob("*")]
+
+
+def folder_of(name: str) -> str:
+    """Where a backup is in its bucket."""
+    return backup_folder("schools", "aada", "lms", name)
 
 
 def _without_root() -> list[str]:

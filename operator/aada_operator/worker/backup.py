@@ -1,8 +1,7 @@
 """One backup: a consistent dump in the bucket, described by a manifest that is written last."""
 
 import logging
-import re
-from collections.abc import Iterable
+import secrets
 from importlib.metadata import version
 
 from aada_operator.adapters.object_store import ObjectStore
@@ -39,7 +38,6 @@ from aada_operator.worker.stored import StoredBackup, find_backup
 from aada_operator.worker.tools import version_of
 
 logger = logging.getLogger(__name__)
-_ATTEMPT = re.compile(r"^attempt-(\d+)/")
 
 
 def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
@@ -56,15 +54,6 @@ def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
     _abort_stale_uploads(store, task)
     manifest = _Backup(task, settings, store).make()
     return _publish(StoredBackup.of(store, task.folder, manifest))
-
-
-def free_attempt(keys: Iterable[str], wanted: int) -> int:
-    """The number of this try: ``wanted`` unless an earlier try left objects under it (keys are relative).
-
-    No object is ever written twice, so a try that was killed keeps its number to itself.
-    """
-    taken = {int(match[1]) if (match := _ATTEMPT.match(key)) else 1 for key in keys}
-    return max(wanted, max(taken, default=0) + 1)
 
 
 class _Backup:
@@ -94,8 +83,8 @@ class _Backup:
         database = catalog.read_database(connection).model_copy(update={"lsn": catalog.read_position(connection)})
         tools = self._tools(database)
         before = read_sequences(connection)
-        attempt = free_attempt(self._relative_keys(), self._task.attempt)
-        prefix = "" if attempt == 1 else f"attempt-{attempt}/"
+        # No object is ever written twice, not even by two workers of the same try: a pod on a lost node may still run.
+        prefix = f"attempt-{self._task.attempt}-{secrets.token_hex(4)}/"
         self._reporter.stage("dump", catalog.table_bytes(connection))
         dump = Dump(self._task, self._store, self._server, snapshot, self._programs, prefix, self._reporter)
         parts, tables = dump.run()
@@ -107,7 +96,7 @@ class _Backup:
             namespace=self._task.namespace,
             lms=self._task.lms,
             policy=self._task.policy,
-            attempt=attempt,
+            attempt=self._task.attempt,
             tools=tools,
             database=database,
             schema_revision=read_revision(connection, self._task.revision_table),
@@ -131,10 +120,6 @@ class _Backup:
             message = f"{tools.pg_dump} cannot dump a server of version {database.server_major}: use a newer image"
             raise Stalled(VERSION_UNSUPPORTED, message)
         return tools
-
-    def _relative_keys(self) -> list[str]:
-        folder = f"{self._task.folder}/"
-        return [found.key.removeprefix(folder) for found in self._store.list(folder)]
 
     def _encryption(self) -> Encryption:
         recipients = self._task.recipients

@@ -98,14 +98,16 @@ def missing_extensions(connection: Connection, extensions: list[Extension]) -> l
     return [extension.name for extension in extensions if extension.name not in there]
 
 
-def create_roles(connection: Connection, roles: list[Role]) -> None:
+def create_roles(connection: Connection, roles: list[Role], *, all_powerful: bool = False) -> None:
     """Make roles that cannot log in, with the memberships among them, so that owners and grants can be restored.
 
-    A role that is no superuser needs to be a member of an owner to hand objects over to it.
+    ``all_powerful`` is for a scratch server: materialized views are refreshed with the rights of their owner, who may
+    have been a superuser. A role that is no superuser must be a member of an owner to hand objects over to it.
     """
     made = {role.name for role in roles}
+    power = sql.SQL("SUPERUSER" if all_powerful else "NOSUPERUSER")
     for role in roles:
-        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role.name)))
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN {}").format(sql.Identifier(role.name), power))
         if not _is_superuser(connection):
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role.name)))
     for role in roles:

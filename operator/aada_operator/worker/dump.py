@@ -1,6 +1,7 @@
 """pg_dump | zstd | age -> objects, while a second session of the same snapshot counts and hashes every table."""
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -27,6 +28,30 @@ from aada_operator.worker.streams import Limited, Observed, Pump
 from aada_operator.worker.tools import Tool
 
 
+class GiveUp:
+    """What has to be done for giving up, which may be called for at any time and by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._actions: list[Callable[[], None]] = []
+        self._called = False
+
+    def by(self, action: Callable[[], None]) -> None:
+        """Add an action; it is done at once when it is called for already."""
+        with self._lock:
+            self._actions.append(action)
+            late = self._called
+        if late:
+            action()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._called = True
+            actions = list(self._actions)
+        for action in actions:
+            action()
+
+
 @dataclass
 class Dump:
     """One dump of one snapshot into the objects ``<prefix>dump-00000…`` of the task's folder."""
@@ -49,14 +74,17 @@ class Dump:
         """
         database, snapshot = self.task.database.name, self.snapshot
         place = self.server.place(database)
+        give_up = GiveUp()
         with (
             self.server.tool_environment(snapshot.connection.info.server_version, database) as environment,
             Tool(self._arguments(), environment, place, DUMP_FAILED, stdout=subprocess.PIPE) as pg_dump,
-            guarded(snapshot, self.task.max_snapshot_age_seconds, place, pg_dump.kill),
+            guarded(snapshot, self.task.max_snapshot_age_seconds, place, give_up),
             joined(self.server, database, snapshot) as reader,
             in_background(partial(self._measure, reader, place), reader, pg_dump.kill) as tables,
             Pump(partial(self._produce, pg_dump), pg_dump.kill) as stream,
         ):
+            give_up.by(pg_dump.kill)
+            give_up.by(partial(_cancel, tables, reader))
             return self._upload(stream), tables.result()
 
     def _arguments(self) -> list[str]:
@@ -80,7 +108,10 @@ class Dump:
 
     def _measure(self, connection: Connection, place: Place) -> list[Table]:
         with statement_failures(place, DUMP_FAILED):
-            return measure_tables(connection, self.snapshot.tables, lambda: self.reporter.add(tables=1))
+            tables = measure_tables(connection, self.snapshot.tables, lambda: self.reporter.add(tables=1))
+            # The locks go as soon as they can.
+            connection.execute("ROLLBACK")
+        return tables
 
     def _upload(self, stream: Pump) -> list[Part]:
         """Cut the stream into objects of a bounded size: S3 limits the parts of one upload."""

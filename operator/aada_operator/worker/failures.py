@@ -29,7 +29,7 @@ _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300"}
 _PRIVILEGE_HELP = "grant the role in the database's Secret what it lacks (pg_read_all_data to back up, with BYPASSRLS)"
 
 # What programs print, by pattern: the first that is found decides.
-_ERROR_LINE = re.compile(r"\b(error|ERROR|FATAL|PANIC):")
+_ERROR_LINE = re.compile(r"\b(error|ERROR|FATAL|PANIC|Error message from server):")
 _LOST = re.compile(
     r"terminating connection|server closed the connection|no connection to the server|SSL SYSCALL|SSL error"
     r"|could not (receive|send) data|connection to server .* failed|could not connect|the database system is"

@@ -102,7 +102,8 @@ def joined(server: Server, database: str, snapshot: Snapshot) -> Iterator[Connec
 def guarded(snapshot: Snapshot, max_age: float, place: Place, give_up: Callable[[], None]) -> Iterator[None]:
     """Watch over a held snapshot meanwhile: too old, in the way of DDL, or lost with its session, it is given up.
 
-    ``give_up`` is called from a thread and must make the body fail; the reason is raised in place of that failure.
+    The snapshot and its locks are released at once. ``give_up`` is called from a thread; it must end the other
+    sessions and make the body fail, and the reason is raised in place of that failure.
 
     Raises:
         Waiting: SnapshotFailed, LockTimeout or a database failure.
@@ -142,6 +143,8 @@ class _Guard:
                     self._look()
             except OperatorError as failure:
                 self.failure = failure
+                # The body may hang in a request to the storage for minutes: the locks do not wait for that.
+                self._snapshot.connection.close()
                 self._give_up()
                 return
 

@@ -105,7 +105,8 @@ def _prepare(connection: Connection, manifest: Manifest) -> Check:
     if absent:
         message = f"this image lacks extension {', '.join(absent[:5])}: use a worker image that has it"
         raise Stalled(VERSION_UNSUPPORTED, message)
-    databases.create_roles(connection, databases.missing_roles(connection, manifest.roles))
+    missing = databases.missing_roles(connection, manifest.roles)
+    databases.create_roles(connection, missing, all_powerful=True)
     try:
         databases.create(connection, _DATABASE, manifest.database)
     except Stalled as error:
