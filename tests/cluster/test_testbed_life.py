@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from tests.testbed import cgroups, imaging, leftovers, loading, programs
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import CHECKOUT, Layout
 from tests.testbed.local import LocalCluster
-from tests.testbed.namespace import INIT
 from tests.testbed.shell import wait_until
 
 
@@ -96,7 +96,6 @@ def machine_state(layout: Layout) -> dict[str, object]:
         "state": layout.state.exists(),
         "cgroups": cgroups.existing(layout.cgroup),
         "mounts": found,
-        "processes": [line for line in processes() if layout.name in line and INIT in line],
         "named networks": subprocess.check_output(["ip", "netns", "list"], text=True),
         "links": sorted(re.findall(r"^\d+: ([^:@]+)", subprocess.check_output(["ip", "link"], text=True), re.M)),
         "kernel settings": [Path("/proc/sys", name).read_text() for name in sysctls],
@@ -105,25 +104,27 @@ def machine_state(layout: Layout) -> dict[str, object]:
     }
 
 
-def processes() -> list[str]:
-    return subprocess.check_output(["ps", "-eo", "args", "--no-headers"], text=True).splitlines()
-
-
-def node_programs() -> int:
-    """How many API servers, kubelets and container shims run on this machine."""
-    return sum(bool(re.search(r"/kube-apiserver |/kubelet |containerd-shim", line)) for line in processes())
+def members(namespace: Path) -> list[str]:
+    """The processes of a PID namespace, by their command lines."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            if (process / "ns" / "pid").readlink() == namespace:
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
 
 
 def test_down_leaves_nothing_on_the_machine(second: LocalCluster) -> None:
     second.delete()
-    before, programs = machine_state(second.layout), node_programs()
+    before = machine_state(second.layout)
     finish(command_line(second, "up"))
     run_pod(second, "default", "leaves-traces", "echo", "works")
+    namespace = Path(f"/proc/{second.namespace.init_pid()}/ns/pid").readlink()
+    assert any("kubelet" in line for line in members(namespace))
     assert machine_state(second.layout)["state"]
-    assert node_programs() > programs
     finish(command_line(second, "down"))
+    assert members(namespace) == []
     assert machine_state(second.layout) == before
-    assert node_programs() == programs
     finish(command_line(second, "down"))
 
 

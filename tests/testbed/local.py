@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.testbed import catalogue, cgroups, imaging, leftovers, loading, programs
 from tests.testbed.cluster import Cluster
 from tests.testbed.components import CLIENTS, IDENTITIES, NODE_NAME
+from tests.testbed.diagnosis import explain
 from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.namespace import Namespace
 from tests.testbed.pki import Authority
@@ -135,11 +136,9 @@ class LocalCluster(Cluster):
         return subprocess.run(argv, env=self.environment(), capture_output=True, check=False).returncode == 0
 
     def _why_not(self) -> str:
-        restarts = (self.layout.logs / "node.log").read_text().splitlines()[-12:]
-        last = "\n".join(f"    {line}" for line in restarts)
         return (
-            f"the node did not become Ready within {START_SECONDS:.0f} s; its last words:\n{last}\n"
-            f"  read `python -m tests.testbed logs <component>`, then `down` and `up` again"
+            f"the node did not become Ready within {START_SECONDS:.0f} s; {explain(self.layout.logs)}\n"
+            f"  `python -m tests.testbed logs COMPONENT` shows more; then `down` and `up` again"
         )
 
     def _apiserver_pid(self) -> int:

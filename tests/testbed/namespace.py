@@ -51,13 +51,18 @@ class Namespace:
 
     def stop(self) -> None:
         """Kill the node; the kernel ends every process inside, containers included."""
-        pids = self._processes()
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(
-            lambda: not any(map(_alive, pids)), f"the processes of cluster {self.layout.name} to end", STOP_SECONDS
-        )
+        killed: set[int] = set()
+
+        def is_dead() -> bool:
+            # PID 1 alone: `unshare` then reaps it and ends. While there is no PID 1 yet, `unshare` itself.
+            pid = self.init_pid()
+            for target in [pid] if pid else self._processes():
+                with suppress(ProcessLookupError):
+                    os.kill(target, signal.SIGKILL)
+                killed.add(target)
+            return not any(map(_alive, [*killed, *self._processes()]))
+
+        wait_until(is_dead, f"the processes of cluster {self.layout.name} to end", STOP_SECONDS)
 
     def enter(self, *argv: str | Path) -> list[str | Path]:
         """The command line that runs `argv` inside. Raises ProcessLookupError when the node does not run."""
