@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.workspace import Workspace
+import httpx
+
+from aada_operator.core.overlay import merged
+from tests.cluster.workspace import Object, Workspace
 from tests.testbed.catalogue import OPERATOR, project_images
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import CHECKOUT, Layout
 from tests.testbed.programs import build_programs
-from tests.testbed.shell import step
+from tests.testbed.shell import say, step
 from tests.testbed.versions import HELM
 
 CHART = CHECKOUT / "chart"
@@ -33,14 +38,52 @@ class Operator(Workspace):
         pods = self.items("pods", "app.kubernetes.io/name=aada-operator")
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
-    def leader(self) -> str:
-        """Name of the pod that leads, empty when none does."""
-        lease = self.get("lease/aada-operator") or {}
-        return str(lease.get("spec", {}).get("holderIdentity", ""))
+    def leader(self, but_not: str = "", timeout: float = 60.0) -> str:
+        """Name of the pod that leads, waited for; with ``but_not``, of the one that leads instead of it.
+
+        Raises AssertionError after ``timeout`` seconds.
+        """
+        names = {pod["metadata"]["name"] for pod in self.pods()}
+
+        def holds(lease: Object) -> bool:
+            holder = lease["spec"].get("holderIdentity") or ""
+            return holder not in ("", but_not) if but_not else holder in names
+
+        return str(self.wait_for("lease/aada-operator", holds, timeout)["spec"]["holderIdentity"])
 
     def rolled_out(self, timeout: float = 120.0) -> None:
         """Wait for the rollout. Raises subprocess.CalledProcessError with what kubectl says."""
         self.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={timeout}s")
+
+    def signal(self, pod: str, number: signal.Signals) -> None:
+        """Send a signal to the operator's process in a pod; deleting a pod, even by force, is an orderly end.
+
+        Raises LookupError when this machine does not see the process, as with a node that is another machine.
+        """
+        mark = f"AADA_POD_NAME={pod}".encode()
+        found = [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if mark in _environment(folder)]
+        if not found:
+            raise LookupError(f"no process of {pod} here; are you root?")
+        for process in found:
+            os.kill(process, number)
+
+    def kill(self) -> None:
+        """SIGKILL the operator in every pod; the kubelet starts it again in the same pod."""
+        for pod in self.pods():
+            self.signal(pod["metadata"]["name"], signal.SIGKILL)
+
+    def metrics(self, pod: str) -> str:
+        """What one of its pods serves at /metrics."""
+        with self.cluster.port_forward(f"pod/{pod}", 8080, f"--namespace={self.namespace}") as port:
+            return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False).text
+
+
+def _environment(process: Path) -> list[bytes]:
+    """The environment of a process, empty when it has gone or may not be read."""
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def helm_program() -> Path:
@@ -53,7 +96,7 @@ def helm_program() -> Path:
 def helm(cluster: Cluster, *args: str) -> str:
     """Run Helm. Raises subprocess.CalledProcessError, whose stderr says why."""
     done = subprocess.run(
-        [helm_program(), *args], env=cluster.environment(), capture_output=True, encoding="utf-8", check=True
+        [str(helm_program()), *args], env=cluster.environment(), capture_output=True, encoding="utf-8", check=True
     )
     return done.stdout
 
@@ -83,20 +126,29 @@ def ensure_namespace(cluster: Cluster, name: str) -> None:
     cluster.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
 
 
-def install(cluster: Cluster, values: dict[str, Any] | None = None) -> Operator:
-    """Install or upgrade to what the checkout holds; a release that is the same already is left running."""
+def install(
+    cluster: Cluster, values: dict[str, Any] | None = None, *, chart: Path = CHART, options: tuple[str, ...] = ()
+) -> Operator:
+    """Install or upgrade to what the checkout holds; a release that is the same already is left running.
+
+    ``values`` are merged into those that tests need. Raises subprocess.CalledProcessError when Helm or the rollout
+    fails; what the operator printed last is shown.
+    """
     build_image(cluster, OPERATOR)
     ensure_namespace(cluster, NAMESPACE)
+    operator = Operator(cluster, NAMESPACE)
     repository, _, tag = OPERATOR.rpartition(":")
     # The tag stays the same, so the annotation is what makes a changed image roll out.
     wanted = {"image": {"repository": repository, "tag": tag}, "podAnnotations": {"source": source_fingerprint()}}
-    chosen = json.dumps(wanted | (values or {}))
+    argv = [helm_program(), "upgrade", "--install", RELEASE, chart, f"--namespace={NAMESPACE}", "--values=-",
+            "--reset-values", "--history-max=2", "--wait", "--timeout=120s", *options]  # fmt: skip
     with step(f"helm upgrade --install {RELEASE}"):
-        subprocess.run(
-            [helm_program(), "upgrade", "--install", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--values=-",
-             "--reset-values", "--history-max=2", "--wait", "--timeout=120s"],
-            env=cluster.environment(), input=chosen, stdout=subprocess.DEVNULL, encoding="utf-8", check=True,
-        )  # fmt: skip
-    operator = Operator(cluster, NAMESPACE)
-    operator.rolled_out()
+        try:
+            subprocess.run(
+                [str(word) for word in argv], env=cluster.environment(), input=json.dumps(merged(wanted, values or {})),
+                stdout=subprocess.DEVNULL, encoding="utf-8", check=True,
+            )  # fmt: skip
+        except subprocess.CalledProcessError:
+            say(operator.logs(DEPLOYMENT, "--tail=20"))
+            raise
     return operator
