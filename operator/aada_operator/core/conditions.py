@@ -58,6 +58,10 @@ class ConditionSet:
         """The reason of a condition, empty when it was never set."""
         return str(self._now.get(kind, {}).get("reason", ""))
 
+    def message_of(self, kind: str) -> str:
+        """The message of a condition, empty when it was never set."""
+        return str(self._now.get(kind, {}).get("message", ""))
+
     def as_list(self) -> list[dict[str, Any]]:
         """The conditions in the order in which people look for them: Ready, Reconciling, Stalled, then the rest."""
         order = {READY: 0, RECONCILING: 1, STALLED: 2}

@@ -106,7 +106,12 @@ class Controller(Generic[Spec]):
         fields = {name: value for name, value in copy.deepcopy(before).items() if name != "conditions"}
         fields["observedGeneration"] = generation
         delay = await self._guarded(body, fields, known, now)
-        await self._report(key, body, fields | {"conditions": known.as_list()}, known.transitions())
+        status = _present(fields | {"conditions": known.as_list()})
+        try:
+            await self._report(key, body, status, known.transitions())
+        except Waiting as changed:  # by somebody else meanwhile, or gone: what was seen is looked at again
+            logger.debug("status not written", extra={"object": str(key), "reason": changed.reason})
+            return changed.retry_after
         return delay
 
     async def _guarded(self, body: Object, fields: dict[str, Any], known: ConditionSet, now: datetime) -> float | None:
@@ -148,6 +153,13 @@ class Controller(Generic[Spec]):
         await self._client.patch_status(self._capability.resource, body, status)
         _log(key, transitions)
         await self._events.tell(body, transitions)
+
+
+def _present(value: Any) -> Any:
+    """A status without its nulls: the server does not store them, and the next visit would write them again."""
+    if isinstance(value, dict):
+        return {name: _present(child) for name, child in value.items() if child is not None}
+    return [_present(item) for item in value] if isinstance(value, list) else value
 
 
 def _log(key: Key, transitions: list[Transition]) -> None:

@@ -22,7 +22,7 @@ VERSION = "v1.3.0"
 BUCKET = "lms-backups"
 DATABASE = "aada_lms"
 RESTORED = "aada_lms_drill"
-IMAGE = f"{SAMPLE_LMS}:{VERSION}"
+IMAGES = [f"{SAMPLE_LMS}:{version}" for version in ("v1.2.3", VERSION)]
 
 # Rows and a digest per table, by plain SQL: the comparison does not take the operator's word for it.
 _CONTENT = """
@@ -61,7 +61,8 @@ class Story:
 
     def prepare_images(self) -> None:
         with step("images of the sample LMS"):
-            build_image(self.cluster, IMAGE)
+            for image in IMAGES:
+                build_image(self.cluster, image)
 
     def install_servers(self) -> None:
         """PostgreSQL and an S3 server: what a school has already."""
