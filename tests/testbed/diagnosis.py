@@ -8,10 +8,9 @@ from pathlib import Path
 LINES = 6
 # What is found in a log, and what helps.
 KNOWN_CAUSES = {
-    r"inotify|too many open files": "the machine's inotify instances are used up (a cluster needs about 20): take another "
-    "cluster down, or raise the limit with `sysctl fs.inotify.max_user_instances=512`",
+    r"inotify|too many open files": "the machine's inotify instances are used up, of which a cluster needs about 20: "
+    "take another cluster down, or `sysctl fs.inotify.max_user_instances=512`",
     r"no space left on device": "the disk is full: `df -h` of the cache folder shows it",
-    r"address already in use": "another process holds a port of the node's network, which only the node uses: run `down`",
 }
 
 
