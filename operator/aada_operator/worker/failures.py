@@ -26,7 +26,7 @@ _CONNECT_REASONS = {
     postgres_errors.DATABASE_MISSING: DATABASE_MISSING,
 }
 _LOST_STATES = {"57P01", "57P02", "57P03", "57P05", "53300"}
-_PRIVILEGE_HELP = "grant the role in the database's Secret what it lacks (pg_read_all_data to back up, with BYPASSRLS)"
+_PRIVILEGE_HELP = "give the role in the database's Secret that right"
 
 # What programs print, by pattern: the first that is found decides.
 _ERROR_LINE = re.compile(r"\b(error|ERROR|FATAL|PANIC|Error message from server):")
