@@ -55,7 +55,7 @@ class ObjectGauges(Collector):
         families: dict[str, GaugeMetricFamily] = {}
         for key, samples in sorted(self._samples.items()):
             for sample in samples:
-                labels = {"namespace": key.namespace, "name": key.name} | sample.labels
+                labels = dict(sorted(({"namespace": key.namespace, "name": key.name} | sample.labels).items()))
                 name = PREFIX + sample.name
                 family = families.setdefault(name, GaugeMetricFamily(name, sample.help, labels=list(labels)))
                 family.add_metric(list(labels.values()), sample.value)

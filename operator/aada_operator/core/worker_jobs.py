@@ -140,7 +140,7 @@ def state(job: Object, pods: list[Object]) -> JobState:
     conditions = {c["type"]: c for c in (job.get("status") or {}).get("conditions", []) if c["status"] == "True"}
     said = _termination(pod)
     if "Complete" in conditions and said.get("ok"):
-        return JobState("Succeeded", name, result=said.get("result", {}))
+        return JobState("Succeeded", name, result=said.get("result") or {})
     if "Complete" in conditions or "Failed" in conditions:
         return _failed(name, said, conditions.get("Failed", {}))
     trouble = _start_trouble(pod)

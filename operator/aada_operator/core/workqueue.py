@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from aada_operator.core.errors import OperatorError
+
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 1.0
@@ -94,15 +96,24 @@ class WorkQueue:
     async def _visit(self, worker: Worker, key: Key) -> None:
         try:
             delay = await worker(key)
-        except Exception:
+        except Exception as error:
             failures = self._failures.get(key, 0) + 1
             self._failures[key] = failures
             delay = backoff(failures)
-            logger.exception("reconcile failed", extra={"object": str(key), "retry_in_seconds": round(delay, 1)})
+            _log_failure(key, error, delay)
         else:
             self._failures.pop(key, None)
         if delay is not None:
             self.add_after(key, delay)
+
+
+def _log_failure(key: Key, error: Exception, delay: float) -> None:
+    """What the API server has refused for now is expected to happen; anything else is a bug, with its traceback."""
+    detail: dict[str, object] = {"object": str(key), "retry_in_seconds": round(delay, 1)}
+    if isinstance(error, OperatorError):
+        logger.warning("visit put off", extra=detail | {"reason": error.reason})
+    else:
+        logger.error("visit failed", exc_info=error, extra=detail)
 
 
 def backoff(failures: int, first: float = FIRST_BACKOFF, longest: float = LONGEST_BACKOFF) -> float:

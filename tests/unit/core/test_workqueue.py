@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aada_operator.core.errors import Waiting
 from aada_operator.core.workqueue import FIRST_BACKOFF, LONGEST_BACKOFF, Key, WorkQueue, backoff
 from tests.unit.core.virtual_time import run
 
@@ -185,6 +186,19 @@ def test_a_visit_that_raises_is_tried_again_later_and_later_until_it_succeeds(
     assert 1.6 <= third - second <= 2.4
     assert 0.8 <= fifth - fourth <= 1.2, "a success starts the back-off anew"
     assert [record.exc_info is not None for record in caplog.records] == [True] * 3, "a bug must leave its traceback"
+
+
+def test_what_is_expected_to_happen_is_logged_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        running = serve(Recorder(answers=[Waiting("ApiServerUnreachable", "the server does not answer")]))
+        running.queue.add(A)
+        await running.stop_after(0.5)
+
+    with caplog.at_level(logging.INFO):
+        run(scenario())
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert vars(record)["reason"] == "ApiServerUnreachable"
 
 
 def test_one_failing_object_does_not_keep_others_from_their_visits() -> None:
