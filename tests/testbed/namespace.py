@@ -54,13 +54,14 @@ class Namespace:
         killed: set[int] = set()
 
         def is_dead() -> bool:
-            # PID 1 alone: `unshare` then reaps it and ends. While there is no PID 1 yet, `unshare` itself.
-            pid = self.init_pid()
-            for target in [pid] if pid else self._processes():
+            # PID 1 alone: `unshare` then reaps it and ends. Only where there is no PID 1 yet, `unshare` itself.
+            first = self.init_pid()
+            targets = {first} if first else set() if killed else set(self._processes())
+            for pid in targets:
                 with suppress(ProcessLookupError):
-                    os.kill(target, signal.SIGKILL)
-                killed.add(target)
-            return not any(map(_alive, [*killed, *self._processes()]))
+                    os.kill(pid, signal.SIGKILL)
+            killed.update(targets)
+            return not any(map(_alive, killed.union(self._processes())))
 
         wait_until(is_dead, f"the processes of cluster {self.layout.name} to end", STOP_SECONDS)
 
