@@ -342,20 +342,26 @@ def test_killing_the_operator_during_an_installation_changes_nothing(school: Sch
     operator.rolled_out()
 
 
-def test_deletion_leaves_database_secret_and_data(school: School) -> None:
-    ref = school.apply("gone")
-    school.ready(ref)
+def test_deletion_leaves_database_secret_and_claim(school: School) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    school.workspace.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "uploads"}, "spec": claim}
+    )
+    storage = {"uploads": {"claimName": "uploads", "mountPath": "/uploads"}}
+    ref = school.apply("gone", storage=storage, components=[builders.api_component(replicas=2)])
+    body = school.ready(ref)
+    assert condition(body, "CapacitySafe")["reason"] == "UploadsNotShared", "two pods and a claim of one node"
     secret = school.secret("gone-db")
     school.database.sql("CREATE TABLE kept (id int)", "db_gone")
     school.workspace.delete(ref)
     school.workspace.wait_gone("deployment/gone-backend")
     school.workspace.kubectl("wait", "--for=delete", "pods", "--selector=lms.aada.edu/lms=gone", "--timeout=60s")
-    assert school.workspace.items("services", "lms.aada.edu/lms=gone") == []
-    assert school.workspace.items("jobs", "lms.aada.edu/lms=gone") == []
+    for kind in ("services", "jobs", "poddisruptionbudgets"):
+        assert school.workspace.items(kind, "lms.aada.edu/lms=gone") == []
+    assert school.workspace.get("pvc/uploads")
     assert school.secret("gone-db") == secret
     assert school.database.sql("SELECT count(*) FROM kept", "db_gone") == "0"
-    school.apply("gone")
-    school.ready(ref)
+    school.ready(school.apply("gone"))
     assert school.secret("gone-db") == secret
 
 
