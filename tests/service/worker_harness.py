@@ -36,12 +36,13 @@ Result = TypeVar("Result", bound=BaseModel)
 
 @dataclass
 class Finished:
-    """A worker that has ended; ``peak_bytes`` is the high-water mark of its own process, without its children."""
+    """A worker that has ended, with the peak memory of its own process and of its programs in bytes."""
 
     exit_code: int
     output: str
     outcome: Outcome | None
     peak_bytes: int
+    children: dict[str, int]
 
     def result(self, model: type[Result]) -> Result:
         """The result of a success; fails with all that is known otherwise."""
@@ -73,6 +74,7 @@ class RunningWorker:
         self._secrets = secrets
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by finish
         self.peak_bytes = 0
+        self.children: dict[str, int] = {}
         self.seen: set[str] = set()
         argv = [*_without_root(), sys.executable, "-m", "aada_operator", "worker", kind]
         self.process = subprocess.Popen(
@@ -84,8 +86,11 @@ class RunningWorker:
     def _watch(self) -> None:
         ended = threading.Event()
         while self.process.poll() is None:
-            for pid in [self.process.pid, *_children(self.process.pid)]:
+            self.seen |= _visible(self.process.pid)
+            for pid in _children(self.process.pid):
                 self.seen |= _visible(pid)
+                name = _program(pid)
+                self.children[name] = max(self.children.get(name, 0), _peak(pid))
             self.peak_bytes = max(self.peak_bytes, _peak(self.process.pid))
             ended.wait(0.02)
 
@@ -121,7 +126,7 @@ class RunningWorker:
         self._output.close()
         for text in (output, str(outcome), *self.seen):
             assert not any(secret in text for secret in self._secrets), "a secret was seen where anybody can read it"
-        return Finished(code, output, outcome, self.peak_bytes)
+        return Finished(code, output, outcome, self.peak_bytes, self.children)
 
 
 class Job:
@@ -284,6 +289,13 @@ def _visible(pid: int) -> set[str]:
         except OSError:
             continue
     return texts
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _peak(pid: int) -> int:

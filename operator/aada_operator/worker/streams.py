@@ -25,7 +25,7 @@ class Pump:
     ``stop`` must make a function that waits for something else give up.
     """
 
-    def __init__(self, produce: Callable[[IO[bytes]], None], stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, produce: Callable[[IO[bytes]], object], stop: Callable[[], None] = lambda: None) -> None:
         self._produce = produce
         self._stop = stop
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pump")
