@@ -90,6 +90,7 @@ def test_up_copes_with_what_a_killed_run_left(second: LocalCluster, accident: Ca
 
 def machine_state(layout: Layout) -> dict[str, object]:
     """What a cluster could leave on the machine outside the cache."""
+    folders = ("/var/lib/cni", "/var/log/containers", "/var/log/pods")
     sysctls = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
     found = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if layout.name in line]
     return {
@@ -100,7 +101,7 @@ def machine_state(layout: Layout) -> dict[str, object]:
         "links": sorted(re.findall(r"^\d+: ([^:@]+)", subprocess.check_output(["ip", "link"], text=True), re.M)),
         "kernel settings": [Path("/proc/sys", name).read_text() for name in sysctls],
         "sockets": sorted(str(path) for path in Path("/run").rglob("*.sock")),
-        "folders": [Path(path).exists() for path in ("/var/lib/cni", "/var/log/containers", "/var/log/pods")],
+        "logs and leases": sorted(str(path) for folder in folders for path in Path(folder).rglob("*")),
     }
 
 
