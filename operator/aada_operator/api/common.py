@@ -74,7 +74,7 @@ def seconds(duration: str) -> float:
     Raises:
         ValueError: the text is no duration.
     """
-    match = _DURATION.match(duration)
+    match = _DURATION.fullmatch(duration)
     if match is None:
         raise ValueError(f"{duration!r} is not a duration such as 90s, 15m, 4h or 30d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])}).total_seconds()

@@ -171,6 +171,7 @@ def test_a_null_in_a_status_is_not_written_again_and_again() -> None:
     for _ in range(3):
         it.visit()
     assert len(it.server.patches) == 1
+    assert it.server.patches[0]["steps"] == [{}], "inside a list the server would refuse it"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,204 @@
+"""Specs that must be accepted or refused: one table for the models and for the API server's schemas and rules.
+
+``by`` says who refuses: ``both``, or only the ``operator`` at its first visit, for what a schema cannot say.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aada_operator.core.overlay import merged
+
+Spec = dict[str, Any]
+RECIPIENT = "age1" + "q" * 58
+MEGABYTE = "x" * 2**20
+
+BACKEND: Spec = {"name": "backend", "role": "api", "image": "registry.example/lms"}
+LMS: Spec = {
+    "components": [BACKEND],
+    "database": {"host": "db.example.edu", "adminSecretRef": {"name": "db-admin"}},
+}
+POLICY: Spec = {
+    "lmsRef": {"name": "aada"},
+    "storage": [{"name": "primary", "s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}}],
+    "encryption": {"mode": "Age", "recipients": [RECIPIENT]},
+}
+BACKUP: Spec = {"policyRef": {"name": "nightly"}}
+RESTORE: Spec = {"source": {"backupName": "monday"}}
+MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One spec: ``words`` say what is special about it."""
+
+    kind: str
+    words: str
+    spec: Spec
+    accepted: bool
+    by: Literal["both", "operator"] = "both"
+
+    @property
+    def accepted_by_server(self) -> bool:
+        return self.accepted or self.by == "operator"
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.words}"
+
+
+def lms(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
+    return Case("AadaLms", words, merged(LMS, patch), accepted, by)
+
+
+def component(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
+    return lms(words, accepted, by, components=[BACKEND | patch])
+
+
+def database(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
+    return lms(words, accepted, by, database=patch)
+
+
+def policy(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
+    return Case("BackupPolicy", words, merged(POLICY, patch), accepted, by)
+
+
+def s3(words: str, accepted: bool, **patch: Any) -> Case:
+    place = copy.deepcopy(POLICY["storage"][0])
+    return policy(words, accepted, storage=[place | {"s3": place["s3"] | patch}])
+
+
+def restore(words: str, accepted: bool, spec: Spec) -> Case:
+    return Case("Restore", words, spec, accepted)
+
+
+def without(kind: str, *path: str) -> Case:
+    """The minimal spec without one of its fields."""
+    spec: Spec = copy.deepcopy(MINIMAL[kind])
+    inner = spec
+    for part in path[:-1]:
+        inner = inner[part]
+    del inner[path[-1]]
+    return Case(kind, f"without {'.'.join(path)}", spec, accepted=False)
+
+
+CASES: tuple[Case, ...] = (
+    *(Case(kind, "the minimal spec", spec, accepted=True) for kind, spec in MINIMAL.items()),
+    *(Case(kind, "an unknown field", spec | {"surprise": 1}, accepted=False) for kind, spec in MINIMAL.items()),
+    *(Case(kind, "nothing", {}, accepted=False) for kind in MINIMAL),
+    # AadaLms
+    without("AadaLms", "components"),
+    without("AadaLms", "database", "host"),
+    without("AadaLms", "database", "adminSecretRef"),
+    Case("AadaLms", "no component", LMS | {"components": []}, accepted=False),
+    lms("a web component only", False, components=[BACKEND | {"role": "web"}]),
+    lms("an api and a web component", True, components=[BACKEND, BACKEND | {"name": "learn", "role": "web"}]),
+    Case("AadaLms", "two of one name", LMS | {"components": [BACKEND, BACKEND]}, accepted=False),
+    lms("eleven components", False, components=[BACKEND] + [BACKEND | {"name": f"web-{n}"} for n in range(10)]),
+    component("no replicas", True, replicas=0),
+    component("a hundred replicas", True, replicas=100),
+    component("-1 replicas", False, replicas=-1),
+    component("a million replicas", False, replicas=1_000_000),
+    component("replicas in words", False, replicas="two"),
+    component("one and a half replicas", False, replicas=1.5),
+    component("port 0", False, port=0),
+    component("port 65536", False, port=65536),
+    component("a name with capitals", False, name="Backend"),
+    component("a name that is too long", False, name="b" * 21),
+    component("no image", False, image=""),
+    component("an image of a megabyte", False, image=MEGABYTE),
+    component("a role that is none", False, role="database"),
+    component("a variable", True, env=[{"name": "LOG_LEVEL", "value": "info"}]),
+    component("a variable from a Secret", True, env=[
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}},
+    ]),
+    component("a variable whose name is no name", False, env=[{"name": "LOG LEVEL", "value": "info"}]),
+    component("a value of a megabyte", False, env=[{"name": "LOG_LEVEL", "value": MEGABYTE}]),
+    component("a relative probe", False, probes={"readiness": {"http": {"path": "health"}}}),
+    component("anything in the pod template", True, podTemplate={"spec": {"tolerations": [{"operator": "Exists"}]}}),
+    component("no connections", False, connections={"workers": 0}),
+    lms("a version", True, version="v1.3.0"),
+    lms("a version with a slash", False, version="v1/3"),
+    lms("suspended", True, suspend=True),
+    lms("suspended in words", False, suspend="yes, please"),
+    lms("a schema revision", True, schema={"revision": "0002_submissions"}),
+    lms("a schema revision that is an option", False, schema={"revision": "--sql"}),
+    lms("no migration command", False, schema={"command": []}),
+    lms("a duration without a unit", False, schema={"timeout": "15"}),
+    lms("a duration with two units", False, schema={"timeout": "1h30m"}),
+    lms("uploads at a relative path", False, storage={"uploads": {"claimName": "u", "mountPath": "app"}}),
+    database("a host that is an option", False, host="-v"),
+    database("a host with a space", False, host="db example"),
+    database("an IPv6 address", True, host="fd00::1"),
+    database("a database name with a quote", False, name='aada"; --'),
+    database("a database name of 64 bytes", False, name="d" * 64),
+    database("a database name that is an option", False, name="-d"),
+    database("TLS that is not verified enough to be named", False, sslMode="prefer"),
+    database("a variable for the url", True, env={"DB": "url"}),
+    database("a variable that is no name", False, "operator", env={"NOT A NAME": "url"}),
+    database("a url scheme with a slash", False, urlScheme="postgresql://"),
+    # BackupPolicy
+    without("BackupPolicy", "lmsRef"),
+    without("BackupPolicy", "storage"),
+    without("BackupPolicy", "encryption"),
+    policy("every night", True, full={"schedule": "0 2 * * *"}),
+    policy("every weekday by name", True, full={"schedule": "0 2 * * MON-FRI"}),
+    policy("a cron expression of four fields", False, full={"schedule": "0 2 * *"}),
+    policy("a cron expression of six fields", False, full={"schedule": "0 0 2 * * *"}),
+    policy("hour 25", False, "operator", full={"schedule": "0 25 * * *"}),
+    policy("30 February", False, "operator", full={"schedule": "0 2 30 2 *"}),
+    policy("a macro instead of five fields", False, full={"schedule": "@daily"}),
+    policy("words instead of a schedule", False, full={"schedule": "every night"}),
+    policy("five words instead of five fields", False, "operator", full={"schedule": "at two every night please"}),
+    policy("a schedule of a megabyte", False, full={"schedule": MEGABYTE}),
+    policy("a time zone", True, timeZone="America/Argentina/Buenos_Aires"),
+    policy("a time zone that is none", False, "operator", timeZone="Europe/Atlantis"),
+    policy("a time zone that is a path", False, timeZone="../../etc/passwd"),
+    Case("BackupPolicy", "encryption without a recipient", POLICY | {"encryption": {"mode": "Age"}}, accepted=False),
+    Case("BackupPolicy", "encryption by nobody said", POLICY | {"encryption": {}}, accepted=False),
+    Case("BackupPolicy", "no encryption, said so", POLICY | {"encryption": {"mode": "None"}}, accepted=True),
+    policy("no encryption for a recipient", False, encryption={"mode": "None"}),
+    policy("an SSH key as recipient", False, encryption={"recipients": ["ssh-ed25519 AAAA"]}),
+    policy("eleven recipients", False, encryption={"recipients": [RECIPIENT] * 11}),
+    policy("two places", False, storage=[POLICY["storage"][0], POLICY["storage"][0] | {"name": "second"}]),
+    Case("BackupPolicy", "no place", POLICY | {"storage": []}, accepted=False),
+    s3("an endpoint", True, endpoint="https://s3.example.edu:9000"),
+    s3("an endpoint with a path", False, endpoint="https://s3.example.edu/bucket"),
+    s3("an endpoint without a scheme", False, endpoint="s3.example.edu"),
+    s3("a file as endpoint", False, endpoint="file:///etc/passwd"),
+    s3("a prefix", True, prefix="schools/one"),
+    s3("a prefix that climbs with slashes", False, prefix="/schools//one/"),
+    s3("a bucket with capitals", False, bucket="Backups"),
+    s3("a bucket of two letters", False, bucket="ab"),
+    s3("a bucket that is an option", False, bucket="--help"),
+    policy("compression 19", True, compression={"level": 19}),
+    policy("compression 20", False, compression={"level": 20}),
+    policy("history of none", False, historyLimit={"successful": 0}),
+    policy("failed ones forgotten at once", True, historyLimit={"failed": 0}),
+    policy("a scratch size in megabytes that are none", False, job={"scratchSize": "10GB"}),
+    policy("objectives", True, objectives={"rpo": "1d", "rto": "90m"}),
+    policy("an objective of forever", False, objectives={"rpo": "forever"}),
+    policy("a method that is not there yet", False, method="streaming"),
+    # Backup
+    Case("Backup", "a policy that is no name", {"policyRef": {"name": "Nightly!"}}, accepted=False),
+    Case("Backup", "a type that is not there yet", BACKUP | {"type": "Incremental"}, accepted=False),
+    # Restore
+    restore("the latest of a policy", True, {"source": {"policyRef": {"name": "nightly"}, "latest": True}}),
+    restore("no source", False, {"source": {}}),
+    restore("a policy without latest", False, {"source": {"policyRef": {"name": "nightly"}}}),
+    restore("latest of nothing", False, {"source": {"latest": True}}),
+    restore("latest: false", False, {"source": {"policyRef": {"name": "nightly"}, "latest": False}}),
+    restore("both sources", False, {
+        "source": {"backupName": "monday", "policyRef": {"name": "nightly"}, "latest": True},
+    }),
+    restore("a name and latest", False, {"source": {"backupName": "monday", "latest": True}}),
+    restore("a name and latest: false", False, {"source": {"backupName": "monday", "latest": False}}),
+    restore("a database", True, RESTORE | {"target": {"database": "exam_review"}}),
+    restore("a database with a quote", False, RESTORE | {"target": {"database": 'a"b'}}),
+    restore("a target that is not there yet", False, RESTORE | {"target": {"mode": "Cutover"}}),
+    restore("every mode", True, RESTORE | {"mode": "Approve"}),
+    restore("a mode that is none", False, RESTORE | {"mode": "Later"}),
+    restore("a timeout", True, RESTORE | {"timeout": "90m"}),
+    restore("a timeout of a megabyte", False, RESTORE | {"timeout": MEGABYTE}),
+)  # fmt: skip

@@ -1,0 +1,85 @@
+"""The table of accepted and refused specs, held against the models and the generated schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from aada_operator.api.registry import KINDS, structural_schema
+from aada_operator.core.controller import explain
+from tests.unit.api.cases import CASES, MEGABYTE, Case
+
+SPECS = {kind.resource.kind: kind.spec for kind in KINDS}
+SCHEMAS = {kind.resource.kind: structural_schema(kind.spec) for kind in KINDS}
+EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def problem(case: Case) -> ValidationError | None:
+    try:
+        SPECS[case.kind].model_validate(case.spec)
+    except ValidationError as error:
+        return error
+    return None
+
+
+@EVERY_CASE
+def test_the_model_accepts_or_refuses(case: Case) -> None:
+    assert (problem(case) is None) == case.accepted
+
+
+REFUSED = [case for case in CASES if not case.accepted]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case) -> None:
+    error = problem(case)
+    assert error is not None
+    message = explain(error)
+    assert message.startswith(("spec.", "spec: components: "))
+    assert MEGABYTE[:100] not in message
+
+
+@EVERY_CASE
+def test_the_schema_refuses_nothing_that_the_table_accepts(case: Case) -> None:
+    """Rules in CEL and names in maps are the server's own; here the schema alone must not be too strict."""
+    if case.accepted_by_server:
+        jsonschema.validate(case.spec, SCHEMAS[case.kind], cls=jsonschema.Draft202012Validator)
+
+
+# What only a rule in CEL, the map by name or the server's strict mode refuses: a cluster test holds them against it.
+NOT_BY_SCHEMA = (
+    "an unknown field",
+    "a web component only",
+    "two of one name",
+    "two places",
+    "encryption without a recipient",
+    "encryption by nobody said",
+    "no encryption for a recipient",
+    "no source",
+    "a policy without latest",
+    "latest of nothing",
+    "latest: false",
+    "both sources",
+    "a name and latest",
+    "a name and latest: false",
+)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if not c.accepted_by_server and c.words not in NOT_BY_SCHEMA], ids=str
+)
+def test_the_schema_refuses_the_rest(case: Case) -> None:
+    schema: dict[str, Any] = SCHEMAS[case.kind]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(case.spec, schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_every_kind_is_in_the_table() -> None:
+    assert {case.kind for case in CASES} == SPECS.keys()
+
+
+def test_every_case_is_another_one() -> None:
+    assert len({str(case) for case in CASES}) == len(CASES)
