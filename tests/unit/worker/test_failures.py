@@ -32,7 +32,7 @@ PLACE = Place("db", 5432, "aada_lms", "the database's Secret")
         ("pg_dump: error: aborting because of server version mismatch", "VersionUnsupported", True),
         ('pg_restore: error: could not execute query: ERROR:  extension "postgis" is not available',
          "VersionUnsupported", True),
-        ('pg_restore: error: COPY failed for table "t": ERROR:  could not extend file "base/1": No space left on device',
+        ('pg_restore: error: COPY failed for table "t": ERROR:  could not extend file "b": No space left on device',
          "NoSpace", False),
         ("pg_dump: error: something new", "DumpFailed", False),
         ("", "DumpFailed", False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, SSLError
 
@@ -29,7 +31,7 @@ LOCATION = S3Location(bucket="school-backups", endpoint="https://s3.example.edu"
     ],
 )
 def test_answers(code: str, reason: str, hint: str) -> None:
-    body = {"Error": {"Code": code, "Message": "canary", "AWSAccessKeyId": "canary"}}
+    body: Any = {"Error": {"Code": code, "Message": "canary", "AWSAccessKeyId": "canary"}}
     failure = translate(ClientError(body, "PutObject"), LOCATION)
     assert isinstance(failure, Waiting)
     assert failure.reason == reason
@@ -41,7 +43,7 @@ def test_answers(code: str, reason: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (SSLError(endpoint_url="https://canary", error="canary"), "TLS"),
+        (SSLError(endpoint_url="https://canary", error=ValueError("canary")), "TLS"),
         (EndpointConnectionError(endpoint_url="https://canary"), "no connection"),
         (ReadTimeoutError(endpoint_url="https://canary"), "did not answer"),
     ],
