@@ -16,6 +16,7 @@ from tests.cluster.testbed_pods import pod, run_pod, web_server
 from tests.testbed import fixtures, loading
 from tests.testbed.cluster import Cluster
 from tests.testbed.local import LocalCluster
+from tests.testbed.node_init import KUBELET_TUNABLES
 from tests.testbed.services import install_postgres, install_s3, make_bucket
 from tests.testbed.shell import wait_until
 from tests.testbed.versions import KUBERNETES, POSTGRES
@@ -75,6 +76,12 @@ def test_the_node_has_no_link_but_its_own(local: LocalCluster) -> None:
     tunnels = {"tunl0", "sit0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6gre0"}
     assert set(physical) <= tunnels, "the kernel adds these, down and with no peer, to every network namespace"
     assert not [link for link in links if link["ifname"] in tunnels and "UP" in link["flags"]]
+
+
+def test_the_kernel_settings_that_the_kubelet_writes_are_the_nodes_own(local: LocalCluster) -> None:
+    mounts = subprocess.check_output(list(local.namespace.enter("cat", "/proc/mounts")), text=True)
+    covered = {line.split()[1] for line in mounts.splitlines()}
+    assert {f"/proc/sys/{setting}" for setting in KUBELET_TUNABLES} <= covered
 
 
 def test_a_claim_of_the_default_class_can_be_written_by_a_non_root_pod(cluster: Cluster, namespace: str) -> None:
