@@ -153,8 +153,6 @@ def _without_union(node: dict[str, Any]) -> dict[str, Any]:
     (chosen,) = [option for option in options if option.get("type") != "null"]
     merged: dict[str, Any] = chosen | node
     merged["nullable"] = True
-    if merged.get("default") is None:
-        merged.pop("default", None)
     return merged
 
 

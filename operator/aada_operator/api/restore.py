@@ -34,7 +34,7 @@ class Source(Model):
     @model_validator(mode="after")
     def _exactly_one(self) -> "Source":
         by_policy = self.policy_ref is not None and self.latest is True
-        half = (self.policy_ref is None) != (self.latest is None) or self.latest is False
+        half = (self.policy_ref is None) != (self.latest is None)
         if half or (self.backup_name is not None) == by_policy:
             raise ValueError("give either backupName, or policyRef with latest: true")
         return self
