@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from aada_operator.adapters.children import differences
 from aada_operator.api.common import API_VERSION, GROUP
 from aada_operator.api.registry import KINDS, Kind
+from tests.cluster import builders
 from tests.cluster.release import Operator
 from tests.cluster.workspace import Workspace
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import CHECKOUT
+from tests.unit.api.cases import CASES, Case
 
 SAMPLES = sorted((CHECKOUT / "manifests" / "samples").iterdir())
+PLURALS = {kind.resource.kind: kind.resource.plural for kind in KINDS}
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
 
 
@@ -26,6 +31,26 @@ EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resour
 def test_the_api_server_takes_the_sample(operator: Operator, lms_namespace: Workspace, sample: Path) -> None:
     """With strict field validation, an unknown or repeated field would be refused."""
     lms_namespace.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={sample}")
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Cluster, operator: Operator) -> Iterator[httpx.Client]:
+    """The API server without a kubectl for every request."""
+    argv = [str(cluster.kubectl_path), "proxy", "--port=0"]
+    with subprocess.Popen(argv, env=cluster.environment(), stdout=subprocess.PIPE, encoding="utf-8") as proxy:
+        assert proxy.stdout is not None
+        address = proxy.stdout.readline().rpartition(" ")[2].strip()
+        with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as client:
+            yield client
+        proxy.terminate()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_api_server_accepts_and_refuses_what_the_models_do(server: httpx.Client, case: Case) -> None:
+    """A dry run with strict field validation, which is what kubectl asks for too."""
+    path = f"/apis/{API_VERSION}/namespaces/default/{PLURALS[case.kind]}?dryRun=All&fieldValidation=Strict"
+    answer = server.post(path, json=builders.custom_resource(case.kind, "case", case.spec))
+    assert answer.status_code in ((201,) if case.accepted_by_server else (400, 422)), answer.text[:2000]
 
 
 def test_kubectl_get_aada_shows_objects_of_every_kind(operator: Operator, lms_namespace: Workspace) -> None:

@@ -82,5 +82,5 @@ def test_permissions_that_no_test_needed_are_told(
     unused = sorted(str(one) for one in granted() - used - implied)
     with capsys.disabled():
         print(f"\npermissions: {len(used | implied)} used, {len(unused)} not: {', '.join(unused) or 'none'}")
-    if set(Path(__file__).parent.glob("test_*.py")) <= {item.path for item in request.session.items}:
+    if set(Path(__file__).parent.rglob("test_*.py")) <= {item.path for item in request.session.items}:
         assert not unused, "drop these from chart/files/permissions.yaml, or test what needs them"
