@@ -16,14 +16,13 @@ from tests.testbed import catalogue, loading, programs
 from tests.testbed.layout import Layout, cache_folder
 from tests.testbed.local import LocalCluster
 from tests.testbed.provider import open_cluster
-from tests.testbed.shell import TestbedError, say
+from tests.testbed.shell import NOT_UP, TestbedError, say
 from tests.testbed.versions import HELM, KUBERNETES, PROGRAMS, VERSITYGW
 
 DESCRIPTION = f"""A real Kubernetes {KUBERNETES} cluster for development and tests.
 
 The cluster belongs to this checkout; AADA_CLUSTER names another one, AADA_CACHE moves the cache, and
 AADA_PROVIDER (local or kind) chooses how it runs. docs/development-cluster.md says more."""
-NOT_UP = "no cluster is up: run `python -m tests.testbed up` first"
 NEEDS_ROOT = {"up", "down", "build", "images", "load", "shell"}
 
 

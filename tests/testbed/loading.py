@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.testbed import imaging
 from tests.testbed.layout import Layout
 from tests.testbed.namespace import Namespace
-from tests.testbed.shell import TestbedError, run
+from tests.testbed.shell import NOT_UP, TestbedError, run
 
 # The label on containerd's record of an image that says which build it holds.
 ID_LABEL = "aada.testbed/image-id"
@@ -81,4 +81,4 @@ def _ctr(namespace: Namespace, *argv: str) -> list[str | Path]:
     try:
         return namespace.enter("ctr", "--namespace=k8s.io", *argv)
     except ProcessLookupError as not_running:
-        raise TestbedError("no cluster is up: run `python -m tests.testbed up` first") from not_running
+        raise TestbedError(NOT_UP) from not_running

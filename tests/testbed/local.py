@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.namespace import Namespace
 from tests.testbed.pki import Authority
 from tests.testbed.rootfs import base_folder
-from tests.testbed.shell import TestbedError, locked, say, step, wait_until
+from tests.testbed.shell import NOT_UP, TestbedError, locked, say, step, wait_until
 from tests.testbed.versions import KUBERNETES_PROGRAMS, NODE_PROGRAMS
 
 START_SECONDS = 180.0
@@ -59,11 +60,11 @@ class LocalCluster(Cluster):
     def delete(self) -> None:
         """Stop the node and remove its state; the machine's cache (programs, images) stays."""
         with locked(self.layout.lock, f"cluster {self.name}"):
-            self._remove()
+            leftovers.remove_node(self.layout)
 
     def is_up(self) -> bool:
         """Whether the API server answers."""
-        return self.kubeconfig_path.exists() and self._asks("/readyz")
+        return self.kubeconfig_path.exists() and self._asks("--raw", "/readyz") == "ok"
 
     def load_image(self, ref: str) -> None:
         """Import an image built by `build_image` into the node, unless the node has that very image."""
@@ -78,13 +79,14 @@ class LocalCluster(Cluster):
 
     def restart_apiserver(self) -> None:
         """Kill the API server and return when its successor answers (about 3 s)."""
-        before = self._apiserver_pid()
-        os.kill(before, 9)
-        wait_until(lambda: self._apiserver_pid() not in (before, 0), "a new API server", START_SECONDS)
+        wait_until(lambda: self._apiserver_pid() is not None, "an API server to restart", START_SECONDS)
+        if before := self._apiserver_pid():
+            os.kill(before, signal.SIGKILL)
+        wait_until(lambda: self._apiserver_pid() not in (before, None), "a new API server", START_SECONDS)
         wait_until(self.is_up, "the new API server to answer", START_SECONDS)
 
     def _start(self) -> None:
-        self._remove()
+        leftovers.remove_node(self.layout)
         with step(f"start the node of cluster {self.name}"):
             self._prepare_state()
             cgroups.create(self.layout.cgroup)
@@ -112,10 +114,10 @@ class LocalCluster(Cluster):
         return self._is_ready()
 
     def _is_ready(self) -> bool:
-        if not self.is_up() or not self._asks(f"/api/v1/nodes/{NODE_NAME}:8181/proxy/ready"):
+        if not self.is_up() or not self._asks("--raw", f"/api/v1/nodes/{NODE_NAME}:8181/proxy/ready"):
             return False
         condition = '{.status.conditions[?(@.type=="Ready")].status}'
-        return self.kubectl("get", "node", NODE_NAME, f"--output=jsonpath={condition}") == "True"
+        return self._asks("node", NODE_NAME, f"--output=jsonpath={condition}") == "True"
 
     def _is_hopeless(self) -> bool:
         return (self.layout.logs / "node.log").read_text().count(" ended with ") > TOLERATED_RESTARTS
@@ -137,9 +139,10 @@ class LocalCluster(Cluster):
             catalogue.Image(catalogue.BASE, catalogue.FOLDER / "base" / "Dockerfile", base_folder(self.layout)),
         ]
 
-    def _asks(self, path: str) -> bool:
-        argv = [str(self.kubectl_path), "get", "--raw", path, "--request-timeout=2s"]
-        return subprocess.run(argv, env=self.environment(), capture_output=True, check=False).returncode == 0
+    def _asks(self, *words: str) -> str:
+        """What `kubectl get` answers within 2 s, nothing when it fails."""
+        argv = [str(self.kubectl_path), "get", *words, "--request-timeout=2s"]
+        return subprocess.run(argv, env=self.environment(), capture_output=True, text=True, check=False).stdout
 
     def _why_not(self) -> str:
         return (
@@ -147,15 +150,13 @@ class LocalCluster(Cluster):
             f"  `python -m tests.testbed logs COMPONENT` shows more; then `down` and `up` again"
         )
 
-    def _apiserver_pid(self) -> int:
-        """The pid of the API server as this machine sees it, 0 when there is none."""
+    def _apiserver_pid(self) -> int | None:
+        """The pid of the API server as this machine sees it, None when there is none."""
         program = str(self.layout.program(KUBERNETES_PROGRAMS, "kube-apiserver"))
-        init = self.namespace.init_pid()
+        if (init := self.namespace.init_pid()) is None:
+            raise TestbedError(NOT_UP)
         children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
-        return next((int(pid) for pid in children if _program(pid) == program), 0)
-
-    def _remove(self) -> None:
-        leftovers.remove_node(self.layout)
+        return next((int(pid) for pid in children if _program(pid) == program), None)
 
 
 def _write_pki(layout: Layout) -> Authority:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 20.0
+NOT_UP = "no cluster is up: run `python -m tests.testbed up` first"
 
 
 class TestbedError(Exception):
