@@ -48,7 +48,8 @@ class TestWriteOnce:
         assert store.get("a") == b"one"
 
     def test_of_two_writers_at_once_one_wins(self, s3: S3Server, bucket: str, keys: KeySource) -> None:
-        barrier, outcomes = threading.Barrier(8), []
+        barrier = threading.Barrier(8)
+        outcomes: list[bool | str] = []
 
         def write(number: int) -> None:
             store = ObjectStore(s3.location(bucket), keys)
@@ -114,7 +115,12 @@ class TestStreams:
         data = random.Random(1).randbytes(40 * MIB)
         store.upload("a", io.BytesIO(data))
         begun, go_on = threading.Event(), threading.Event()
-        back = _Sink(at_bytes=9 * MIB, then=lambda: (begun.set(), go_on.wait(10)))
+
+        def hold() -> None:
+            begun.set()
+            go_on.wait(10)
+
+        back = _Sink(at_bytes=9 * MIB, then=hold)
         download = threading.Thread(target=store.download, args=("a", back))
         download.start()
         assert begun.wait(10)
