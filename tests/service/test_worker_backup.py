@@ -77,6 +77,7 @@ class TestTerminated:
         worker = job.start("backup", job.task(heavy))
         worker.wait_for_stage("dump")
         wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        worker.freeze("pg_dump")
         worker.stop()
         failure = worker.finish(20).failure
         assert (failure.reason, failure.retryable) == ("Terminated", True)
@@ -146,8 +147,10 @@ class TestDatabaseFaults:
 
 class TestPrivileges:
     def refused(self, job: Job, database: str) -> str:
-        failure = job.run("backup", job.task(database)).failure
+        finished = job.run("backup", job.task(database))
+        failure = finished.failure
         assert (failure.reason, failure.retryable) == ("InsufficientPrivilege", False)
+        assert [step["stage"] for step in finished.progress] == ["snapshot"]
         assert job.s3.keys(job.bucket) == []
         return failure.message
 

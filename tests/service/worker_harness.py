@@ -106,6 +106,14 @@ class RunningWorker:
         """Wait until the worker says that it has reached a stage."""
         wait_for(lambda: f'"stage": "{stage}"' in self.output() or self.process.poll() is not None, stage, 30)
 
+    def freeze(self, program: str) -> None:
+        """Make one of its programs stand still, as if it waited for something that never comes."""
+        for pid in _children(self.process.pid):
+            if _program(pid) == program:
+                os.kill(pid, signal.SIGSTOP)
+                return
+        raise LookupError(f"{program} does not run")
+
     def stop(self) -> None:
         """Tell it to stop, as Kubernetes does."""
         self.process.send_signal(signal.SIGTERM)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import random
 import threading
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
+from aada_operator.api.manifest import Table
 from aada_operator.core.errors import Stalled
 from aada_operator.worker.codec import opens, pack, parse_identities, parse_recipients, unpack
-from aada_operator.worker.dump import GiveUp
+from aada_operator.worker.dump import GiveUp, in_background
 from aada_operator.worker.keys import keygen
 from aada_operator.worker.streams import Limited, Observed, Pump
 
@@ -95,6 +96,44 @@ class TestCodec:
         with pytest.raises(Stalled) as error:
             parse_recipients([RECIPIENT[:-1] + ("q" if RECIPIENT[-1] != "q" else "p")])
         assert error.value.reason == "WrongKey"
+
+
+class TestInBackground:
+    """Work beside the body: whoever fails first takes the other along, and its error is the one that counts."""
+
+    class Connection:
+        def __init__(self) -> None:
+            self.cancelled = threading.Event()
+
+        def cancel_safe(self, **_: float) -> None:
+            self.cancelled.set()
+
+    def test_a_failure_of_the_work_is_raised_in_place_of_the_bodys(self) -> None:
+        gave_up = threading.Event()
+
+        def work() -> list[Table]:
+            raise Stalled("InsufficientPrivilege", "not allowed")
+
+        def body() -> None:
+            assert gave_up.wait(5)
+            raise Stalled("DumpFailed", "pg_dump was killed")
+
+        connection: Any = self.Connection()
+        with pytest.raises(Stalled, match="not allowed"), in_background(work, connection, gave_up.set):
+            body()
+
+    def test_a_failure_of_the_body_cancels_the_work(self) -> None:
+        connection: Any = self.Connection()
+
+        def work() -> list[Table]:
+            assert connection.cancelled.wait(5)
+            raise Stalled("DumpFailed", "cancelled")
+
+        with (
+            pytest.raises(Stalled, match="the storage is full"),
+            in_background(work, connection, lambda: None),
+        ):
+            raise Stalled("NoSpace", "the storage is full")
 
 
 class TestGiveUp:
