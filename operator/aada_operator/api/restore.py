@@ -89,6 +89,7 @@ class Plan(StatusModel):
 class RestoreStatus(CommonStatus):
     """What is true of one restore."""
 
+    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase.")] = ""
     plan: Annotated[Plan | None, Field(description="What is done.")] = None
     steps: Annotated[
         list[StepStatus], Field(max_length=20, json_schema_extra=named_list(), description="How far it is.")
@@ -115,7 +116,7 @@ RESTORE = Resource(
     immutable=True,
     columns=(
         Column(name="SOURCE", path=".status.plan.backup"),
-        Column(name="MODE", path=".spec.target.mode"),
+        Column(name="MODE", path=".status.mode"),
         Column(name="PHASE", path=".status.phase"),
         Column(name="STEP", path=".status.step"),
         Column(name="PROGRESS", path=".status.progressText"),

@@ -66,6 +66,7 @@ class Operation:
         """Take one step; returns seconds until the next visit, None in a final phase, which is never left."""
         if self._status.get("phase") in ("Completed", "Failed"):
             return None
+        self._status["mode"] = self._visit.spec.target.mode
         await self._observe()
         try:
             await steps.advance("restore", self._steps(), self._status.get("steps", []), self._visit.now, self._record)

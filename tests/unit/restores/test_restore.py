@@ -35,6 +35,7 @@ class TestCompletes:
         status = rehearsal.status
         assert (status["phase"], status["database"], status["rows"]) == ("Completed", DATABASE, 99)
         assert (status["duration"], status["progressText"], status["step"]) == ("1m35s", "100%", "")
+        assert status["mode"] == "NewDatabase"
         assert rehearsal.condition("Completed") == rehearsal.condition("Ready") == ("True", "RestoredAndCompared")
         assert rehearsal.condition("Failed")[0] == rehearsal.condition("Reconciling")[0] == "False"
         assert all(step["finishedAt"] for step in status["steps"])
