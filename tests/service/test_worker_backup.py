@@ -66,7 +66,7 @@ class TestKilled:
 
     def test_of_two_workers_at_once_one_writes_the_manifest_and_both_succeed(self, job: Job, small: str) -> None:
         with Job(job.postgres, job.s3, job.bucket) as other:
-            workers = [each.start("backup", each.task(small)) for each in (job, other)]
+            workers = [each.start("backup", job.task(small)) for each in (job, other)]
             results = [worker.finish().result(BackupResult) for worker in workers]
         assert results[0].manifest_sha256 == results[1].manifest_sha256
         job.verify()
