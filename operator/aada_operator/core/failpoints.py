@@ -23,6 +23,7 @@ def failpoint(name: str) -> None:
     action = _armed().get(name)
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(128 + signal.SIGKILL)  # the first process of a container is not killed by its own signal
     if action == "hang":
         time.sleep(3600)
     if action == "error":

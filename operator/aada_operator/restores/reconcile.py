@@ -251,6 +251,7 @@ class Operation:
             "step": "",
             "steps": decide.finished(self._status["steps"], moment),
         }
+        self._status.pop("progress", None)
         content = f"{result.tables} tables, {result.rows} rows, equal to the manifest"
         report.completed(self._visit, f"database {result.database} holds {content}")
 

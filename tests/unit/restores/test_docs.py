@@ -26,7 +26,7 @@ def said_by_workers() -> set[str]:
 def said_by_reconciler() -> set[str]:
     """What the sources hand to conditions and errors: the first CamelCase word in quotes of each."""
     pattern = re.compile(
-        r'(?:Stalled\(|Waiting\(|reason=|conditions\.set\([^)\n]*?True, |False, |state\.reason or )'
+        r"(?:Stalled\(|Waiting\(|reason=|conditions\.set\([^)\n]*?True, |False, |state\.reason or )"
         r'"([A-Z][A-Za-z]{4,})"'
     )
     return {reason for file in SOURCES.glob("*.py") for reason in pattern.findall(file.read_text())}

@@ -29,6 +29,8 @@ class TestCompletes:
     def test_with_what_the_worker_said_in_the_status(self, rehearsal: Rehearsal) -> None:
         rehearsal.restore("monday")
         rehearsal.settle()
+        rehearsal.api.run_pod(JOB, {"progress": {"stage": "compare", "tables": 4}})
+        rehearsal.settle()
         rehearsal.clock.advance(seconds=95)
         rehearsal.end_job()
         assert rehearsal.settle() is None
@@ -36,6 +38,7 @@ class TestCompletes:
         assert (status["phase"], status["database"], status["rows"]) == ("Completed", DATABASE, 99)
         assert (status["duration"], status["progressText"], status["step"]) == ("1m35s", "100%", "")
         assert status["mode"] == "NewDatabase"
+        assert "progress" not in status
         assert rehearsal.condition("Completed") == rehearsal.condition("Ready") == ("True", "RestoredAndCompared")
         assert rehearsal.condition("Failed")[0] == rehearsal.condition("Reconciling")[0] == "False"
         assert all(step["finishedAt"] for step in status["steps"])
