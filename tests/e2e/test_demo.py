@@ -10,8 +10,6 @@ from tests.cluster.workspace import condition
 from tests.e2e.demo.story import Story
 from tests.testbed.cluster import Cluster
 
-pytest_plugins = ["tests.testbed.fixtures"]
-
 
 @pytest.fixture(scope="module")
 def story(cluster: Cluster) -> Iterator[Story]:

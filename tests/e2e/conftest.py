@@ -1,0 +1,5 @@
+"""Fixtures of the whole stories."""
+
+from tests.testbed.fixtures import cluster
+
+__all__ = ["cluster"]
