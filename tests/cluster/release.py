@@ -126,9 +126,11 @@ def ensure_namespace(cluster: Cluster, name: str) -> None:
     cluster.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
 
 
-def install(
-    cluster: Cluster, values: dict[str, Any] | None = None, *, chart: Path = CHART, options: tuple[str, ...] = ()
-) -> Operator:
+# What was there before, from kubectl or an interrupted run, becomes this release's (docs/install.md says the same).
+TAKE_OVER = ("--take-ownership", "--force-conflicts")
+
+
+def install(cluster: Cluster, values: dict[str, Any] | None = None, *, chart: Path = CHART) -> Operator:
     """Install or upgrade to what the checkout holds; a release that is the same already is left running.
 
     ``values`` are merged into those that tests need. Raises subprocess.CalledProcessError when Helm or the rollout
@@ -140,15 +142,14 @@ def install(
     repository, _, tag = OPERATOR.rpartition(":")
     # The tag stays the same, so the annotation is what makes a changed image roll out.
     wanted = {"image": {"repository": repository, "tag": tag}, "podAnnotations": {"source": source_fingerprint()}}
-    argv = [helm_program(), "upgrade", "--install", RELEASE, chart, f"--namespace={NAMESPACE}", "--values=-",
-            "--reset-values", "--history-max=2", "--wait", "--timeout=120s", *options]  # fmt: skip
+    where = (RELEASE, str(chart), f"--namespace={NAMESPACE}", "--values=-", "--reset-values", "--history-max=2")
+    argv = [str(helm_program()), "upgrade", "--install", *where, "--wait", "--timeout=120s", *TAKE_OVER]
     with step(f"helm upgrade --install {RELEASE}"):
-        try:
-            subprocess.run(
-                [str(word) for word in argv], env=cluster.environment(), input=json.dumps(merged(wanted, values or {})),
-                stdout=subprocess.DEVNULL, encoding="utf-8", check=True,
-            )  # fmt: skip
-        except subprocess.CalledProcessError:
-            say(operator.logs(DEPLOYMENT, "--tail=20"))
-            raise
+        done = subprocess.run(
+            argv, env=cluster.environment(), input=json.dumps(merged(wanted, values or {})), encoding="utf-8",
+            stdout=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        say(operator.kubectl("logs", DEPLOYMENT, "--tail=20", "--ignore-errors"))
+        done.check_returncode()
     return operator

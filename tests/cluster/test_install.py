@@ -167,7 +167,8 @@ def test_helm_takes_over_what_kubectl_installed(cluster: Cluster, changing: Oper
     helm(cluster, "uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait")
     marks = ("meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-")
     cluster.kubectl("annotate", *CRDS, *marks)
-    release.install(cluster, options=("--take-ownership",))
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CHECKOUT}/crds/")
+    release.install(cluster)
     assert changing.pods()
 
 

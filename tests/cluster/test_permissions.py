@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ import yaml
 
 from tests.cluster.release import CHART, RELEASE, Operator
 from tests.testbed.cluster import Cluster
+
+Entry = dict[str, Any]
 
 
 class Right(NamedTuple):
@@ -41,46 +43,77 @@ def granted() -> set[Right]:
     }
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The operators' requests about objects, and the moments at which somebody took a role of theirs away."""
+
+    entries: list[Entry]
+    removals: list[str]
+
+    @classmethod
+    def since(cls, cluster: Cluster, begin: int) -> Asked:
+        """What the audit log holds from an offset on, of operators wherever they were installed."""
+        with cluster.audit_log.open("rb") as log:
+            log.seek(begin)
+            entries = [entry for entry in map(json.loads, log) if "objectRef" in entry]
+        roles = [e for e in entries if e["verb"] == "delete" and e["objectRef"].get("name", "").startswith(RELEASE)
+                 and e["objectRef"].get("apiGroup") == "rbac.authorization.k8s.io"]  # fmt: skip
+        mine = [e for e in entries if e["user"]["username"].endswith(f":{RELEASE}")]
+        return cls(mine, [e["requestReceivedTimestamp"] for e in roles])
+
+    def forbidden(self) -> Counter[str]:
+        """Refused requests by what they asked for.
+
+        Uninstalling, or naming other namespaces, takes roles from pods that are about to end: theirs do not count.
+        """
+        born: dict[str, str] = {}
+        for entry in self.entries:
+            born.setdefault(pod(entry), entry["requestReceivedTimestamp"])
+        refused = [e for e in self.entries if e["annotations"]["authorization.k8s.io/decision"] == "forbid"]
+        return Counter(
+            str(right(e))
+            for e in refused
+            if not any(born[pod(e)] <= removal <= e["stageTimestamp"] for removal in self.removals)
+        )
+
+    def used(self) -> set[Right]:
+        return {right(entry) for entry in self.entries}
+
+
+def pod(entry: Entry) -> str:
+    return str(entry["user"]["extra"]["authentication.kubernetes.io/pod-name"])
+
+
 @pytest.fixture(scope="module")
-def asked(cluster: Cluster, operator: Operator, audit_begin: int) -> list[dict[str, Any]]:
-    """All requests of these tests' operators, wherever they were installed, about objects."""
-    return list(requests(cluster, audit_begin))
+def asked(cluster: Cluster, operator: Operator, audit_begin: int) -> Asked:
+    return Asked.since(cluster, audit_begin)
 
 
-def requests(cluster: Cluster, begin: int) -> Iterator[dict[str, Any]]:
-    with cluster.audit_log.open("rb") as log:
-        log.seek(begin)
-        for entry in map(json.loads, log):
-            mine = entry["user"]["username"].endswith(f":{RELEASE}") and "objectRef" in entry
-            # A watch has two entries; the one at its beginning is there in any case.
-            if mine and entry["stage"] in ("ResponseStarted", "ResponseComplete"):
-                yield entry
-
-
-def right(entry: dict[str, Any]) -> Right:
+def right(entry: Entry) -> Right:
     reference = entry["objectRef"]
     resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
     return Right(reference.get("apiGroup", ""), resource, entry["verb"])
 
 
-def test_nothing_that_the_operator_asked_for_was_forbidden(asked: list[dict[str, Any]]) -> None:
-    assert asked
-    forbidden = Counter(str(right(e)) for e in asked if e["annotations"]["authorization.k8s.io/decision"] == "forbid")
-    assert not forbidden
+def test_nothing_that_the_operator_asked_for_was_forbidden(asked: Asked) -> None:
+    assert asked.entries
+    assert not asked.forbidden()
 
 
-def test_everything_asked_for_is_in_the_list_of_permissions(asked: list[dict[str, Any]]) -> None:
+def test_everything_asked_for_is_in_the_list_of_permissions(asked: Asked) -> None:
     """A right that came from elsewhere, such as a role of the test cluster, would be missing in a real one."""
-    assert {right(entry) for entry in asked} - granted() == set()
+    assert asked.used() - granted() == set()
 
 
 def test_permissions_that_no_test_needed_are_told(
-    asked: list[dict[str, Any]], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    asked: Asked, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    used = {right(entry) for entry in asked}
-    implied = {Right(r.group, r.resource, "create") for r in used if r.verb == "patch" and r.resource in APPLIED}
-    unused = sorted(str(one) for one in granted() - used - implied)
+    implied = {
+        Right(r.group, r.resource, "create") for r in asked.used() if r.verb == "patch" and r.resource in APPLIED
+    }
+    needed = asked.used() | implied
+    unused = sorted(str(one) for one in granted() - needed)
     with capsys.disabled():
-        print(f"\npermissions: {len(used | implied)} used, {len(unused)} not: {', '.join(unused) or 'none'}")
+        print(f"\npermissions: {len(needed)} used, {len(unused)} not: {', '.join(unused) or 'none'}")
     if set(Path(__file__).parent.rglob("test_*.py")) <= {item.path for item in request.session.items}:
         assert not unused, "drop these from chart/files/permissions.yaml, or test what needs them"
