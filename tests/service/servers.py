@@ -177,9 +177,13 @@ class PostgresServer:
 
 
 class S3Server:
-    """One versitygw over a folder: object ``key`` of ``bucket`` is the file ``root/bucket/key``."""
+    """One versitygw over a folder: object ``key`` of ``bucket`` is the file ``root/bucket/key``.
 
-    def __init__(self) -> None:
+    ``certificate`` without suffix (``.crt``, ``.key``) makes it speak TLS.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._certificate = certificate
         self.folder = Path(tempfile.mkdtemp(prefix="aada-s3-"))
         self.root = self.folder / "data"
         self.port = free_port()
@@ -199,13 +203,15 @@ class S3Server:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start the server, on the same port and folder as before."""
         layout = Layout.current()
         build_programs(layout, (VERSITYGW,))
         argv = ["setpriv", "--pdeathsig", "KILL", str(layout.program(VERSITYGW)), "--port", f"127.0.0.1:{self.port}"]
+        if self._certificate:
+            argv += ["--cert", f"{self._certificate}.crt", "--key", f"{self._certificate}.key"]
         argv += ["--quiet", "posix", str(self.root)]
         keys = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
         with (self.folder / "log").open("ab") as log:
@@ -240,6 +246,7 @@ class S3Server:
             region_name="us-east-1",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            verify=str(self._certificate.with_name("ca.crt")) if self._certificate else None,
             config=Config(s3={"addressing_style": "path"}),
         )
 

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from aada_operator.adapters.object_store import PATIENT, ObjectStore
-from aada_operator.adapters.s3_client import AccessKeys, KeySource, mounted_keys
+from aada_operator.adapters.s3_client import AccessKeys, KeySource, make_client, mounted_keys
 from aada_operator.api.task import S3Location
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from tests.service.servers import S3Server, free_port
@@ -171,6 +172,31 @@ class TestProbe:
         assert found.conditional_writes
         assert found.deletes
         assert s3.keys(bucket) == []
+
+
+class TestServerThatIgnoresConditions:
+    """Some servers overwrite whatever the condition says."""
+
+    @pytest.fixture
+    def store(self, s3: S3Server, bucket: str, keys: KeySource, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+        def deaf(*arguments: Any) -> Any:
+            client = make_client(*arguments)
+            forget = cast("Any", lambda params, **_: params.pop("IfNoneMatch", None))
+            client.meta.events.register("before-parameter-build.s3.PutObject", forget)
+            return client
+
+        monkeypatch.setattr("aada_operator.adapters.object_store.make_client", deaf)
+        return ObjectStore(s3.location(bucket), keys)
+
+    def test_the_probe_tells(self, store: ObjectStore) -> None:
+        assert store.probe("p").conditional_writes is False
+
+    def test_what_is_there_is_still_not_written_over(self, store: ObjectStore) -> None:
+        store.put_if_absent("a", b"one")
+        assert store.put_if_absent("a", b"one") is False
+        with pytest.raises(Stalled):
+            store.put_if_absent("a", b"two")
+        assert store.get("a") == b"one"
 
 
 class TestFaults:

@@ -166,7 +166,8 @@ class Job:
         file.write_text(content)
 
     def _secrets(self) -> list[str]:
-        files = [path for path in (self.folder / "secrets").rglob("*") if path.is_file() and path.name != "username"]
+        public = {"username", "ca.crt"}
+        files = [path for path in (self.folder / "secrets").rglob("*") if path.is_file() and path.name not in public]
         return [path.read_text().strip() for path in files]
 
     def task(self, database: str, name: str = "nightly", **fields: Any) -> BackupTask:

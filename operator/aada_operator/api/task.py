@@ -31,8 +31,6 @@ INTERNAL = "Internal"
 # S3 takes 10,000 parts for one object: larger dumps become several objects.
 DEFAULT_OBJECT_BYTES = 48 * 2**30
 
-Kind = Literal["backup", "verify", "restore"]
-
 
 class S3Location(Model):
     """A bucket on an S3 server; credentials are never part of it."""

@@ -90,12 +90,6 @@ def opens(header: bytes, identities: "list[x25519.Identity]") -> bool:
     return True
 
 
-def generate_identity() -> tuple[str, str]:
-    """A new age key pair: the identity, which is secret, and its recipient, which is not."""
-    identity = x25519.Identity.generate()
-    return str(identity), str(identity.to_public())
-
-
 def _refusal(error: Exception) -> Stalled:
     if isinstance(error, pyrage.DecryptError) and "No matching keys" in str(error):
         return Stalled(WRONG_KEY, "the identity is not of a recipient of this backup: name the right Secret")

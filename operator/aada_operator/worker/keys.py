@@ -4,12 +4,13 @@ import os
 import sys
 from pathlib import Path
 
-from aada_operator.worker.codec import generate_identity
+from pyrage import x25519
 
 
 def keygen() -> tuple[str, str]:
     """A new identity (secret) and its recipient (public)."""
-    return generate_identity()
+    identity = x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
 
 
 def main(out: Path | None) -> int:

@@ -59,10 +59,6 @@ class Tool:
         self._stderr.close()
         _running.discard(self)
 
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
     def kill(self) -> None:
         """End the program now; nothing happens when it has ended."""
         self._process.kill()
