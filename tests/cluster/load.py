@@ -20,7 +20,7 @@ url, rate = sys.argv[1], float(sys.argv[2])
 outcomes, stop = {}, threading.Event()
 def ask():
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             answer.read()
             return str(answer.status)
     except Exception as error:
@@ -74,7 +74,7 @@ def install(workspace: Workspace, image: str) -> None:
 
 
 @contextmanager
-def constant(workspace: Workspace, url: str, rate: float = 25) -> Iterator[Outcomes]:
+def constant(workspace: Workspace, url: str, rate: float = 10) -> Iterator[Outcomes]:
     """``rate`` requests per second for as long as the block runs; the outcomes are there after it."""
     outcomes = Outcomes()
     argv = [str(workspace.cluster.kubectl_path), "--namespace", workspace.namespace, "exec", "--stdin", POD, "--"]
@@ -91,5 +91,5 @@ def constant(workspace: Workspace, url: str, rate: float = 25) -> Iterator[Outco
         try:
             yield outcomes
         finally:
-            said, _ = process.communicate(timeout=60)
+            said, _ = process.communicate(timeout=120)
             outcomes.counts.update(json.loads(said))

@@ -22,7 +22,8 @@ from tests.testbed.cluster import Cluster
 from tests.testbed.services import install_postgres
 
 OLD, NEW, CRASHING = "v1.2.3", "v1.3.0", "v1.4.0-crash"
-WAIT = 90.0
+# Generous: a machine that builds images beside is slow, and waiting costs nothing when it goes well.
+WAIT = 240.0
 
 
 class School:
