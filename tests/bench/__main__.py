@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def main() -> int:
     if os.geteuid() != 0:
         os.execvp("sudo", ["sudo", "--preserve-env", sys.executable, "-m", "tests.bench", *sys.argv[1:]])
     chosen = options()
+    # A run that is told to end leaves no operator and no cluster behind, whoever tells it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         document = asyncio.run(run(Options(chosen.objects, chosen.rounds, not chosen.no_warm_up, chosen.edits)))
     except TestbedError as error:
