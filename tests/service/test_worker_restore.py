@@ -54,6 +54,10 @@ def refused(job: Job, **fields: object) -> tuple[str, str]:
 
 
 class TestCompletes:
+    def test_with_the_manifest_that_was_planned_with(self, job: Job, small: str) -> None:
+        backup = job.backup(small)
+        job.restore(TARGET, uid=UID, manifest_sha256=backup.manifest_sha256)
+
     def test_the_database_is_marked_complete_and_restored_only_once(
         self, job: Job, postgres: PostgresServer, small: str
     ) -> None:
@@ -115,6 +119,10 @@ class TestRefusedBeforeAnythingIsTouched:
         job.backup(small)
         job.part().unlink()
         assert refused(job)[0] == "Corrupt"
+
+    def test_another_manifest_than_the_one_that_was_approved(self, job: Job, small: str) -> None:
+        job.backup(small)
+        assert refused(job, manifest_sha256="0" * 64)[0] == "Corrupt"
 
     def test_a_role_that_may_not_make_databases(self, job: Job, postgres: PostgresServer, small: str) -> None:
         job.backup(small)

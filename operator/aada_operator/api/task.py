@@ -91,6 +91,9 @@ class RestoreTask(Model):
     uid: Annotated[str, Field(description="UID of the Restore: marks the database as its own.")]
     storage: Annotated[S3Location, Field(description="Where the backup is.")]
     folder: Annotated[str, Field(description="Key prefix of the backup.")]
+    manifest_sha256: Annotated[
+        str | None, Field(description="Hash of the manifest that was planned with; absent: whichever is there.")
+    ] = None
     database: Annotated[DatabaseAddress, Field(description="Target server; `name` is the database that is made.")]
     maintenance_database: Annotated[str, Field(description="Database to connect to for making the new one.")] = (
         "postgres"

@@ -24,6 +24,7 @@ class Load:
     restore: Object
     backup: str
     location: Location
+    manifest_sha256: str
     server: Database
     database: str
     identity: SecretKeyRef | None
@@ -43,6 +44,7 @@ def restore_job(load: Load, attempt: int, deadline: int) -> JobRequest:
         uid=metadata["uid"],
         storage=load.location.s3(load.allow_local),
         folder=load.location.prefix,
+        manifest_sha256=load.manifest_sha256,
         database=DatabaseAddress(host=server.host, port=server.port, name=load.database, ssl_mode=server.ssl_mode),
     )
     return JobRequest(

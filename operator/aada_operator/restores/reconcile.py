@@ -260,6 +260,7 @@ class Operation:
             restore=self._visit.body,
             backup=resolved.backup.name,
             location=resolved.location,
+            manifest_sha256=resolved.backup.status.manifest_sha256,
             server=resolved.server,
             database=self._planned(resolved)["database"],
             identity=resolved.identity,

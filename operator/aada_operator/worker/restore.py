@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from aada_operator.api.task import (
+    CORRUPT,
     INSUFFICIENT_PRIVILEGE,
     RESTORE_FAILED,
     TARGET_EXISTS,
@@ -43,6 +44,10 @@ def run(task: RestoreTask, settings: WorkerSettings) -> RestoreResult:
         Waiting: what was made stays, marked as ours, and the next try replaces it.
     """
     backup = demand_backup(settings.store(task.storage), task.folder)
+    if task.manifest_sha256 not in (None, backup.sha256):
+        raise Stalled(
+            CORRUPT, f"the manifest in {task.folder} is not the one that was planned with; use another backup"
+        )
     server = settings.server(task.database)
     place = server.place(task.maintenance_database)
     with (

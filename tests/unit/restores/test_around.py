@@ -27,6 +27,7 @@ LOAD = Load(
     location=Location(
         bucket="backups", prefix="school/aada/monday", credentials_secret="s3", endpoint="http://s3:7070"
     ),
+    manifest_sha256="ab" * 32,
     server=Database(host="db", admin_secret_ref=LocalRef(name="db-admin")),
     database="review",
     identity=SecretKeyRef(name="identity", key="key"),
@@ -44,6 +45,7 @@ def test_the_job_sees_three_secrets_and_its_task_names_none() -> None:
     }
     task = RestoreTask.model_validate(request.task)
     assert (task.uid, task.folder, task.database.name) == ("u-1", "school/aada/monday", "review")
+    assert task.manifest_sha256 == "ab" * 32
     assert not {"db-admin", "s3", "identity"} & {str(value) for value in request.task.values()}
     assert (request.name, request.deadline, request.resources) == (
         "rehearsal-restore-2",
