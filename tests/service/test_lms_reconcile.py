@@ -330,6 +330,7 @@ async def test_suspended_from_the_start_nothing_is_written_anywhere(world: LmsWo
     assert writes == ["status aadalms/aada"]
     assert roles_of(world) == 0
     assert world.condition("Reconciling") == "False Suspended"
+    assert world.condition("Ready") == "False SecretMissing"
     assert world.lms["status"]["phase"] == "Suspended"
 
 
@@ -342,9 +343,14 @@ async def test_suspended_later_it_is_still_observed(world: LmsWorld) -> None:
     assert await world.visit() == ["status aadalms/aada"]
     assert world.condition("Ready") == "True Ready"
     assert world.lms["status"]["components"][0]["desired"] == 1
-    world.lms["spec"]["suspend"] = False
+    world.lms["spec"]["version"] = "v2"
     await world.visit()
+    assert world.condition("SchemaCurrent") == "Unknown Suspended"
+    assert len(world.server.names(JOBS)) == 1, "no migration is started"
+    world.lms["spec"]["suspend"] = False
+    await world.settle()
     assert world.server.read(DEPLOYMENTS, "aada-backend")["spec"]["replicas"] == 2
+    assert image_of(world) == "lms:v2"
 
 
 async def test_drift_is_reverted_and_named(world: LmsWorld) -> None:
@@ -438,13 +444,16 @@ async def test_an_older_image_on_a_newer_schema_is_explained(world: LmsWorld) ->
     assert world.condition("Ready") == "True Ready"
 
 
-async def test_a_database_that_was_restored_is_migrated_again(world: LmsWorld) -> None:
+@pytest.mark.parametrize("revision", ["0002", "0003"], ids=["to where it was", "to somewhere else"])
+async def test_a_database_that_was_restored_is_migrated_again_and_once(world: LmsWorld, revision: str) -> None:
     world.create()
     await world.settle()
     world.postgres.execute("UPDATE alembic_version SET version_num = '0001'", world.database)
+    world.revision = revision
     await world.settle()
-    assert world.lms["status"]["schema"]["revision"] == "0002"
+    assert world.lms["status"]["schema"]["revision"] == revision
     assert world.condition("Ready") == "True Ready"
+    assert len([write for write in world.server.writes if write.startswith("create jobs")]) == 2
 
 
 async def test_a_missing_secret_holds_up_its_component_alone(world: LmsWorld) -> None:
@@ -488,7 +497,8 @@ def templates(world: LmsWorld) -> dict[str, Any]:
 async def test_what_the_spec_no_longer_names_is_removed(world: LmsWorld) -> None:
     lms = world.create()
     lms["spec"]["components"].append({"name": "learn", "role": "web", "image": "learn", "host": "learn.example"})
-    world.server.add(DEPLOYMENTS, {"metadata": {"name": "foreign", "labels": {"lms.aada.edu/lms": "aada"}}, "spec": {}})
+    labels = {"lms.aada.edu/lms": "aada", "lms.aada.edu/owner": "aadalms", "lms.aada.edu/component": "foreign"}
+    world.server.add(DEPLOYMENTS, {"metadata": {"name": "foreign", "labels": labels}, "spec": {}})
     await world.settle()
     assert "aada-learn" in world.server.names(INGRESSES)
     del lms["spec"]["components"][1]

@@ -250,9 +250,17 @@ async def test_another_ca_is_refused(tls: tuple[PostgresServer, str], tmp_path: 
     assert "caSecretRef" in said.message
 
 
-async def test_the_systems_cas_are_used_when_none_is_given(tls: tuple[PostgresServer, str]) -> None:
-    said = await refusal(endpoint(tls[0], host="localhost", ssl_mode="verify-full"), admin(tls[0]))
-    assert said.reason == "TlsFailed"
+async def test_the_systems_cas_are_used_when_none_is_given(
+    tls: tuple[PostgresServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, ca = tls
+    where = endpoint(server, host="localhost", ssl_mode="verify-full")
+    assert (await refusal(where, admin(server))).reason == "TlsFailed"
+    system = tmp_path / "ca-certificates.crt"
+    system.write_text(ca)
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    async with postgres.session(where, admin(server), "postgres") as session:
+        assert session.pgconn.ssl_in_use
 
 
 async def test_a_certificate_for_another_name_is_refused(tls: tuple[PostgresServer, str]) -> None:

@@ -61,7 +61,8 @@ def _serving(component: Component) -> Object:
         "ports": [{"name": "http", "containerPort": component.port, "protocol": "TCP"}],
         # Until the port is open nothing else is asked: a slow start is not a reason to be killed.
         "startupProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1, "failureThreshold": 180},
-        "readinessProbe": _probe(component.probes.readiness) | {"periodSeconds": 5, "failureThreshold": 2},
+        # Patient: a pod that is slow under load and is taken out leaves its load to the others, and they follow.
+        "readinessProbe": _probe(component.probes.readiness) | {"periodSeconds": 5, "failureThreshold": 5},
         "livenessProbe": _probe(component.probes.liveness) | {"periodSeconds": 10, "failureThreshold": 6},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
     }
@@ -69,8 +70,8 @@ def _serving(component: Component) -> Object:
 
 def _probe(probe: Probe) -> Object:
     if probe.http is None:
-        return {"tcpSocket": {"port": "http"}, "timeoutSeconds": 3}
-    return {"httpGet": {"path": probe.http.path, "port": "http"}, "timeoutSeconds": 3}
+        return {"tcpSocket": {"port": "http"}, "timeoutSeconds": 5}
+    return {"httpGet": {"path": probe.http.path, "port": "http"}, "timeoutSeconds": 5}
 
 
 def service(owner: Object, component: Component) -> Object:
