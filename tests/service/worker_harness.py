@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -28,6 +27,7 @@ from aada_operator.api.task import (
     VerifyTask,
 )
 from aada_operator.worker.keys import keygen
+from tests.service.processes import children_of, peak_of, program_of, visible_of
 from tests.service.servers import PostgresServer, S3Server, wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -86,13 +86,13 @@ class RunningWorker:
     def _watch(self) -> None:
         ended = threading.Event()
         while self.process.poll() is None:
-            self.seen |= _visible(self.process.pid)
-            for pid in _children(self.process.pid):
-                self.seen |= _visible(pid)
-                name = _program(pid)
-                self.children[name] = max(self.children.get(name, 0), _peak(pid))
-            self.peak_bytes = max(self.peak_bytes, _peak(self.process.pid))
-            ended.wait(0.02)
+            self.seen |= visible_of(self.process.pid)
+            for pid in children_of(self.process.pid):
+                self.seen |= visible_of(pid)
+                name = program_of(pid)
+                self.children[name] = max(self.children.get(name, 0), peak_of(pid))
+            self.peak_bytes = max(self.peak_bytes, peak_of(self.process.pid))
+            ended.wait(0.05)
 
     def output(self) -> str:
         """What it has written so far."""
@@ -108,8 +108,8 @@ class RunningWorker:
 
     def freeze(self, program: str) -> None:
         """Make one of its programs stand still, as if it waited for something that never comes."""
-        for pid in _children(self.process.pid):
-            if _program(pid) == program:
+        for pid in children_of(self.process.pid):
+            if program_of(pid) == program:
                 os.kill(pid, signal.SIGSTOP)
                 return
         raise LookupError(f"{program} does not run")
@@ -276,41 +276,3 @@ def _without_root() -> list[str]:
     capability = "+dac_read_search"
     drop = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
     return [*drop, "--inh-caps", capability, "--ambient-caps", capability]
-
-
-def _children(pid: int) -> Iterator[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        found = [int(word) for task in tasks for word in (task / "children").read_text().split()]
-    except OSError:
-        return
-    for child in found:
-        yield child
-        yield from _children(child)
-
-
-def _visible(pid: int) -> set[str]:
-    """What other users of the machine can see of a process, and what its environment holds."""
-    texts = set()
-    for name in ("cmdline", "environ"):
-        try:
-            texts.add(Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace"))
-        except OSError:
-            continue
-    return texts
-
-
-def _program(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _peak(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(kilobytes[0]) * 1024 if kilobytes else 0
