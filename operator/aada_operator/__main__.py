@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from pythonjsonlogger.json import JsonFormatter
 
+from aada_operator import __version__
 from aada_operator.api.registry import KINDS, crd
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aada-operator", description="The AADA LMS operator.")
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the operator (settings: environment variables AADA_…)")
     run.set_defaults(command=_run)

@@ -335,8 +335,7 @@ def test_a_million_characters_where_anything_is_allowed_are_explained(school: Sc
 def test_killing_the_operator_during_an_installation_changes_nothing(school: School, operator: Operator) -> None:
     ref = school.apply("killed")
     school.workspace.wait_for(ref, lambda body: bool(body.get("status")))
-    for pod in operator.pods():
-        operator.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--wait=false")
+    operator.kill()
     school.ready(ref, timeout=120)
     jobs = school.workspace.items("jobs", "lms.aada.edu/lms=killed")
     assert len(jobs) == 1, "one migration"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import BackupPolicySpec
@@ -69,17 +69,6 @@ def ahead_of(me: Contender, others: Iterable[Contender], claimed_by: str | None)
 def phase_of(stage: str) -> str:
     """The phase for what the worker says it does."""
     return _PHASES.get(stage, "Running")
-
-
-def until(moment: str | None, now: datetime) -> float:
-    """Seconds until a moment of the status; 0 when it has come, or there is none."""
-    return max(0.0, (from_rfc3339(moment) - now).total_seconds()) if moment else 0.0
-
-
-def retry_at(state: JobState, deadline: datetime, now: datetime, delay: float) -> datetime | None:
-    """When a failed attempt is tried again, None when that is no use or would be too late."""
-    moment = now + timedelta(seconds=delay)
-    return moment if state.retryable and moment <= deadline else None
 
 
 def is_of(manifest: Manifest, namespace: str, lms: str, policy: str, backup: str, uid: str) -> bool:

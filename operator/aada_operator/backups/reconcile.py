@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from aada_operator.adapters import worker_jobs
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
+from aada_operator.adapters.referenced import lms_of, policy_of
 from aada_operator.adapters.storage import StoredManifest, fetch_manifest, open_store
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupSpec, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
@@ -22,8 +23,8 @@ from aada_operator.backups.decide import Contender
 from aada_operator.backups.gauges import gauges
 from aada_operator.backups.jobs import discard
 from aada_operator.backups.manifests import Context
-from aada_operator.backups.resolve import lms_of, policy_of
 from aada_operator.backups.verification import Verifier
+from aada_operator.core.attempts import FIRST_RETRY, LONGEST_RETRY, retry_at, until
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import Capability, Visit
 from aada_operator.core.errors import Stalled, Waiting
@@ -34,7 +35,6 @@ from aada_operator.core.workqueue import backoff
 NOW = 0.0
 POLL = 3.0
 QUEUE_RETRY = 10.0
-FIRST_RETRY, LONGEST_RETRY = 10.0, 300.0
 # These say nothing about the backup: the operator itself cannot reach its API server.
 _API_TROUBLE = frozenset({"ApiServerUnreachable", "ApiServerBusy", "Conflict"})
 
@@ -116,7 +116,7 @@ class BackupReconciler:
 
     async def _prepare(self, visit: Visit[BackupSpec]) -> float:
         """Write down the next attempt, unless the backup is in the bucket already: then take it over."""
-        if wait := decide.until(visit.status.get("nextAttempt"), visit.now):
+        if wait := until(visit.status.get("nextAttempt"), visit.now):
             return wait
         if (found := await self._find(visit)) is not None:
             return self._adopt(visit, found)
@@ -166,7 +166,7 @@ class BackupReconciler:
     async def _after_failure(self, visit: Visit[BackupSpec], state: JobState) -> float:
         """Try again later, or give up; a worker that was killed may have completed its backup before."""
         delay = backoff(visit.status["attempt"], FIRST_RETRY, LONGEST_RETRY)
-        moment = decide.retry_at(state, from_rfc3339(visit.status["deadline"]), visit.now, delay)
+        moment = retry_at(state, from_rfc3339(visit.status["deadline"]), visit.now, delay)
         if moment is not None:
             visit.status["nextAttempt"] = to_rfc3339(moment)
             visit.status.pop("progress", None)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from aada_operator.adapters import worker_jobs
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
+from aada_operator.adapters.referenced import policy_spec
 from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.task import VerifyResult
@@ -14,7 +15,7 @@ from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.decide import VerificationOrder
 from aada_operator.backups.jobs import discard
 from aada_operator.backups.manifests import Context
-from aada_operator.backups.resolve import policy_spec
+from aada_operator.core.attempts import until
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import RESYNC, Visit
 from aada_operator.core.errors import OperatorError, Waiting
@@ -78,7 +79,7 @@ class Verifier:
         return NOW
 
     async def _follow(self, visit: Visit[BackupSpec], policy: Object | None, known: Object) -> float | None:
-        if wait := decide.until(known.get("nextAttempt"), visit.now):
+        if wait := until(known.get("nextAttempt"), visit.now):
             return wait
         if known.pop("nextAttempt", None):
             visit.status["verification"] = known | {"attempt": known["attempt"] + 1, "tries": known["tries"] + 1}
@@ -120,7 +121,7 @@ class Verifier:
             moment = visit.now + timedelta(seconds=backoff(known["tries"], FIRST_RETRY, LONGEST_RETRY))
             visit.status["verification"] = known | {"nextAttempt": to_rfc3339(moment)}
             report.not_verified(visit, state.reason, f"tried again: {state.message}")
-            return decide.until(to_rfc3339(moment), visit.now)
+            return until(to_rfc3339(moment), visit.now)
         kept = {field: value for field, value in known.items() if field not in ("duration", "rto", "checks")}
         visit.status["verification"] = kept | {"time": to_rfc3339(visit.now), "result": "Failed"}
         if verdict == "Bad":

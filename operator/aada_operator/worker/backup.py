@@ -2,8 +2,8 @@
 
 import logging
 import secrets
-from importlib.metadata import PackageNotFoundError, version
 
+from aada_operator import __version__
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.api.manifest import (
     Database,
@@ -115,7 +115,7 @@ class _Backup:
         )
 
     def _tools(self, database: Database) -> Tools:
-        tools = Tools(operator=_operator_version(), pg_dump=version_of(self._programs / "pg_dump"))
+        tools = Tools(operator=__version__, pg_dump=version_of(self._programs / "pg_dump"))
         if major_version(tools.pg_dump) < database.server_major:
             message = f"{tools.pg_dump} cannot dump a server of version {database.server_major}: use a newer image"
             raise Stalled(VERSION_UNSUPPORTED, message)
@@ -124,13 +124,6 @@ class _Backup:
     def _encryption(self) -> Encryption:
         recipients = self._task.recipients
         return Encryption(mode="Age" if recipients else "None", recipients=[fingerprint(one) for one in recipients])
-
-
-def _operator_version() -> str:
-    try:
-        return version("aada-operator")
-    except PackageNotFoundError:
-        return "unpackaged"
 
 
 def _sequences(before: dict[SequenceName, SequenceState], after: dict[SequenceName, SequenceState]) -> list[Sequence]:

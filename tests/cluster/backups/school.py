@@ -20,7 +20,8 @@ from tests.testbed.services import install_postgres, install_s3, make_bucket
 
 WAIT = 180.0
 # A worker with so little of a core takes a while for the rows below: time enough to disturb it.
-SLOW: Object = {"resources": {"limits": {"cpu": "150m"}}}
+SLOW: Object = {"resources": {"limits": {"cpu": "100m"}}}
+ENDED = ("Completed", "Failed")
 ROWS = 250_000
 FILL = f"""
 CREATE TABLE public.notes AS
@@ -74,15 +75,15 @@ class School:
 
     def completed(self, ref: str, timeout: float = WAIT) -> Object:
         """Wait until a Backup is completed; a failure is told at once."""
-        found = self.workspace.wait_for(ref, lambda body: _phase(body) in ("Completed", "Failed"), timeout)
+        found = self.workspace.wait_for(ref, lambda body: _phase(body) in ENDED, timeout)
         assert _phase(found) == "Completed", condition(found, "Failed")
         return found
 
     def running(self, ref: str, timeout: float = WAIT) -> Object:
-        """Wait until bytes of a Backup flow into the bucket."""
-        return self.workspace.wait_for(
-            ref, lambda body: _phase(body) == "Uploading" and body["status"]["progress"]["bytes"] > 0, timeout
-        )
+        """Wait until bytes of a Backup flow into the bucket; one that ended before that is told at once."""
+        found = self.workspace.wait_for(ref, lambda body: _flows(body) or _phase(body) in ENDED, timeout)
+        assert _flows(found), f"{ref} was {_phase(found)} before it was seen at work"
+        return found
 
     def says(self, ref: str, kind: str, reason: str, timeout: float = WAIT) -> str:
         """Wait until a condition has a reason; returns its message."""
@@ -110,6 +111,10 @@ class School:
 
 def _phase(body: Object) -> str:
     return str(body.get("status", {}).get("phase", ""))
+
+
+def _flows(body: Object) -> bool:
+    return _phase(body) == "Uploading" and body["status"].get("progress", {}).get("bytes", 0) > 0
 
 
 def eventually(holds: Callable[[], bool], what: str, seconds: float = WAIT) -> None:

@@ -157,8 +157,7 @@ class TestOperatorAndWorker:
         school.policy("killed", job=SLOW)
         ref = school.backup("killed", "killed")
         school.running(ref)
-        for pod in operator.pods():
-            operator.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--wait=false")
+        operator.kill()
         body = school.completed(ref, LONG)
         assert body["status"]["attempt"] == 1
         assert school.jobs_made("killed") == ["killed-1"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aada_operator import __version__
 from aada_operator.api.common import GROUP
 from aada_operator.app import WATCHED_CHILDREN
 from aada_operator.core import resources
@@ -44,6 +45,11 @@ def test_crds_are_kept_when_the_release_goes() -> None:
         del crd["metadata"]["annotations"]
     files = [yaml.safe_load(path.read_text()) for path in (CHECKOUT / "crds").iterdir()]
     assert sorted(crds, key=name) == sorted(files, key=name)
+
+
+def test_chart_and_operator_have_one_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == __version__
 
 
 def name(body: Object) -> str:
