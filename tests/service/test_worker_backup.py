@@ -56,16 +56,16 @@ class TestKilled:
 
 
 class TestTerminated:
-    def test_sigterm_aborts_the_upload_and_asks_for_a_retry(self, job: Job, heavy: str) -> None:
+    def test_sigterm_ends_all_streams_and_asks_for_a_retry(self, job: Job, heavy: str) -> None:
         worker = job.start("backup", job.task(heavy))
         worker.wait_for_stage("dump")
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
-        worker.freeze("pg_dump")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker.freeze("psql")
         worker.stop()
         failure = worker.finish(20).failure
         assert (failure.reason, failure.retryable) == ("Terminated", True)
+        assert job.manifest() is None
         assert job.unfinished_uploads() == []
-        assert job.s3.keys(job.bucket) == []
         assert job.left_behind() == []
 
 
@@ -106,7 +106,7 @@ class TestDatabaseFaults:
         self, job: Job, postgres: PostgresServer, s3: S3Server, heavy: str
     ) -> None:
         worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
         with s3.frozen():
             postgres.stop("immediate")
         failure = worker.finish().failure
@@ -116,11 +116,11 @@ class TestDatabaseFaults:
         assert job.unfinished_uploads() == []
         job.backup(heavy)
 
-    def test_somebody_kills_the_session_of_pg_dump(
+    def test_somebody_kills_a_session_that_copies(
         self, job: Job, postgres: PostgresServer, s3: S3Server, heavy: str
     ) -> None:
         worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
         with s3.frozen():
             postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %'")
         failure = worker.finish().failure
@@ -135,7 +135,7 @@ class TestInTheWay:
         self, job: Job, postgres: PostgresServer, s3: S3Server, heavy: str
     ) -> None:
         worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
         with s3.frozen():
             began = time.monotonic()
             postgres.execute("ALTER TABLE blobs ADD COLUMN late int; ALTER TABLE blobs DROP COLUMN late", heavy)
@@ -148,7 +148,7 @@ class TestInTheWay:
 
     def test_a_snapshot_that_grows_too_old_is_given_up(self, job: Job, s3: S3Server, heavy: str) -> None:
         worker = job.start("backup", job.task(heavy, max_snapshot_age_seconds=2))
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
         with s3.frozen():
             wait_for(lambda: not self._snapshots(job), "the snapshot to be given up")
         failure = worker.finish().failure
@@ -183,7 +183,7 @@ class TestStorageFaults:
 
     def test_an_outage_of_a_moment_is_survived(self, job: Job, s3: S3Server, heavy: str) -> None:
         worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
         s3.stop()
         time.sleep(1)  # the outage itself
         s3.start()
@@ -194,7 +194,7 @@ class TestStorageFaults:
         self, job: Job, s3: S3Server, heavy: str
     ) -> None:
         worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.unfinished_uploads()), "an upload that has begun")
+        wait_for(lambda: bool(job.copied()), "rows in the bucket")
         s3.stop()
         failure = worker.finish().failure
         s3.start()

@@ -10,11 +10,14 @@ from pathlib import Path
 import pyrage
 import pytest
 import zstandard
+from psycopg import sql
 
-from aada_operator.worker.content import read_contents
+from aada_operator.api.manifest import Part
+from aada_operator.worker.catalog import list_tables
+from aada_operator.worker.content import measure_tables
 from aada_operator.worker.server import Login, Server
 from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server
-from tests.service.worker_harness import Job
+from tests.service.worker_harness import Job, folder_of
 
 EVERYTHING = (Path(__file__).parent / "everything.sql").read_text()
 HOSTILE = """
@@ -138,43 +141,53 @@ class TestRoundTrip:
         assert postgres.value("SELECT nextval('untouched')", "going_on") == 1
         postgres.dropdb("going_on")
 
-    def test_it_can_be_restored_by_hand_with_age_zstd_and_pg_restore(
+    def test_it_can_be_restored_by_hand_with_age_zstd_psql_and_pg_restore(
         self, job: Job, backed_up: str, postgres: PostgresServer, database: str
     ) -> None:
-        stored = job.part(backed_up).read_bytes()
         manifest = job.manifest(backed_up)
         assert manifest is not None
-        assert hashlib.sha256(stored).hexdigest() == manifest.parts[0].sha256
-        compressed = pyrage.decrypt(stored, [pyrage.x25519.Identity.from_str(job.identity)])
-        archive = zstandard.ZstdDecompressor().decompressobj().decompress(compressed)
-        assert len(archive) == manifest.parts[0].plain_size
-        argv = [
-            str(POSTGRES_BIN / "pg_restore"),
-            "-h",
-            str(postgres.folder),
-            "-p",
-            str(postgres.port),
-            "-U",
-            "postgres",
-        ]
-        subprocess.run([*argv, "-d", database], input=archive, check=True, capture_output=True)
+
+        def run(name: str, *arguments: str, data: bytes) -> None:
+            argv = [*program(postgres, name, database), *arguments]
+            subprocess.run(argv, input=data, check=True, capture_output=True)
+
+        schema = b"".join(self.plain(job, backed_up, part) for part in manifest.parts if part.kind == "schema")
+        run("pg_restore", "--section=pre-data", data=schema)
+        for part in (part for part in manifest.parts if part.kind == "copy"):
+            (table,) = [t for t in manifest.tables if (t.schema_, t.name) == (part.schema_, part.table)]
+            columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+            target = sql.Identifier(str(part.schema_), str(part.table))
+            statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, columns).as_string()
+            run("psql", "-v", "ON_ERROR_STOP=1", "-c", statement, data=self.plain(job, backed_up, part))
+        rest = b"".join(self.plain(job, backed_up, part) for part in manifest.parts if part.kind == "rest")
+        run("pg_restore", "--section=data", data=rest)
+        run("pg_restore", "--section=post-data", data=schema)
         assert postgres.value("SELECT count(*) FROM users", database) == 502
+        assert dump_text(postgres, database) == dump_text(postgres, str(manifest.database.name))
+
+    def plain(self, job: Job, name: str, part: Part) -> bytes:
+        """A part, decrypted and decompressed, after a look at its hash and its sizes."""
+        stored = job.s3.file(job.bucket, f"{folder_of(name)}/{part.key}").read_bytes()
+        assert (len(stored), hashlib.sha256(stored).hexdigest()) == (part.size, part.sha256)
+        compressed = pyrage.decrypt(stored, [pyrage.x25519.Identity.from_str(job.identity)])
+        data = zstandard.ZstdDecompressor().decompressobj().decompress(compressed)
+        assert len(data) == part.plain_size
+        return data
 
     def test_without_encryption_it_is_plain_zstd(self, job: Job, everything: str) -> None:
         job.backup(everything, "open", recipients=[])
-        assert job.part("open").name == "dump-00000.pgc.zst"
-        archive = zstandard.ZstdDecompressor().decompressobj().decompress(job.part("open").read_bytes())
-        assert archive.startswith(b"PGDMP")
+        assert job.part("open", kind="schema").name == "schema-00000.pgc.zst"
+        stored = job.part("open", kind="schema").read_bytes()
+        assert zstandard.ZstdDecompressor().decompressobj().decompress(stored).startswith(b"PGDMP")
         job.verify("open")
 
-    def test_a_dump_cut_into_several_objects_is_one_backup(self, job: Job, everything: str) -> None:
-        job.backup(everything, "pieces", object_bytes=20_000)
+    def test_an_archive_cut_into_several_objects_is_one_backup(self, job: Job, everything: str) -> None:
+        job.backup(everything, "pieces", object_bytes=2_000)
         manifest = job.manifest("pieces")
         assert manifest is not None
-        assert len(manifest.parts) > 2
         names = [part.key.rpartition("/")[2] for part in manifest.parts]
-        assert names[:2] == ["dump-00000.pgc.zst.age", "dump-00001.pgc.zst.age"]
-        assert all(part.size <= 20_000 for part in manifest.parts)
+        assert names[:2] == ["schema-00000.pgc.zst.age", "schema-00001.pgc.zst.age"]
+        assert all(part.size <= 2_000 for part in manifest.parts if part.kind != "copy")
         job.verify("pieces")
 
     def test_an_empty_database_is_a_backup_too(self, job: Job, database: str) -> None:
@@ -218,7 +231,7 @@ class TestDigest:
 
     def digest(self, server: Server, database: str) -> tuple[int, str]:
         with server.connect(database) as connection:
-            (table,) = read_contents(connection, None).tables
+            (table,) = measure_tables(connection, list_tables(connection), {})
         return table.rows, table.digest
 
     def test_the_order_of_rows_does_not_matter(self, server: Server, postgres: PostgresServer, database: str) -> None:

@@ -21,7 +21,7 @@ def server(postgres: PostgresServer) -> Server:
 
 def counts(server: Server, database: str, snapshot: Snapshot) -> dict[str, int]:
     with joined(server, database, snapshot) as reader:
-        return {table.name: table.rows for table in measure_tables(reader, snapshot.tables)}
+        return {table.name: table.rows for table in measure_tables(reader, snapshot.tables, {})}
 
 
 def seen(postgres: PostgresServer, server: Server, database: str, meanwhile: str) -> dict[str, int]:

@@ -245,13 +245,16 @@ class Job:
         file = self.s3.file(self.bucket, manifest_key(folder_of(name)))
         return parse_manifest(file.read_bytes()) if file.exists() else None
 
-    def part(self, name: str = "nightly", number: int = 0) -> Path:
-        """The file behind a part, for damaging it."""
+    def part(self, name: str = "nightly", number: int = 0, kind: str = "copy") -> Path:
+        """The file behind a part of a kind, for damaging it."""
         manifest = self.manifest(name)
         assert manifest is not None
-        return self.s3.file(
-            self.bucket, f"{backup_folder('schools', 'aada', 'lms', name)}/{manifest.parts[number].key}"
-        )
+        parts = [part for part in manifest.parts if part.kind == kind]
+        return self.s3.file(self.bucket, f"{backup_folder('schools', 'aada', 'lms', name)}/{parts[number].key}")
+
+    def copied(self) -> list[str]:
+        """Keys of objects that hold rows."""
+        return [key for key in self.s3.keys(self.bucket) if "/copy/" in key]
 
     def unfinished_uploads(self) -> list[str]:
         """Keys of multipart uploads that nobody completed or aborted."""

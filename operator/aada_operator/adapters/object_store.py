@@ -5,6 +5,7 @@ takes effect without a restart, and a denied request is signed once more with wh
 """
 
 import hashlib
+import io
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from s3transfer.manager import TransferConfig, TransferManager
+from s3transfer.subscribers import BaseSubscriber
 
 from aada_operator.adapters.s3_client import KeySource, make_client
 from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of, translate
@@ -25,6 +27,7 @@ from aada_operator.core.errors import Stalled, Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from s3transfer.futures import TransferFuture
 
 # How often a request is sent: about 1 s of waiting in all for a reconciler, about 13 s for a Job in mid-stream.
 QUICK = 6
@@ -99,6 +102,10 @@ class ObjectStore:
     def _client(self) -> "S3Client":
         return make_client(self._location, self._keys, self._ca_file, self._attempts)
 
+    @cached_property
+    def _transfers(self) -> TransferManager:
+        return TransferManager(self._client, _TRANSFER)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -172,6 +179,11 @@ class ObjectStore:
             self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data, Metadata=metadata)
         return True
 
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object whose key nobody else uses."""
+        with self._translated():
+            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data)
+
     def upload(self, key: str, reader: Reader) -> StoredObject:
         """Stream ``reader`` into a new object, in parts; a failure, also of the reader, leaves no object behind.
 
@@ -193,6 +205,23 @@ class ObjectStore:
             raise Stalled(CORRUPT, f"object {key} is missing from {self._name}")
         with self._translated(), TransferManager(self._client, _TRANSFER) as transfer:
             transfer.download(self._location.bucket, key, cast("IO[bytes]", writer)).result()
+
+    def read(self, key: str, size: int) -> bytes:
+        """All bytes of an object of about ``size`` bytes, asked for again where a connection broke.
+
+        Raises:
+            Stalled: Corrupt, there is no such object.
+        """
+        buffer = io.BytesIO()
+        try:
+            self._transfers.download(self._location.bucket, key, buffer, subscribers=[_Size(size)]).result()
+        except ClientError as error:
+            if code_of(error) != MISSING_KEY:
+                raise translate(error, self._location) from None
+            raise Stalled(CORRUPT, f"object {key} is missing from {self._name}") from None
+        except (BotoCoreError, RetriesExceededError) as error:
+            raise translate(error, self._location) from None
+        return buffer.getvalue()
 
     def get(self, key: str, first: int = MAX_SMALL_OBJECT) -> bytes | None:
         """The ``first`` bytes of an object (of a small one: all of it); None when there is no such object."""
@@ -243,6 +272,16 @@ class ObjectStore:
     @property
     def _name(self) -> str:
         return f"bucket {self._location.bucket} at {self._location.endpoint or 'AWS'}"
+
+
+class _Size(BaseSubscriber):
+    """Tells a transfer how large its object is, which it would ask for otherwise."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def on_queued(self, future: "TransferFuture", **_: object) -> None:
+        future.meta.provide_transfer_size(self._size)
 
 
 _PROBE = b"probe\n"

@@ -81,13 +81,26 @@ class Sequence(StatusModel):
     is_called_after: bool
 
 
+class Sample(StatusModel):
+    """Which rows a digest covers: one in ``one_in``, chosen by a hash of the primary key ``key``."""
+
+    one_in: int
+    key: list[str]
+
+
 class Table(StatusModel):
-    """Rows and content digest of one table, partition or all large objects, without children."""
+    """Rows and content digest of one table, partition or all large objects, without children.
+
+    ``sample`` is missing where the digest covers all rows. ``columns`` are those of the rows in the parts of kind
+    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``.
+    """
 
     schema_: Annotated[str, Field(alias="schema")]
     name: str
     rows: int
     digest: str
+    sample: Sample | None = None
+    columns: list[str] = []
 
 
 class Digest(StatusModel):
@@ -97,17 +110,25 @@ class Digest(StatusModel):
     value: str
 
 
-class Part(StatusModel):
-    """One object. Objects of one kind, in the order of the list, are pieces of one stream.
+Encrypted = Literal["age", "none"]
 
-    ``key`` is relative to the folder of the backup. ``size`` and ``sha256`` are of the object as stored;
-    ``plain_size`` is what the dump had written meanwhile, so only its sum is exact.
+
+class Part(StatusModel):
+    """One object; ``key`` is relative to the folder of the backup, ``size`` and ``sha256`` are of the object as stored.
+
+    The kinds: ``schema`` and ``rest`` are archives of ``pg_dump --format=custom`` with everything but rows, and with
+    the few rows that COPY cannot write (large objects, tables of extensions) and the sequences. ``copy`` is COPY text
+    of one piece of a table. Parts that agree in kind, schema, table and piece are, in the order of the list, pieces of
+    one stream. ``plain_size`` is the size before compression.
     """
 
     key: str
-    kind: Literal["pg_dump-custom"] = "pg_dump-custom"
+    kind: Literal["schema", "rest", "copy"]
+    schema_: Annotated[str | None, Field(alias="schema")] = None
+    table: str | None = None
+    piece: int = 0
     compression: Literal["zstd"] = "zstd"
-    encryption: Literal["age", "none"]
+    encryption: Encrypted
     size: int
     sha256: str
     plain_size: int

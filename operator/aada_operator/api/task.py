@@ -73,6 +73,7 @@ class BackupTask(Model):
     compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 3
     lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
     max_snapshot_age_seconds: Annotated[int, Field(ge=1, description="Longest life of the snapshot.")] = 3600
+    streams: Annotated[int, Field(ge=1, le=16, description="Sessions that read tables at once.")] = 2
     object_bytes: Annotated[int, Field(ge=1, description="Most bytes of one object; more make another.")] = (
         DEFAULT_OBJECT_BYTES
     )

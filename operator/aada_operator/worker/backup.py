@@ -29,6 +29,7 @@ from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import catalog
 from aada_operator.worker.codec import parse_recipients
 from aada_operator.worker.content import SequenceName, SequenceState, read_revision, read_sequences
+from aada_operator.worker.destination import Destination
 from aada_operator.worker.dump import Dump
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.progress import Reporter
@@ -85,9 +86,10 @@ class _Backup:
         before = read_sequences(connection)
         # No object is ever written twice, not even by two workers of the same try: a pod on a lost node may still run.
         prefix = f"attempt-{self._task.attempt}-{secrets.token_hex(4)}/"
-        self._reporter.stage("dump", catalog.table_bytes(connection))
-        dump = Dump(self._task, self._store, self._server, snapshot, self._programs, prefix, self._reporter)
-        parts, tables = dump.run()
+        extents = catalog.read_extents(connection)
+        self._reporter.stage("dump", sum(extent.size for extent in extents.values()))
+        destination = Destination(self._task, self._store, prefix, self._reporter)
+        dumped = Dump(self._server, self._programs, snapshot, extents, destination).run()
         self._reporter.stage("finalize")
         completed_at = SystemClock().now()
         return Manifest(
@@ -104,9 +106,9 @@ class _Backup:
             extensions=catalog.read_extensions(connection),
             roles=catalog.read_roles(connection),
             sequences=_sequences(before, read_sequences(connection)),
-            tables=tables,
-            digest=Digest(value=overall_digest(tables)),
-            parts=parts,
+            tables=dumped.tables,
+            digest=Digest(value=overall_digest(dumped.tables)),
+            parts=dumped.parts,
             encryption=self._encryption(),
             started_at=to_rfc3339(self._started_at),
             snapshot_at=snapshot.taken_at,

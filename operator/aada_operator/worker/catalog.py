@@ -20,36 +20,60 @@ _OWN = """
 
 @dataclass(frozen=True)
 class TableName:
-    """A table as the catalog knows it; ``stored``: it has rows of its own (a partitioned parent has none)."""
+    """A table as the catalog knows it; ``stored``: it has rows of its own (a partitioned parent has none).
+
+    ``columns`` are all of them in alphabetical order, ``given`` those that are not generated, in their own order, and
+    ``key`` those of the primary key, if there is one.
+    """
 
     oid: int
     schema: str
     name: str
     stored: bool
     columns: tuple[str, ...]
+    given: tuple[str, ...]
+    key: tuple[str, ...]
 
 
 def list_tables(connection: Connection) -> list[TableName]:
-    """All tables, partitions and partitioned parents, with their columns in alphabetical order."""
+    """All tables, partitions and partitioned parents."""
     rows = connection.execute(
         f"""
         SELECT c.oid, n.nspname, c.relname, c.relkind = 'r',
                ARRAY(SELECT a.attname::text FROM pg_attribute a
-                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname)
+                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname),
+               ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+                     AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum),
+               ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a
+                     ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                     WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY a.attname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p') AND {_OWN} ORDER BY 2, 3
         """  # noqa: S608 - _OWN is a constant
     )
-    return [TableName(oid, schema, name, stored, tuple(columns)) for oid, schema, name, stored, columns in rows]
+    return [
+        TableName(oid, schema, name, stored, tuple(columns), tuple(given), tuple(key))
+        for oid, schema, name, stored, columns, given, key in rows
+    ]
 
 
-def table_bytes(connection: Connection) -> int:
-    """Bytes of all rows on disk, without indexes: about what a dump will read."""
-    query = f"""
-        SELECT coalesce(sum(pg_table_size(c.oid)), 0)::bigint
+@dataclass(frozen=True)
+class Extent:
+    """How large a table is: pages of its rows, and bytes with what is stored out of line."""
+
+    pages: int
+    size: int
+
+
+def read_extents(connection: Connection) -> dict[int, Extent]:
+    """The size of every table with rows of its own, by oid."""
+    rows = connection.execute(
+        f"""
+        SELECT c.oid, pg_relation_size(c.oid) / current_setting('block_size')::int, pg_table_size(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND {_OWN}
-    """  # noqa: S608
-    return int(_one(connection, query)[0])
+        """  # noqa: S608
+    )
+    return {oid: Extent(pages, size) for oid, pages, size in rows}
 
 
 def list_sequences(connection: Connection) -> list[tuple[str, str]]:

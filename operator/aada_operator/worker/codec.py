@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from typing import IO, cast
+from typing import IO, TypeAlias, cast
 
 import pyrage
 import zstandard
@@ -16,9 +16,11 @@ _COPY_BYTES = 256 * 2**10
 _THREADS = 2
 # By default each thread buffers 8 MiB pieces several times over: 50 MiB that a worker of 128 MiB does not have.
 _JOB_BYTES = 2**20
+Recipient: TypeAlias = x25519.Recipient
+Identity: TypeAlias = x25519.Identity
 
 
-def parse_recipients(texts: list[str]) -> "list[x25519.Recipient]":
+def parse_recipients(texts: list[str]) -> "list[Recipient]":
     """age public keys.
 
     Raises:
@@ -30,7 +32,7 @@ def parse_recipients(texts: list[str]) -> "list[x25519.Recipient]":
         raise Stalled(WRONG_KEY, "a recipient is no age public key: correct encryption.recipients") from None
 
 
-def parse_identities(text: str | None) -> "list[x25519.Identity]":
+def parse_identities(text: str | None) -> "list[Identity]":
     """age private keys from a file as `aada-operator keygen` or `age-keygen` write it; comments are left out.
 
     Raises:
@@ -46,7 +48,7 @@ def parse_identities(text: str | None) -> "list[x25519.Identity]":
         raise Stalled(WRONG_KEY, "the identity Secret holds no age private key (AGE-SECRET-KEY-1...)") from None
 
 
-def pack(source: Readable, sink: IO[bytes], level: int, recipients: "list[x25519.Recipient]") -> None:
+def pack(source: Readable, sink: IO[bytes], level: int, recipients: "list[Recipient]") -> None:
     """Compress and, for any recipients, encrypt; errors of ``source`` and ``sink`` may come wrapped."""
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level, threads=_THREADS, job_size=_JOB_BYTES, write_checksum=True
@@ -59,7 +61,20 @@ def pack(source: Readable, sink: IO[bytes], level: int, recipients: "list[x25519
             shutil.copyfileobj(compressed, sink, _COPY_BYTES)
 
 
-def unpack(source: Readable, sink: IO[bytes], identities: "list[x25519.Identity]") -> None:
+class Sealer:
+    """Packs small pieces in memory, one after the other; each thread needs its own."""
+
+    def __init__(self, level: int, recipients: "list[Recipient]") -> None:
+        self._compressor = zstandard.ZstdCompressor(level, write_checksum=True)
+        self._recipients = recipients
+
+    def seal(self, data: "bytes | memoryview") -> bytes:
+        """What `pack` writes for the same data, but in one frame of known size."""
+        compressed = self._compressor.compress(data)
+        return pyrage.encrypt(compressed, self._recipients) if self._recipients else compressed
+
+
+def unpack(source: Readable, sink: IO[bytes], identities: "list[Identity]") -> None:
     """Decrypt, given any identities, and decompress. An error of ``source`` may come as one of these.
 
     Raises:
@@ -78,7 +93,23 @@ def unpack(source: Readable, sink: IO[bytes], identities: "list[x25519.Identity]
             raise _refusal(error) from None
 
 
-def opens(header: bytes, identities: "list[x25519.Identity]") -> bool:
+def open_sealed(data: bytes, plain_size: int, identities: "list[Identity]") -> bytes:
+    """What `Sealer.seal` was given, of which ``plain_size`` bytes are expected.
+
+    Raises:
+        Stalled: WrongKey, Corrupt.
+    """
+    try:
+        compressed = pyrage.decrypt(data, identities) if identities else data
+        plain = zstandard.ZstdDecompressor().decompress(compressed, max_output_size=plain_size)
+    except (pyrage.DecryptError, zstandard.ZstdError) as error:
+        raise _refusal(error) from None
+    if len(plain) != plain_size:
+        raise Stalled(CORRUPT, f"a part holds {len(plain)} bytes instead of {plain_size}; use another backup")
+    return plain
+
+
+def opens(header: bytes, identities: "list[Identity]") -> bool:
     """Whether an identity opens a file that begins with ``header``; its first 64 KiB are plenty."""
     try:
         pyrage.decrypt_io(io.BytesIO(header), io.BytesIO(), identities)

@@ -1,16 +1,20 @@
 """What is in a database: rows and digests of tables, sequences, schema revision; the same question before and after."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from aada_operator.api.manifest import Table
-from aada_operator.worker.catalog import TableName, list_sequences, list_tables
+from aada_operator.api.manifest import Manifest, Sample, Table
+from aada_operator.worker.catalog import Extent, TableName, list_sequences, list_tables
 from aada_operator.worker.server import Connection
 
 LARGE_OBJECTS = ("pg_catalog", "pg_largeobject")
 _REVISION_COLUMN = "version_num"
+# Hashing all rows of a large table takes longer than copying it; its chunks have hashes of their own.
+_LARGE = 64 * 2**20
+_ONE_IN = 64
+Name = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,34 @@ class Contents:
     revision: str | None
 
 
-def read_contents(
-    connection: Connection, revision_table: str | None, measured: Callable[[], None] = lambda: None
-) -> Contents:
-    """The contents of a database that nobody writes to; ``measured`` is called after each table."""
-    tables = measure_tables(connection, list_tables(connection), measured)
-    return Contents(tables, read_sequences(connection), read_revision(connection, revision_table))
+def read_contents(connection: Connection, manifest: Manifest, measured: Callable[[], None] = lambda: None) -> Contents:
+    """The contents of a database that nobody writes to, measured as those of ``manifest`` were.
+
+    ``measured`` is called after each table.
+    """
+    samples = {(table.schema_, table.name): table.sample for table in manifest.tables if table.sample}
+    tables = measure_tables(connection, list_tables(connection), samples, measured)
+    return Contents(tables, read_sequences(connection), read_revision(connection, manifest.revision_table))
+
+
+def choose_samples(tables: Iterable[TableName], extents: Mapping[int, Extent]) -> dict[Name, Sample]:
+    """For which tables not all rows are hashed: large ones whose primary key tells which rows are."""
+    return {
+        (table.schema, table.name): Sample(one_in=_ONE_IN, key=list(table.key))
+        for table in tables
+        if table.stored and table.key and extents[table.oid].size >= _LARGE
+    }
 
 
 def measure_tables(
-    connection: Connection, tables: Iterable[TableName], measured: Callable[[], None] = lambda: None
+    connection: Connection,
+    tables: Iterable[TableName],
+    samples: Mapping[Name, Sample],
+    measured: Callable[[], None] = lambda: None,
 ) -> list[Table]:
     """Rows and content digest of every table with rows of its own, and of all large objects together.
+
+    For tables in ``samples`` all rows are counted and some are hashed.
 
     The digest is the sum of a 64-bit hash of each row's text. A sum does not depend on the order of rows, and counts
     duplicates, which an XOR would cancel; PostgreSQL adds in 128 bits, so it never overflows. The columns are taken
@@ -54,19 +74,25 @@ def measure_tables(
     found = []
     for table in tables:
         if table.stored:
-            found.append(_measure(connection, table))
+            found.append(_measure(connection, table, samples.get((table.schema, table.name))))
             measured()
     large_objects = _measure_large_objects(connection)
     return [*found, large_objects] if large_objects.rows else found
 
 
-def _measure(connection: Connection, table: TableName) -> Table:
-    columns = sql.SQL(", ").join(sql.Identifier("x", name) for name in table.columns)
-    query = sql.SQL(
-        "SELECT count(*), coalesce(sum(hashtextextended(ROW({})::text, 0)), 0)::text FROM ONLY {} AS x"
-    ).format(columns, sql.Identifier(table.schema, table.name))
+def _measure(connection: Connection, table: TableName, sample: Sample | None) -> Table:
+    # What a filter leaves out is not even read from where it is stored out of line.
+    chosen = sql.SQL(" FILTER (WHERE {} % {} = 0)").format(_hash(sample.key), sample.one_in) if sample else sql.SQL("")
+    query = sql.SQL("SELECT count(*), coalesce(sum({}){}, 0)::text FROM ONLY {} AS x").format(
+        _hash(table.columns), chosen, sql.Identifier(table.schema, table.name)
+    )
     rows, digest = connection.execute(query).fetchall()[0]
-    return Table(schema_=table.schema, name=table.name, rows=rows, digest=digest)
+    return Table(schema_=table.schema, name=table.name, rows=rows, digest=digest, sample=sample)
+
+
+def _hash(columns: Iterable[str]) -> sql.Composed:
+    names = sql.SQL(", ").join(sql.Identifier("x", name) for name in columns)
+    return sql.SQL("hashtextextended(ROW({})::text, 0)").format(names)
 
 
 def _measure_large_objects(connection: Connection) -> Table:

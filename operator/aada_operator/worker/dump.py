@@ -1,167 +1,132 @@
-"""pg_dump | zstd | age -> objects, while a second session of the same snapshot counts and hashes every table."""
+"""A snapshot into objects: archives of pg_dump for what describes the tables, streams of COPY for their rows.
 
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+Another session of the same snapshot counts and hashes the tables meanwhile.
+"""
+
+from collections import Counter, deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
-import psycopg
-
-from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.postgres_errors import Place
 from aada_operator.api.manifest import Part, Table
-from aada_operator.api.task import DUMP_FAILED, BackupTask
-from aada_operator.core.errors import OperatorError
-from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import pack, parse_recipients
-from aada_operator.worker.content import measure_tables
+from aada_operator.api.task import DUMP_FAILED
+from aada_operator.core.errors import Waiting
+from aada_operator.worker.archives import archive
+from aada_operator.worker.catalog import Extent, TableName
+from aada_operator.worker.chunks import Copied, copy_pieces
+from aada_operator.worker.content import choose_samples, measure_tables
+from aada_operator.worker.destination import Destination
 from aada_operator.worker.failures import statement_failures
-from aada_operator.worker.progress import Reporter
+from aada_operator.worker.parallel import GiveUp, in_background, run_all
+from aada_operator.worker.pieces import by_copy, cut
 from aada_operator.worker.server import Connection, Server
-from aada_operator.worker.snapshot import Snapshot, guarded, joined
-from aada_operator.worker.streams import Limited, Observed, Pump
-from aada_operator.worker.tools import Tool
+from aada_operator.worker.snapshot import Snapshot, Source, guarded, joined
 
 
-class GiveUp:
-    """What has to be done for giving up, which may be called for at any time and by any thread."""
+@dataclass(frozen=True)
+class Dumped:
+    """The objects of a dump, and what the tables in them hold."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._actions: list[Callable[[], None]] = []
-        self._called = False
-
-    def by(self, action: Callable[[], None]) -> None:
-        """Add an action; it is done at once when it is called for already."""
-        with self._lock:
-            self._actions.append(action)
-            late = self._called
-        if late:
-            action()
-
-    def __call__(self) -> None:
-        with self._lock:
-            self._called = True
-            actions = list(self._actions)
-        for action in actions:
-            action()
+    parts: list[Part]
+    tables: list[Table]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Dump:
-    """One dump of one snapshot into the objects ``<prefix>dump-00000…`` of the task's folder."""
+    """One dump of one snapshot, whose tables have the sizes ``extents``."""
 
-    task: BackupTask
-    store: ObjectStore
     server: Server
-    snapshot: Snapshot
     programs: Path
-    prefix: str
-    reporter: Reporter
-    _plain_bytes: int = 0
-    _reads: int = 0
+    snapshot: Snapshot
+    extents: dict[int, Extent]
+    destination: Destination
 
-    def run(self) -> tuple[list[Part], list[Table]]:
-        """The objects, and what the tables in them hold.
+    def run(self) -> Dumped:
+        """Everything.
 
         Raises:
             OperatorError: nothing of it counts; uploads that were begun are aborted.
         """
-        database, snapshot = self.task.database.name, self.snapshot
-        place = self.server.place(database)
+        task, snapshot = self.destination.task, self.snapshot
+        place = self.server.place(task.database.name)
         give_up = GiveUp()
         with (
-            self.server.tool_environment(snapshot.connection.info.server_version, database) as environment,
-            Tool(self._arguments(), environment, place, DUMP_FAILED, stdout=subprocess.PIPE) as pg_dump,
-            guarded(snapshot, self.task.max_snapshot_age_seconds, place, give_up),
-            joined(self.server, database, snapshot) as reader,
-            in_background(partial(self._measure, reader, place), reader, pg_dump.kill) as tables,
-            Pump(partial(self._produce, pg_dump), pg_dump.kill) as stream,
+            self.server.tool_environment(self._server_version, task.database.name) as environment,
+            guarded(snapshot, task.max_snapshot_age_seconds, place, give_up),
+            joined(self.server, task.database.name, snapshot) as reader,
+            in_background(partial(self._measure, reader, place), reader, give_up) as tables,
         ):
-            give_up.by(pg_dump.kill)
-            give_up.by(partial(_cancel, tables, reader))
-            return self._upload(stream), tables.result()
+            source = Source(snapshot, self.programs, environment, place)
+            archives, copied = self._read(source, give_up)
+            measured = [self._described(table) for table in tables.result()]
+        _demand_all_rows(measured, copied)
+        return Dumped([*archives, *_in_order(copied)], measured)
 
-    def _arguments(self) -> list[str]:
-        return [
-            str(self.programs / "pg_dump"),
-            "--format=custom",
-            "--compress=0",
-            "--no-password",
-            f"--snapshot={self.snapshot.identifier}",
-            f"--lock-wait-timeout={self.task.lock_timeout_seconds * 1000}",
-        ]
+    @property
+    def _server_version(self) -> int:
+        return self.snapshot.connection.info.server_version
 
-    def _produce(self, pg_dump: Tool, sink: IO[bytes]) -> None:
-        recipients = parse_recipients(self.task.recipients)
-        pack(Observed(pg_dump.stdout, self._dumped), sink, self.task.compression_level, recipients)
-        pg_dump.finish()
+    @property
+    def _by_copy(self) -> list[TableName]:
+        return [table for table in self.snapshot.tables if by_copy(table)]
 
-    def _dumped(self, count: int) -> None:
-        self._plain_bytes += count
-        self.reporter.add(count)
+    def _read(self, source: Source, give_up: GiveUp) -> tuple[list[Part], list[Copied]]:
+        pieces = deque(cut(self._by_copy, self.extents, self._server_version))
+        copied: list[list[Copied]] = []
+        archives: list[Part] = []
+
+        def read_archives() -> None:
+            # Not --schema-only, which leaves out that there are large objects.
+            sections = ("--section=pre-data", "--section=post-data")
+            archives.extend(archive(source, self.destination, give_up, "schema", *sections))
+            left_out = [f"--exclude-table-data={_pattern(table)}" for table in self._by_copy]
+            archives.extend(archive(source, self.destination, give_up, "rest", "--section=data", *left_out))
+
+        def read_rows() -> None:
+            copied.append(copy_pieces(source, self.destination, give_up, pieces))
+
+        streams = min(self.destination.task.streams, len(pieces))
+        run_all([read_archives, *[read_rows] * streams], give_up)
+        return archives, [piece for pieces in copied for piece in pieces]
 
     def _measure(self, connection: Connection, place: Place) -> list[Table]:
         with statement_failures(place, DUMP_FAILED):
-            tables = measure_tables(connection, self.snapshot.tables, lambda: self.reporter.add(tables=1))
+            measured = partial(self.destination.reporter.add, tables=1)
+            samples = choose_samples(self.snapshot.tables, self.extents)
+            tables = measure_tables(connection, self.snapshot.tables, samples, measured)
             # The locks go as soon as they can.
             connection.execute("ROLLBACK")
         return tables
 
-    def _upload(self, stream: Pump) -> list[Part]:
-        """Cut the stream into objects of a bounded size: S3 limits the parts of one upload."""
-        parts: list[Part] = []
-        while not parts or not stream.exhausted:
-            key = f"{self.prefix}dump-{len(parts):05d}.pgc.zst{'.age' if self.task.recipients else ''}"
-            plain_before = self._plain_bytes
-            piece = Observed(Limited(stream, self.task.object_bytes), self._read)
-            stored = self.store.upload(f"{self.task.folder}/{key}", piece)
-            parts.append(
-                Part(
-                    key=key,
-                    encryption="age" if self.task.recipients else "none",
-                    size=stored.size,
-                    sha256=stored.sha256,
-                    plain_size=self._plain_bytes - plain_before,
-                )
-            )
-        return parts
-
-    def _read(self, _: int) -> None:
-        self._reads += 1
-        failpoint(f"worker.backup.read-{self._reads}")
+    def _described(self, table: Table) -> Table:
+        """With the columns that its rows were copied with."""
+        given = {(name.schema, name.name): list(name.given) for name in self._by_copy}
+        return table.model_copy(update={"columns": given.get((table.schema_, table.name), [])})
 
 
-@contextmanager
-def in_background(
-    work: Callable[[], list[Table]], connection: Connection, give_up: Callable[[], None]
-) -> "Iterator[Future[list[Table]]]":
-    """Run ``work``, which uses ``connection``, beside the body.
+def _pattern(table: TableName) -> str:
+    """A table as pg_dump's patterns name it: nothing inside quotes is special but the quote itself."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in (table.schema, table.name))
 
-    When it fails, ``give_up`` makes the body fail, and its own error is raised instead of the body's. When the body
-    fails first, its statement is cancelled.
+
+def _in_order(copied: list[Copied]) -> list[Part]:
+    """The parts by table and piece, as they are to be read."""
+    ordered = sorted(copied, key=lambda one: (one.piece.table.schema, one.piece.table.name, one.piece.number))
+    return [part for one in ordered for part in one.parts]
+
+
+def _demand_all_rows(tables: list[Table], copied: list[Copied]) -> None:
+    """Make sure that as many rows were copied as were counted.
+
+    Raises:
+        Waiting: DumpFailed.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="measure") as executor:
-        future = executor.submit(work)
-        future.add_done_callback(lambda done: give_up() if done.exception() else None)
-        try:
-            yield future
-        except BaseException:
-            cause = future.exception() if future.done() else None
-            _cancel(future, connection)
-            if isinstance(cause, OperatorError):
-                raise cause from None
-            raise
-
-
-def _cancel(future: "Future[Any]", connection: Connection) -> None:
-    # A cancellation that arrives between two statements hits none of them, so it is repeated.
-    while not future.done():
-        with suppress(psycopg.Error):
-            connection.cancel_safe(timeout=5)
-        wait([future], timeout=1)
+    rows: Counter[tuple[str, str]] = Counter()
+    for one in copied:
+        rows[one.piece.table.schema, one.piece.table.name] += one.rows
+    for table in tables:
+        found = rows[table.schema_, table.name]
+        if table.columns and found != table.rows:
+            message = f"{found} rows of {table.schema_}.{table.name} were copied and {table.rows} were counted"
+            raise Waiting(DUMP_FAILED, f"{message}: tried again")

@@ -1,25 +1,34 @@
-"""A backup into an empty database: objects -> age -> zstd -> pg_restore, every byte hashed on the way."""
+"""A backup into an empty database: what describes the tables, their rows in parallel streams, then indexes and keys.
+
+Every byte is hashed on the way, and believed only when its hash was right.
+"""
 
 import hashlib
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from psycopg import conninfo
 
+from aada_operator.api.manifest import Part
 from aada_operator.api.task import CORRUPT, RESTORE_FAILED, WRONG_KEY
-from aada_operator.core.errors import OperatorError, Stalled
+from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import parse_identities, unpack
+from aada_operator.worker.codec import Identity, parse_identities, unpack
+from aada_operator.worker.parallel import GiveUp, run_all
 from aada_operator.worker.progress import Reporter
+from aada_operator.worker.refill import RowLoader, TableQueue
 from aada_operator.worker.server import Server
 from aada_operator.worker.stored import StoredBackup
 from aada_operator.worker.streams import Pump
 from aada_operator.worker.tools import Tool
 
+STREAMS = 2
 # Damaged objects make each later stage fail in a way of its own, so the hashes have the first word.
 _MAYBE_DAMAGE = {CORRUPT, WRONG_KEY, RESTORE_FAILED}
 
@@ -37,55 +46,81 @@ class Load:
     reporter: Reporter
 
     def run(self) -> None:
-        """Load everything, and believe it only when the hash of every part was right.
+        """Load everything.
 
         Raises:
             Stalled: Corrupt, WrongKey, RestoreFailed, InsufficientPrivilege or VersionUnsupported.
             Waiting: the storage or the server went away.
         """
-        encrypted = self.backup.manifest.encryption.mode == "Age"
-        identities = parse_identities(self.identity) if encrypted else []
-        place = self.server.place(self.name)
         with (
             self.server.tool_environment(self.server_version) as environment,
-            Tool(self._arguments(), environment, place, RESTORE_FAILED, stdin=subprocess.PIPE) as pg_restore,
-            Pump(self._download) as stored,
-            # Not in this thread: the decrypting library would take a signal's exception for damaged data.
-            ThreadPoolExecutor(1, thread_name_prefix="unpack") as executor,
+            tempfile.TemporaryDirectory(prefix="aada-schema-") as folder,
         ):
-            try:
-                executor.submit(_feed, stored, pg_restore, identities).result()
-            except OperatorError as error:
-                if error.reason in _MAYBE_DAMAGE:
-                    stored.drain()
-                raise
-            stored.drain()
+            schema = Path(folder) / "schema.pgc"
+            with schema.open("wb") as file:
+                self._unpack("schema", file)
+            self._restore(environment, "--section=pre-data", str(schema))
+            self._rows()
+            with self._pg_restore(environment, "--section=data") as pg_restore:
+                # When pg_restore has ended early, its exit code tells more than the broken pipe.
+                with suppress(BrokenPipeError):
+                    self._unpack("rest", pg_restore.stdin)
+                    pg_restore.stdin.close()
+                pg_restore.finish()
+            # Indexes and keys: several at once, for which pg_restore needs a file.
+            self._restore(environment, "--section=post-data", f"--jobs={STREAMS}", str(schema))
 
-    def _arguments(self) -> list[str]:
-        return [
+    @cached_property
+    def _identities(self) -> "list[Identity]":
+        return parse_identities(self.identity) if self.backup.manifest.encryption.mode == "Age" else []
+
+    def _parts(self, kind: str) -> list[Part]:
+        return [part for part in self.backup.manifest.parts if part.kind == kind]
+
+    def _restore(self, environment: dict[str, str], *arguments: str) -> None:
+        with self._pg_restore(environment, *arguments) as pg_restore:
+            pg_restore.stdin.close()
+            pg_restore.finish()
+
+    def _pg_restore(self, environment: dict[str, str], *arguments: str) -> Tool:
+        argv = [
             str(self.programs / "pg_restore"),
             "--exit-on-error",
             "--no-password",
             "--no-tablespaces",
             "--no-subscriptions",
             f"--dbname={conninfo.make_conninfo(dbname=self.name)}",
+            *arguments,
         ]
+        return Tool(argv, environment, self.server.place(self.name), RESTORE_FAILED, stdin=subprocess.PIPE)
 
-    def _download(self, sink: IO[bytes]) -> None:
-        for number, part in enumerate(self.backup.manifest.parts, 1):
+    def _unpack(self, kind: str, sink: IO[bytes]) -> None:
+        """An archive as pg_dump wrote it."""
+        with (
+            Pump(partial(self._download, kind)) as stored,
+            # Not in this thread: the decrypting library would take a signal's exception for damaged data.
+            ThreadPoolExecutor(1, thread_name_prefix="unpack") as executor,
+        ):
+            try:
+                executor.submit(unpack, stored, sink, self._identities).result()
+            except OperatorError as error:
+                if error.reason in _MAYBE_DAMAGE:
+                    stored.drain()
+                raise
+            stored.drain()
+
+    def _download(self, kind: str, sink: IO[bytes]) -> None:
+        for number, part in enumerate(self._parts(kind), 1):
             hashing = _Hashing(sink, self.reporter)
             self.backup.store.download(self.backup.key(part), hashing)
-            if hashing.digest.hexdigest() != part.sha256:
-                raise Stalled(CORRUPT, f"part {part.key} is not what was written: its hash differs; use another backup")
-            failpoint(f"worker.load.part-{number}")
+            self.backup.demand_hash(part, hashing.digest.hexdigest())
+            failpoint(f"worker.load.{kind}-{number}")
 
-
-def _feed(stored: Pump, pg_restore: Tool, identities: list[Any]) -> None:
-    # When pg_restore has ended early, its exit code tells more than the broken pipe.
-    with suppress(BrokenPipeError):
-        unpack(stored, pg_restore.stdin, identities)
-        pg_restore.stdin.close()
-    pg_restore.finish()
+    def _rows(self) -> None:
+        queue = TableQueue(self.backup.manifest)
+        give_up = GiveUp()
+        loader = RowLoader(self.backup, self._identities, self.server, self.name, self.reporter, give_up)
+        run_all([partial(loader.load, queue)] * STREAMS, give_up)
 
 
 class _Hashing:

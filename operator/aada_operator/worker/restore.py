@@ -180,7 +180,7 @@ class _Restore:
 
     def _contents(self, reporter: Reporter) -> Contents:
         with closing(self.server.connect(self.name)) as connection:
-            return read_contents(connection, self.backup.manifest.revision_table, lambda: reporter.add(tables=1))
+            return read_contents(connection, self.backup.manifest, lambda: reporter.add(tables=1))
 
     def _result(
         self,

@@ -1,21 +1,24 @@
 """One consistent view of a database, held while several sessions read it, and given up rather than be in the way."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from aada_operator.adapters.postgres_errors import Place
-from aada_operator.api.task import LOCK_TIMEOUT, SNAPSHOT_FAILED
+from aada_operator.api.task import DUMP_FAILED, LOCK_TIMEOUT, SNAPSHOT_FAILED
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.worker.catalog import TableName, list_tables, refuse_unreadable
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.server import Connection, Server
+from aada_operator.worker.tools import Tool
 
 _TRIES = 5
 _LOOK_SECONDS = 1.0
@@ -39,6 +42,22 @@ class Snapshot:
     identifier: str
     taken_at: str
     tables: list[TableName]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How programs of PostgreSQL are led to a snapshot."""
+
+    snapshot: Snapshot
+    programs: Path
+    environment: dict[str, str]
+    place: Place
+
+    def program(self, name: str, *arguments: str) -> Tool:
+        """A program that reads from a pipe and writes to one, not started yet."""
+        argv = [str(self.programs / name), *arguments]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return Tool(argv, self.environment, self.place, DUMP_FAILED, **pipes, buffered=False)
 
 
 @contextmanager
@@ -80,11 +99,17 @@ def _take(connection: Connection, lock_timeout: int) -> Snapshot:
 
 def lock_tables(connection: Connection, tables: list[TableName], *, nowait: bool = False) -> None:
     """Keep DDL away from the tables until the end of the transaction; reading and writing go on."""
+    if tables:
+        connection.execute(lock_statement(tables, nowait=nowait).encode())
+
+
+def lock_statement(tables: list[TableName], *, nowait: bool = False) -> str:
+    """The LOCK TABLE for one or more tables; nothing for none."""
     if not tables:
-        return
+        return ""
     names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(table.schema, table.name)) for table in tables)
     statement = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE {}").format(names, sql.SQL("NOWAIT" if nowait else ""))
-    connection.execute(statement)
+    return statement.as_string()
 
 
 @contextmanager

@@ -34,17 +34,27 @@ class StoredBackup:
         return f"{self.folder}/{part.key}"
 
     def refuse_incomplete(self) -> None:
-        """Ask for the size of every part.
+        """Compare every part with what the bucket lists.
 
         Raises:
             Stalled: Corrupt, a part is missing or has another size.
         """
+        sizes = {found.key: found.size for found in self.store.list(f"{self.folder}/")}
         for part in self.manifest.parts:
-            size = self.store.size(self.key(part))
+            size = sizes.get(self.key(part))
             if size is None:
                 raise Stalled(CORRUPT, f"part {part.key} is missing from the bucket; use another backup")
             if size != part.size:
                 raise Stalled(CORRUPT, f"part {part.key} has {size} bytes instead of {part.size}; use another backup")
+
+    def demand_hash(self, part: Part, found: str) -> None:
+        """Refuse a part whose SHA-256 is not that of the manifest.
+
+        Raises:
+            Stalled: Corrupt.
+        """
+        if found != part.sha256:
+            raise Stalled(CORRUPT, f"part {part.key} is not what was written: its hash differs; use another backup")
 
 
 def find_backup(store: ObjectStore, folder: str) -> StoredBackup | None:

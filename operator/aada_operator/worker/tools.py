@@ -18,7 +18,8 @@ _running: set["Tool"] = set()
 class Tool:
     """One running program; leaving its context ends it, whatever state it is in.
 
-    ``stdin`` and ``stdout`` are as for subprocess; what the program says on stderr is kept in a file.
+    ``stdin`` and ``stdout`` are as for subprocess, and files without a buffer of their own unless ``buffered``. What
+    the program says on stderr is kept in a file.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Tool:
         *,
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.DEVNULL,
+        buffered: bool = True,
     ) -> None:
         self._argv = list(argv)
         self._environment = environment
@@ -37,11 +39,17 @@ class Tool:
         self._otherwise = otherwise
         self._stdin = stdin
         self._stdout = stdout
+        self._buffered = buffered
 
     def __enter__(self) -> Self:
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            self._argv, env=self._environment, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr
+            self._argv,
+            env=self._environment,
+            stdin=self._stdin,
+            stdout=self._stdout,
+            stderr=self._stderr,
+            bufsize=-1 if self._buffered else 0,
         )
         # Each is there if PIPE was asked for.
         self.stdin = cast("IO[bytes]", self._process.stdin)

@@ -84,7 +84,7 @@ class _Verification:
     def _contents(self) -> Contents:
         place = self.scratch.server.place(_DATABASE)
         with closing(self.scratch.server.connect(_DATABASE)) as connection, statement_failures(place, RESTORE_FAILED):
-            return read_contents(connection, self.backup.manifest.revision_table, lambda: self.reporter.add(tables=1))
+            return read_contents(connection, self.backup.manifest, lambda: self.reporter.add(tables=1))
 
 
 def refuse_old_programs(manifest: Manifest, settings: WorkerSettings) -> None:

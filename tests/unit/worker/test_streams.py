@@ -12,8 +12,8 @@ import pytest
 from aada_operator.api.manifest import Table
 from aada_operator.core.errors import Stalled
 from aada_operator.worker.codec import opens, pack, parse_identities, parse_recipients, unpack
-from aada_operator.worker.dump import GiveUp, in_background
 from aada_operator.worker.keys import keygen
+from aada_operator.worker.parallel import GiveUp, in_background
 from aada_operator.worker.streams import Limited, Observed, Pump
 
 IDENTITY, RECIPIENT = keygen()
@@ -119,7 +119,9 @@ class TestInBackground:
             raise Stalled("DumpFailed", "pg_dump was killed")
 
         connection: Any = self.Connection()
-        with pytest.raises(Stalled, match="not allowed"), in_background(work, connection, gave_up.set):
+        give_up = GiveUp()
+        give_up.by(gave_up.set)
+        with pytest.raises(Stalled, match="not allowed"), in_background(work, connection, give_up):
             body()
 
     def test_a_failure_of_the_body_cancels_the_work(self) -> None:
@@ -131,7 +133,7 @@ class TestInBackground:
 
         with (
             pytest.raises(Stalled, match="the storage is full"),
-            in_background(work, connection, lambda: None),
+            in_background(work, connection, GiveUp()),
         ):
             raise Stalled("NoSpace", "the storage is full")
 
