@@ -8,6 +8,7 @@ import time
 import psycopg
 import pytest
 
+from aada_operator.api.manifest import lms_folder
 from aada_operator.api.task import BackupResult, DatabaseAddress
 from tests.service.servers import PostgresServer, S3Server, free_port, wait_for
 from tests.service.worker_harness import Job, folder_of
@@ -29,7 +30,7 @@ class TestKilled:
         manifest = job.manifest()
         assert manifest is not None
         # What the killed try left is not part of it and was not written over.
-        keys = {f"{folder_of('nightly')}/{part.key}" for part in manifest.parts}
+        keys = {f"{lms_folder(folder_of('nightly'))}/{part.key}" for part in manifest.parts}
         assert keys.isdisjoint(left)
         assert all(job.s3.file(job.bucket, key).read_bytes() == data for key, data in left.items())
 

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from psycopg import sql
 
-from aada_operator.api.manifest import Part
+from aada_operator.api.manifest import Part, lms_folder
 from aada_operator.worker.catalog import list_tables
 from aada_operator.worker.content import measure_tables
 from aada_operator.worker.server import Login, Server
@@ -167,7 +167,7 @@ class TestRoundTrip:
 
     def plain(self, job: Job, name: str, part: Part) -> bytes:
         """A part, decrypted and decompressed, after a look at its hash and its sizes."""
-        stored = job.s3.file(job.bucket, f"{folder_of(name)}/{part.key}").read_bytes()
+        stored = job.s3.file(job.bucket, f"{lms_folder(folder_of(name))}/{part.key}").read_bytes()
         assert (len(stored), hashlib.sha256(stored).hexdigest()) == (part.size, part.sha256)
         compressed = pyrage.decrypt(stored, [pyrage.x25519.Identity.from_str(job.identity)])
         data = zstandard.ZstdDecompressor().decompressobj().decompress(compressed)

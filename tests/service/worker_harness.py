@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 
-from aada_operator.api.manifest import Manifest, backup_folder, manifest_key, parse_manifest
+from aada_operator.api.manifest import CHUNKS, Manifest, backup_folder, lms_folder, manifest_key, parse_manifest
 from aada_operator.api.task import (
     BackupResult,
     BackupTask,
@@ -150,6 +151,7 @@ class Job:
         self.secret("storage/AWS_ACCESS_KEY_ID", s3.access_key)
         self.secret("storage/AWS_SECRET_ACCESS_KEY", s3.secret_key)
         self.secret("identity/identity", self.identity)
+        self.secret("chunk-key/key", secrets.token_hex(32))
         (self.folder / "scratch").mkdir()
         (self.folder / "tmp").mkdir()
 
@@ -250,11 +252,11 @@ class Job:
         manifest = self.manifest(name)
         assert manifest is not None
         parts = [part for part in manifest.parts if part.kind == kind]
-        return self.s3.file(self.bucket, f"{backup_folder('schools', 'aada', 'lms', name)}/{parts[number].key}")
+        return self.s3.file(self.bucket, f"{lms_folder(folder_of(name))}/{parts[number].key}")
 
     def copied(self) -> list[str]:
         """Keys of objects that hold rows."""
-        return [key for key in self.s3.keys(self.bucket) if "/copy/" in key]
+        return [key for key in self.s3.keys(self.bucket) if f"/{CHUNKS}/" in key]
 
     def unfinished_uploads(self) -> list[str]:
         """Keys of multipart uploads that nobody completed or aborted."""

@@ -77,5 +77,10 @@ DEBIAN_PACKAGES = {
     "debootstrap": "debootstrap",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "nsenter": "util-linux",
+    # What a person restores with by hand.
+    "age": "age",
+    "aws": "awscli",
+    "jq": "jq",
+    "zstd": "zstd",
     "sysctl": "procps",
 }

@@ -122,7 +122,7 @@ class ObjectStore:
         self.put_if_absent(key, _PROBE)
         if self.get(key) != _PROBE or key not in {found.key for found in self.list(key)}:
             raise Waiting(STORAGE_UNREACHABLE, f"{self._name} does not show what was just written to it")
-        return Capabilities(conditional_writes=self._refuses_overwriting(key), deletes=self._deletes(key))
+        return Capabilities(conditional_writes=self._refuses_overwriting(key), deletes=self.delete(key))
 
     def _refuses_overwriting(self, key: str) -> bool:
         with self._translated():
@@ -135,7 +135,8 @@ class ObjectStore:
                     raise
         return False
 
-    def _deletes(self, key: str) -> bool:
+    def delete(self, key: str) -> bool:
+        """Delete an object; False: that is forbidden, as in a write-once bucket."""
         with self._translated():
             try:
                 self._client.delete_object(Bucket=self._location.bucket, Key=key)

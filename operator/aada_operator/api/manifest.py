@@ -13,12 +13,20 @@ FORMAT = "lms.aada.edu/backup"
 FORMAT_MAJOR = 1
 FORMAT_MINOR = 0
 MANIFEST_NAME = "manifest.json"
+# Folders beside those of the backups; no Backup can have such a name.
+CHUNKS = "_chunks"
+INTENTS = "_intents"
 DIGEST_ALGORITHM = "sum-hashtextextended-v1"
 
 
 def backup_folder(prefix: str, namespace: str, lms: str, backup: str) -> str:
     """Key prefix of one backup, without a trailing slash; ``prefix`` may be empty."""
     return "/".join(part for part in (prefix.strip("/"), namespace, lms, backup) if part)
+
+
+def lms_folder(folder: str) -> str:
+    """Key prefix of everything of one LMS, given the ``folder`` of one of its backups."""
+    return folder.rpartition("/")[0]
 
 
 def manifest_key(folder: str) -> str:
@@ -114,12 +122,13 @@ Encrypted = Literal["age", "none"]
 
 
 class Part(StatusModel):
-    """One object; ``key`` is relative to the folder of the backup, ``size`` and ``sha256`` are of the object as stored.
+    """One object; ``key`` is relative to the folder of the LMS, ``size`` and ``sha256`` are of the object as stored.
 
     The kinds: ``schema`` and ``rest`` are archives of ``pg_dump --format=custom`` with everything but rows, and with
     the few rows that COPY cannot write (large objects, tables of extensions) and the sequences. ``copy`` is COPY text
     of one piece of a table. Parts that agree in kind, schema, table and piece are, in the order of the list, pieces of
-    one stream. ``plain_size`` is the size before compression.
+    one stream. ``plain_size`` is the size before compression. ``content`` names the content of a chunk by a keyed
+    hash, so that a later backup finds it again.
     """
 
     key: str
@@ -132,6 +141,17 @@ class Part(StatusModel):
     size: int
     sha256: str
     plain_size: int
+    content: str | None = None
+
+
+class ChunkStore(StatusModel):
+    """Where the chunks are: ``epoch`` is the full backup that they began with.
+
+    ``names`` tells which key and which packing the names were made with: others cannot be compared.
+    """
+
+    epoch: str
+    names: str
 
 
 class Encryption(StatusModel):
@@ -162,6 +182,9 @@ class Manifest(StatusModel):
     sequences: list[Sequence]
     tables: list[Table]
     digest: Digest
+    chunks: ChunkStore
+    base: str | None = None
+    new_bytes: int
     parts: list[Part]
     encryption: Encryption
     started_at: str

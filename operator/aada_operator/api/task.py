@@ -69,6 +69,9 @@ class BackupTask(Model):
     ] = None
     storage: Annotated[S3Location, Field(description="Where to.")]
     folder: Annotated[str, Field(description="Key prefix of this backup, see `manifest.backup_folder`.")]
+    base: Annotated[
+        str | None, Field(description="Backup of the same LMS whose chunks need not travel again; absent: all do.")
+    ] = None
     recipients: Annotated[list[str], Field(description="age public keys; empty: not encrypted.")] = []
     compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 3
     lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
@@ -120,6 +123,9 @@ class BackupResult(StatusModel):
     duration_seconds: float
     size_bytes: int
     stored_bytes: int
+    new_bytes: int
+    base: str | None = None
+    epoch: str
     tables: int
     rows: int
     digest: str

@@ -43,7 +43,7 @@ def _upload(destination: Destination, kind: Kind, stream: Pump, count: "_Count")
     """Cut the stream into objects of a bounded size: S3 limits the parts of one upload."""
     parts: list[Part] = []
     while not parts or not stream.exhausted:
-        name = destination.name(f"{kind}-{len(parts):05d}.pgc")
+        name = destination.archive(f"{kind}-{len(parts):05d}.pgc")
         before = count.total
         stored = destination.store.upload(destination.key(name), Limited(stream, destination.task.object_bytes))
         parts.append(

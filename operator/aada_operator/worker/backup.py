@@ -13,6 +13,7 @@ from aada_operator.api.manifest import (
     Sequence,
     Tools,
     fingerprint,
+    lms_folder,
     manifest_key,
     overall_digest,
 )
@@ -33,6 +34,7 @@ from aada_operator.worker.destination import Destination
 from aada_operator.worker.dump import Dump
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.progress import Reporter
+from aada_operator.worker.reuse import Base, ChunkNames, pinned_base
 from aada_operator.worker.settings import WorkerSettings, major_version
 from aada_operator.worker.snapshot import Snapshot, hold_snapshot
 from aada_operator.worker.stored import StoredBackup, find_backup
@@ -53,23 +55,29 @@ def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
     if present:
         return _adopt(present)
     _abort_stale_uploads(store, task)
-    manifest = _Backup(task, settings, store).make()
-    return _publish(StoredBackup.of(store, task.folder, manifest))
+    names, run = ChunkNames(settings.chunk_key(), task), secrets.token_hex(4)
+    with pinned_base(store, task, names, run) as base:
+        manifest = _Backup(task, settings, store, names, run).make(base)
+        return _publish(StoredBackup.of(store, task.folder, manifest))
 
 
 class _Backup:
     """One try at one backup."""
 
-    def __init__(self, task: BackupTask, settings: WorkerSettings, store: ObjectStore) -> None:
+    def __init__(
+        self, task: BackupTask, settings: WorkerSettings, store: ObjectStore, names: ChunkNames, run: str
+    ) -> None:
         self._task = task
         self._store = store
+        self._names = names
+        self._run = run
         self._server = settings.server(task.database)
         self._programs = settings.programs
         self._started_at = SystemClock().now()
         self._reporter = Reporter()
 
-    def make(self) -> Manifest:
-        """Dump everything and describe it."""
+    def make(self, base: Base) -> Manifest:
+        """Dump everything that ``base`` does not have yet, and describe it."""
         task = self._task
         self._reporter.stage("snapshot")
         with (
@@ -77,18 +85,16 @@ class _Backup:
             hold_snapshot(self._server, task.database.name, task.lock_timeout_seconds) as snapshot,
         ):
             failpoint("worker.backup.after-snapshot")
-            return self._dump(snapshot)
+            return self._dump(snapshot, base)
 
-    def _dump(self, snapshot: Snapshot) -> Manifest:
+    def _dump(self, snapshot: Snapshot, base: Base) -> Manifest:
         connection = snapshot.connection
         database = catalog.read_database(connection).model_copy(update={"lsn": catalog.read_position(connection)})
         tools = self._tools(database)
         before = read_sequences(connection)
-        # No object is ever written twice, not even by two workers of the same try: a pod on a lost node may still run.
-        prefix = f"attempt-{self._task.attempt}-{secrets.token_hex(4)}/"
         extents = catalog.read_extents(connection)
         self._reporter.stage("dump", sum(extent.size for extent in extents.values()))
-        destination = Destination(self._task, self._store, prefix, self._reporter)
+        destination = Destination(self._task, self._store, self._names, base, self._run, self._reporter)
         dumped = Dump(self._server, self._programs, snapshot, extents, destination).run()
         self._reporter.stage("finalize")
         completed_at = SystemClock().now()
@@ -108,6 +114,9 @@ class _Backup:
             sequences=_sequences(before, read_sequences(connection)),
             tables=dumped.tables,
             digest=Digest(value=overall_digest(dumped.tables)),
+            chunks=base.chunks,
+            base=base.name or None,
+            new_bytes=dumped.new_bytes,
             parts=dumped.parts,
             encryption=self._encryption(),
             started_at=to_rfc3339(self._started_at),
@@ -176,6 +185,9 @@ def _result(backup: StoredBackup) -> BackupResult:
         duration_seconds=manifest.duration_seconds,
         size_bytes=manifest.database.size_bytes,
         stored_bytes=manifest.stored_bytes,
+        new_bytes=manifest.new_bytes,
+        base=manifest.base,
+        epoch=manifest.chunks.epoch,
         tables=len(manifest.tables),
         rows=manifest.rows,
         digest=manifest.digest.value,
@@ -189,9 +201,8 @@ def _result(backup: StoredBackup) -> BackupResult:
 
 def _abort_stale_uploads(store: ObjectStore, task: BackupTask) -> None:
     """Free what killed tries of this LMS's backups left; a server that forbids it is no reason not to back up."""
-    lms_folder = task.folder.rpartition("/")[0]
     try:
-        aborted = store.abort_stale_uploads(f"{lms_folder}/", SystemClock().now())
+        aborted = store.abort_stale_uploads(f"{lms_folder(task.folder)}/", SystemClock().now())
     except OperatorError as error:
         logger.warning("stale uploads cannot be aborted: %s", error)
         return

@@ -1,4 +1,4 @@
-"""Rows of tables as objects: each chunk is compressed, encrypted, hashed and uploaded by the stream that read it."""
+"""Rows of tables as objects: each new chunk is packed, hashed and uploaded by the stream that read it."""
 
 import hashlib
 from collections import deque
@@ -48,23 +48,25 @@ def _taken(pieces: "deque[Piece]") -> Iterator[Piece]:
 
 def _copy(session: RowSession, sealer: Sealer, destination: Destination, piece: Piece) -> Copied:
     before = session.rows
-    parts = [_store(sealer, destination, piece, number, chunk) for number, chunk in enumerate(session.read(piece))]
+    parts = [_store(sealer, destination, piece, chunk) for chunk in session.read(piece)]
     return Copied(piece, session.rows - before, parts)
 
 
-def _store(sealer: Sealer, destination: Destination, piece: Piece, number: int, chunk: memoryview) -> Part:
+def _store(sealer: Sealer, destination: Destination, piece: Piece, chunk: memoryview) -> Part:
     destination.count(len(chunk))
-    name = destination.name(f"copy/{piece.table.oid}-{piece.number:05d}-{number:05d}.copy")
+    content = destination.names.name(chunk)
+    if known := destination.base.parts.get(content):
+        return known.model_copy(update=piece.place)
+    name = destination.chunk(content)
     sealed = sealer.seal(chunk)
     destination.store.write(destination.key(name), sealed)
     return Part(
         key=name,
         kind="copy",
-        schema_=piece.table.schema,
-        table=piece.table.name,
-        piece=piece.number,
+        **piece.place,
         encryption=destination.encryption,
         size=len(sealed),
         sha256=hashlib.sha256(sealed).hexdigest(),
         plain_size=len(chunk),
+        content=content,
     )

@@ -1,23 +1,30 @@
-"""Where the objects of one try go."""
+"""Where the objects of one try go, and which of them are there already."""
 
 import threading
 from dataclasses import dataclass, field
 
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.api.manifest import Encrypted
+from aada_operator.api.manifest import CHUNKS, Encrypted, lms_folder
 from aada_operator.api.task import BackupTask
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker.codec import Recipient, parse_recipients
 from aada_operator.worker.progress import Reporter
+from aada_operator.worker.reuse import Base, ChunkNames
 
 
 @dataclass
 class Destination:
-    """Names and counts for objects below ``prefix`` in the task's folder; may be used by any thread."""
+    """Names and counts of objects; may be used by any thread.
+
+    No object is ever written twice, not even by two workers of the same try (a pod on a lost node may still run), so
+    every name has the try's own random letters in it.
+    """
 
     task: BackupTask
     store: ObjectStore
-    prefix: str
+    names: ChunkNames
+    base: Base
+    run: str
     reporter: Reporter
     _reads: int = field(default=0, init=False)
     _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -32,13 +39,21 @@ class Destination:
         """How the objects are encrypted."""
         return "age" if self.task.recipients else "none"
 
-    def name(self, plain: str) -> str:
-        """A key below the task's folder, for compressed and perhaps encrypted data that is called ``plain``."""
-        return f"{self.prefix}{plain}.zst{'.age' if self.task.recipients else ''}"
+    def archive(self, plain: str) -> str:
+        """The name of an archive that is called ``plain`` before it is packed, below the folder of the LMS."""
+        return f"{self.task.name}/attempt-{self.task.attempt}-{self.run}/{plain}{self._suffix}"
+
+    def chunk(self, content: str) -> str:
+        """The name of a chunk, below the folder of the LMS."""
+        return f"{CHUNKS}/{self.base.chunks.epoch}/{content[:2]}/{content}-{self.run}.copy{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return ".zst.age" if self.task.recipients else ".zst"
 
     def key(self, name: str) -> str:
         """The key in the bucket."""
-        return f"{self.task.folder}/{name}"
+        return f"{lms_folder(self.task.folder)}/{name}"
 
     def count(self, read: int) -> None:
         """Count bytes that were read from the database."""

@@ -30,6 +30,7 @@ class Dumped:
 
     parts: list[Part]
     tables: list[Table]
+    new_bytes: int
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Dump:
             archives, copied = self._read(source, give_up)
             measured = [self._described(table) for table in tables.result()]
         _demand_all_rows(measured, copied)
-        return Dumped([*archives, *_in_order(copied)], measured)
+        parts = [*archives, *_in_order(copied)]
+        known = {part.key for part in self.destination.base.parts.values()}
+        return Dumped(parts, measured, sum(part.size for part in parts if part.key not in known))
 
     @property
     def _server_version(self) -> int:

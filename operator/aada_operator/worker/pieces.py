@@ -7,8 +7,8 @@ from psycopg import sql
 
 from aada_operator.worker.catalog import Extent, TableName
 
-# 8 MiB of rows. A piece that did not change gives the same bytes again, whatever happened to the rest of its table.
-PIECE_PAGES = 1024
+# 4 MiB of rows. A piece that did not change gives the same bytes again, whatever happened to the rest of its table.
+PIECE_PAGES = 512
 # Before, a condition on ctid read the whole table.
 _TID_RANGE_SCANS = 140000
 
@@ -21,6 +21,11 @@ class Piece:
     number: int
     first: int = 0
     end: int | None = None
+
+    @property
+    def place(self) -> "dict[str, str | int]":
+        """The fields of a part that say where its rows belong."""
+        return {"schema_": self.table.schema, "table": self.table.name, "piece": self.number}
 
     def statement(self) -> str:
         """The COPY that writes these rows."""

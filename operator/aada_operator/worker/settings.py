@@ -1,6 +1,7 @@
 """Where a Job finds its task, its Secrets and its scratch space."""
 
 import re
+import secrets
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,11 @@ class WorkerSettings(BaseSettings):
         """The mounted age identity; None when no Secret was named."""
         file = self.secrets_dir / "identity" / "identity"
         return file.read_text() if file.exists() else None
+
+    def chunk_key(self) -> bytes:
+        """The mounted key that chunks are named with; a random one where there is none: then nothing is reused."""
+        file = self.secrets_dir / "chunk-key" / "key"
+        return file.read_bytes() if file.exists() else secrets.token_bytes(32)
 
     @cached_property
     def programs(self) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.api.manifest import Manifest, Part, manifest_key, parse_manifest
+from aada_operator.api.manifest import CHUNKS, Manifest, Part, lms_folder, manifest_key, parse_manifest
 from aada_operator.api.task import CORRUPT, VERSION_UNSUPPORTED
 from aada_operator.core.errors import Stalled
 
@@ -31,7 +31,7 @@ class StoredBackup:
 
     def key(self, part: Part) -> str:
         """Key of a part in the bucket."""
-        return f"{self.folder}/{part.key}"
+        return f"{lms_folder(self.folder)}/{part.key}"
 
     def refuse_incomplete(self) -> None:
         """Compare every part with what the bucket lists.
@@ -39,7 +39,8 @@ class StoredBackup:
         Raises:
             Stalled: Corrupt, a part is missing or has another size.
         """
-        sizes = {found.key: found.size for found in self.store.list(f"{self.folder}/")}
+        places = (f"{self.folder}/", f"{lms_folder(self.folder)}/{CHUNKS}/{self.manifest.chunks.epoch}/")
+        sizes = {found.key: found.size for place in places for found in self.store.list(place)}
         for part in self.manifest.parts:
             size = sizes.get(self.key(part))
             if size is None:

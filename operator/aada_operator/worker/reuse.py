@@ -1,0 +1,98 @@
+"""Which chunks of an earlier backup need not travel again.
+
+Only what a *completed* manifest names is reused, and it is pinned before: an intent says whose chunks this try may
+come to need, and the base's manifest is read only after the intent is there. Whoever deletes chunks removes the
+manifest first and looks for intents then, so one of the two always sees the other.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aada_operator.adapters.object_store import ObjectStore
+from aada_operator.api.manifest import INTENTS, ChunkStore, Part, lms_folder
+from aada_operator.api.task import BackupTask
+from aada_operator.core.clock import SystemClock, to_rfc3339
+from aada_operator.core.errors import OperatorError
+from aada_operator.core.failpoints import failpoint
+from aada_operator.worker.stored import find_backup
+
+logger = logging.getLogger(__name__)
+_NAME_BYTES = 20
+
+
+class ChunkNames:
+    """Names of contents: a keyed hash, so that nobody without the key can tell whether a bucket holds a known text.
+
+    The way that a content is packed belongs to its name: other recipients must be able to read another object.
+    """
+
+    def __init__(self, key: bytes, task: BackupTask) -> None:
+        packing = json.dumps([sorted(task.recipients), task.compression_level]).encode()
+        self._key = hashlib.blake2b(packing, key=hashlib.sha256(key).digest(), digest_size=32).digest()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells names of different keys and packings apart."""
+        return hashlib.sha256(b"fingerprint" + self._key).hexdigest()[:16]
+
+    def name(self, content: "bytes | memoryview") -> str:
+        """The name of a content."""
+        return hashlib.blake2b(content, key=self._key, digest_size=_NAME_BYTES).hexdigest()
+
+
+@dataclass(frozen=True)
+class Base:
+    """A backup whose chunks may be named again; ``name`` is empty when there is none."""
+
+    chunks: ChunkStore
+    name: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+
+@contextmanager
+def pinned_base(store: ObjectStore, task: BackupTask, names: ChunkNames, run: str) -> Iterator[Base]:
+    """The base that the task names while it is pinned, or a new epoch where it cannot serve.
+
+    Raises:
+        OperatorError: the bucket cannot be read or written.
+    """
+    fresh = Base(ChunkStore(epoch=f"{task.name}-{run}", names=names.fingerprint))
+    if task.base is None:
+        yield fresh
+        return
+    key = f"{lms_folder(task.folder)}/{INTENTS}/{task.name}-{task.attempt}-{run}.json"
+    store.put_if_absent(key, _intent(task))
+    failpoint("worker.backup.after-intent")
+    try:
+        yield _read(store, task, names) or fresh
+    finally:
+        _forget(store, key)
+
+
+def _intent(task: BackupTask) -> bytes:
+    document = {"backup": task.name, "uid": task.uid, "base": task.base, "createdAt": to_rfc3339(SystemClock().now())}
+    return json.dumps(document).encode()
+
+
+def _read(store: ObjectStore, task: BackupTask, names: ChunkNames) -> Base | None:
+    base = find_backup(store, f"{lms_folder(task.folder)}/{task.base}")
+    if base is None:
+        logger.warning("%s is no base: it has no manifest; everything travels", task.base)
+        return None
+    if base.manifest.chunks.names != names.fingerprint:
+        logger.warning("%s is no base: other keys or another compression; everything travels", task.base)
+        return None
+    parts = {part.content: part for part in base.manifest.parts if part.content}
+    return Base(base.manifest.chunks, base.manifest.backup, parts)
+
+
+def _forget(store: ObjectStore, key: str) -> None:
+    """An intent that stays only keeps chunks a little longer."""
+    try:
+        store.delete(key)
+    except OperatorError as error:
+        logger.warning("an intent stays: %s", error)
