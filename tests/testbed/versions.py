@@ -77,6 +77,7 @@ DEBIAN_PACKAGES = {
     "debootstrap": "debootstrap",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "nsenter": "util-linux",
+    f"/usr/lib/postgresql/{POSTGRES}/bin/postgres": f"postgresql-{POSTGRES}",
     # What a person restores with by hand.
     "age": "age",
     "aws": "awscli",
