@@ -11,6 +11,7 @@ from aada_operator.api.task import S3Location
 ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
 # Every new value asks for one verification of the Backup.
 ANNOTATION_VERIFY_AT = f"{GROUP}/verify-at"
+BackupType = Literal["Full", "Incremental"]
 PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed")
 
 
@@ -18,7 +19,12 @@ class BackupSpec(Model):
     """What to back up; immutable."""
 
     policy_ref: Annotated[LocalRef, Field(description="The BackupPolicy that says of what, how and where to.")]
-    type: Annotated[Literal["Full"], Field(description="Full: everything.")] = "Full"
+    type: Annotated[
+        BackupType,
+        Field(
+            description="Full: everything travels. Incremental: what changed since another backup; whole all the same."
+        ),
+    ] = "Full"
 
 
 class Progress(StatusModel):
@@ -91,7 +97,9 @@ class BackupStatus(CommonStatus):
 
     lms: Annotated[str, Field(max_length=63, description="The AadaLms that was backed up.")] = ""
     policy: Annotated[str, Field(max_length=63, description="The BackupPolicy.")] = ""
-    type: Annotated[str, Field(max_length=16, description="Full.")] = ""
+    type: Annotated[str, Field(max_length=16, description="Full or Incremental, as it was taken.")] = ""
+    parent: Annotated[str, Field(max_length=63, description="Backup whose chunks it shares; empty: none.")] = ""
+    epoch: Annotated[str, Field(max_length=128, description="The full backup that its chunks began with.")] = ""
     method: Annotated[str, Field(max_length=16, description="Method that was used.")] = ""
     scheduled_for: Annotated[Timestamp | None, Field(description="Slot of the schedule; absent: by hand.")] = None
     start_time: Annotated[Timestamp | None, Field(description="When the first try began.")] = None
@@ -104,6 +112,7 @@ class BackupStatus(CommonStatus):
     location: Annotated[Location | None, Field(description="Where it is.")] = None
     size_bytes: Annotated[int, Field(ge=0, description="Size of the database.")] = 0
     stored_bytes: Annotated[int, Field(ge=0, description="Bytes of this backup in the bucket.")] = 0
+    new_bytes: Annotated[int, Field(ge=0, description="Bytes that travelled for this backup.")] = 0
     size: Annotated[str, Field(max_length=16, description="Stored bytes for people.")] = ""
     manifest_sha256: Annotated[str, Field(max_length=64, description="SHA-256 of manifest.json.")] = ""
     encryption: Annotated[str, Field(max_length=16, description="Age or None.")] = ""
@@ -123,13 +132,14 @@ BACKUP = Resource(
     immutable=True,
     columns=(
         Column(name="LMS", path=".status.lms"),
-        Column(name="TYPE", path=".spec.type"),
+        Column(name="TYPE", path=".status.type"),
         Column(name="METHOD", path=".status.method"),
         Column(name="PHASE", path=".status.phase"),
         Column(name="VERIFIED", path='.status.conditions[?(@.type=="Verified")].status'),
         Column(name="SIZE", path=".status.size"),
         Column(name="TOOK", path=".status.duration"),
         Column(name="COMPLETED", path=".status.completionTime", type="date"),
+        Column(name="NEW", path=".status.newBytes", type="integer", priority=1),
         Column(name="LSN", path=".status.postgres.lsn", priority=1),
         Column(name="SHA256", path=".status.manifestSha256", priority=1),
         Column(name="POLICY", path=".spec.policyRef.name", priority=1),

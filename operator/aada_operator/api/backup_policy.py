@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from aada_operator.api.backup import Location
 from aada_operator.api.common import (
@@ -145,11 +145,24 @@ class JobTemplate(Model):
 class BackupPolicySpec(Model):
     """What should be true of the backups of one LMS."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.incremental) || has(self.full)",
+                "full: incremental needs it, for a fresh start now and then, so that no damage lives on",
+            )
+        )
+    )
+
     lms_ref: Annotated[LocalRef, Field(description="The AadaLms to back up.")]
     method: Annotated[
         Literal["auto", "logical"], Field(description="How: logical dumps one snapshot; auto chooses and says why.")
     ] = "auto"
     full: Annotated[Schedule | None, Field(description="When a full backup is due; absent: by hand only.")] = None
+    incremental: Annotated[
+        Schedule | None,
+        Field(description="When a backup of what changed is due; at the same instant full wins. Needs full."),
+    ] = None
     time_zone: Annotated[TimeZone, Field(description="Time zone of all schedules here, as Europe/Berlin.")] = "Etc/UTC"
     starting_deadline: Annotated[
         Duration, Field(description="How long after its slot a backup may still start or be tried again.")
@@ -184,6 +197,12 @@ class BackupPolicySpec(Model):
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
 
+    @model_validator(mode="after")
+    def _incremental_needs_full(self) -> "BackupPolicySpec":
+        if self.incremental and not self.full:
+            raise ValueError("full: incremental needs it, for a fresh start now and then, so that no damage lives on")
+        return self
+
 
 class VerificationRequest(StatusModel):
     """Which Backup the schedule wants to be verified: the policy asks here, the Backup acts."""
@@ -199,6 +218,9 @@ class BackupPolicyStatus(CommonStatus):
     last_slot: Annotated[Timestamp | None, Field(description="Newest slot of the schedule that was dealt with.")] = None
     missed_slots: Annotated[int, Field(ge=0, description="Slots that passed without a backup of their own.")] = 0
     last_full: Annotated[Timestamp | None, Field(description="Completion of the newest full backup.")] = None
+    last_incremental: Annotated[Timestamp | None, Field(description="Completion of the newest incremental backup.")] = (
+        None
+    )
     last_full_name: Annotated[str, Field(max_length=63, description="Name of that backup.")] = ""
     next: Annotated[Timestamp | None, Field(description="Next slot.")] = None
     recovery_point: Annotated[
@@ -225,6 +247,7 @@ BACKUP_POLICY = Resource(
         Column(name="LMS", path=".spec.lmsRef.name"),
         Column(name="SUSPENDED", path=".spec.suspend", type="boolean"),
         Column(name="LAST-FULL", path=".status.lastFull", type="date", description="Age of the newest full backup."),
+        Column(name="LAST-INCR", path=".status.lastIncremental", type="date"),
         Column(name="NEXT", path=".status.next"),
         Column(name="RPO", path=".status.rpo", description="Age of the newest recovery point."),
         Column(name="RPO-OK", path=".status.rpoMet"),

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import BackupPolicySpec
-from aada_operator.api.manifest import Manifest, backup_folder
+from aada_operator.api.manifest import Manifest, backup_folder, lms_folder
 from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, WRONG_KEY
 from aada_operator.core.clock import from_rfc3339
+from aada_operator.core.conditions import condition_of
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobState
 
@@ -64,6 +65,27 @@ def ahead_of(me: Contender, others: Iterable[Contender], claimed_by: str | None)
             return rival
     queued = [rival for rival in same if rival.queued and (rival.created, rival.name) < (me.created, me.name)]
     return min(queued, key=lambda rival: (rival.created, rival.name), default=None)
+
+
+def base_of(location: Location, lms: str, backups: Iterable[Object]) -> str | None:
+    """Name of the newest backup beside ``location`` whose chunks may be shared, None when there is none.
+
+    Where one backup of an epoch was found to be bad, every chunk of that epoch is suspect.
+    """
+    siblings = [body for body in backups if _is_beside(location, lms, body.get("status") or {})]
+    suspect = {body["status"].get("epoch") for body in siblings if condition_of(body, "Verified") == "False"}
+    sound = [body for body in siblings if body["status"].get("epoch") and body["status"]["epoch"] not in suspect]
+    newest = max(sound, key=lambda body: str(body["status"].get("recoverableFrom", "")), default=None)
+    return str(newest["metadata"]["name"]) if newest else None
+
+
+def _is_beside(location: Location, lms: str, status: Object) -> bool:
+    """Whether a completed backup lies in the same folder of the same bucket."""
+    if status.get("phase") != "Completed" or status.get("lms") != lms or "location" not in status:
+        return False
+    other = Location.model_validate(status["location"])
+    same = [(place.bucket, place.endpoint, lms_folder(place.prefix)) for place in (location, other)]
+    return same[0] == same[1]
 
 
 def phase_of(stage: str) -> str:

@@ -1,5 +1,7 @@
-"""The Jobs of a Backup: one per attempt, named after it; pure."""
+"""The Jobs of a Backup, one per attempt and named after it, and the Secret that they share; pure."""
 
+import base64
+import secrets
 from dataclasses import dataclass
 
 from aada_operator.api.backup import Location
@@ -7,13 +9,14 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.task import BackupTask, DatabaseAddress, VerifyTask
-from aada_operator.core.resources import Object
+from aada_operator.core.resources import SECRETS, Object
 from aada_operator.core.worker_jobs import JobRequest
-from aada_operator.core.worker_mounts import database_mounts, identity_mounts, storage_mounts
+from aada_operator.core.worker_mounts import chunk_key_mounts, database_mounts, identity_mounts, storage_mounts
 
 # Beyond the life of the snapshot: the pod's start, and the last part's way into the bucket.
 BACKUP_MARGIN = 900
 VERIFY_DEADLINE = 6 * 3600
+_CHUNK_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,26 @@ class Context:
         return {LABEL_LMS: self.policy.lms_ref.name, LABEL_POLICY: self.backup["spec"]["policyRef"]["name"]}
 
 
+def chunk_key_name(lms: str) -> str:
+    """Name of the Secret with the key that chunks of an LMS are named with."""
+    return f"{lms}-chunk-key"
+
+
+def chunk_key(namespace: str, lms: str) -> Object:
+    """A new key. It has no owner, so that it outlives the AadaLms as its backups do.
+
+    Whoever has it can tell whether the bucket holds a known text. Losing it costs one backup that travels whole.
+    """
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {"name": chunk_key_name(lms), "namespace": namespace, "labels": {LABEL_LMS: lms}},
+        "type": "Opaque",
+        "immutable": True,
+        "data": {"key": base64.b64encode(secrets.token_bytes(_CHUNK_KEY_BYTES)).decode()},
+    }
+
+
 def backup_job_name(backup: str, attempt: int) -> str:
     """Name of the Job of an attempt."""
     return f"{backup}-{attempt}"
@@ -40,8 +63,8 @@ def verify_job_name(backup: str, attempt: int) -> str:
     return f"{backup}-verify-{attempt}"
 
 
-def backup_job(context: Context, lms: AadaLmsSpec, attempt: int) -> JobRequest:
-    """The Job that takes the backup."""
+def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | None) -> JobRequest:
+    """The Job that takes the backup; ``base`` is the one whose chunks it may share."""
     policy, metadata = context.policy, context.backup["metadata"]
     task = BackupTask(
         name=metadata["name"],
@@ -56,6 +79,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int) -> JobRequest:
         revision_table=f"public.{lms.schema_.revision_table}",
         storage=context.location.s3(context.allow_local),
         folder=context.location.prefix,
+        base=base,
         recipients=list(policy.encryption.recipients),
         compression_level=policy.compression.level,
         max_snapshot_age_seconds=max(1, int(seconds(policy.max_snapshot_age))),
@@ -65,7 +89,11 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int) -> JobRequest:
         owner=context.backup,
         command="backup",
         task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
-        mounts=(*database_mounts(lms.database), *storage_mounts(context.location)),
+        mounts=(
+            *database_mounts(lms.database),
+            *storage_mounts(context.location),
+            *chunk_key_mounts(chunk_key_name(policy.lms_ref.name)),
+        ),
         deadline=task.max_snapshot_age_seconds + BACKUP_MARGIN,
         labels=context.labels,
         resources=policy.job.resources,

@@ -19,13 +19,14 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
+from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.decide import Contender
 from aada_operator.backups.gauges import gauges
 from aada_operator.backups.jobs import discard
 from aada_operator.backups.manifests import Context
 from aada_operator.backups.verification import Verifier
 from aada_operator.core.attempts import FIRST_RETRY, LONGEST_RETRY, retry_at, until
-from aada_operator.core.clock import from_rfc3339, to_rfc3339
+from aada_operator.core.clock import from_rfc3339, human_bytes, to_rfc3339
 from aada_operator.core.controller import Capability, Visit
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import BACKUPS
@@ -140,12 +141,21 @@ class BackupReconciler:
         attempt = visit.status["attempt"]
         policy = await policy_of(self._kube, visit.namespace, visit.spec.policy_ref.name)
         lms = await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
-        request = manifests.backup_job(self._context(visit, policy), lms, attempt)
+        base = await self._base(visit)
+        await ensure_chunk_key(self._kube, visit.namespace, policy.lms_ref.name)
+        request = manifests.backup_job(self._context(visit, policy), lms, attempt, base)
         await require_mounts(self._kube, visit.namespace, request.mounts)
         await discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)
         report.under_way(visit, "Running", "Running", f"attempt {attempt} runs")
         return POLL
+
+    async def _base(self, visit: Visit[BackupSpec]) -> str | None:
+        """The backup whose chunks this one may share; None for a full one, and when there is none."""
+        if visit.spec.type == "Full":
+            return None
+        location = Location.model_validate(visit.status["location"])
+        return decide.base_of(location, visit.status["lms"], await self._kube.list(BACKUPS, visit.namespace))
 
     async def _watch(self, visit: Visit[BackupSpec], state: JobState) -> float:
         said = outcome.progress_fields(await worker_jobs.progress(self._kube, visit.namespace, state))
@@ -198,6 +208,10 @@ class BackupReconciler:
         for field in ("progress", "nextAttempt"):
             visit.status.pop(field, None)
         content = f"{result.tables} tables, {result.rows} rows, as of {visit.status['recoverableFrom']}"
+        if result.base:
+            content += f"; {human_bytes(result.new_bytes)} travelled, the rest is shared with {result.base}"
+        elif visit.spec.type == "Incremental":
+            content += "; everything travelled, because there was no backup to build upon"
         reason, message = (
             (report.ADOPTED, f"found in the bucket: {content}") if adopted else ("BackupCompleted", content)
         )
@@ -212,7 +226,8 @@ class BackupReconciler:
 
 def _identify(visit: Visit[BackupSpec]) -> None:
     """What the object says of itself, for the printer columns."""
-    visit.status |= {"policy": visit.spec.policy_ref.name, "type": visit.spec.type}
+    visit.status["policy"] = visit.spec.policy_ref.name
+    visit.status.setdefault("type", visit.spec.type)
     try:
         slot = from_rfc3339(visit.annotations[ANNOTATION_SCHEDULED_FOR])
     except (KeyError, ValueError):  # by hand; or a hand wrote what is no time

@@ -78,3 +78,9 @@ class ConditionSet:
 
 def _signature(condition: dict[str, Any] | None) -> tuple[str, str] | None:
     return (condition["status"], condition["reason"]) if condition else None
+
+
+def condition_of(body: dict[str, Any] | None, kind: str) -> str:
+    """Status of an object's condition; Unknown when it was never set."""
+    known = ((body or {}).get("status") or {}).get("conditions") or []
+    return next((str(condition["status"]) for condition in known if condition["type"] == kind), "Unknown")

@@ -4,10 +4,11 @@ The cron rules, those around a change of daylight saving too, are cronsim's, whi
 slot inside the skipped hour runs right after it, and a slot in the repeated hour runs once.
 """
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import groupby, islice, takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -26,22 +27,22 @@ class Due:
     missed: int
 
 
-def next_slot(expression: str, time_zone: str, after: datetime) -> datetime:
-    """The first slot later than ``after``, in UTC.
+def next_slot(expressions: list[str], time_zone: str, after: datetime) -> datetime:
+    """The first slot of any expression that is later than ``after``, in UTC.
 
     Raises:
         cronsim.CronSimError: the expression is invalid; models check it before.
         StopIteration: the expression never comes true within 50 years, such as 30 February.
     """
-    return next(_slots(expression, time_zone, after))
+    return next(_slots(expressions, time_zone, after))
 
 
-def due(expression: str, time_zone: str, after: datetime, now: datetime) -> Due | None:
-    """The newest slot in ``(after, now]``: missed slots are caught up once, and the older ones are counted."""
-    newest = _newest(expression, time_zone, now)
+def due(expressions: list[str], time_zone: str, after: datetime, now: datetime) -> Due | None:
+    """The newest slot of any expression in ``(after, now]``: missed slots are caught up once, older ones counted."""
+    newest = max(filter(None, (_newest(expression, time_zone, now) for expression in expressions)), default=None)
     if newest is None or newest <= after:
         return None
-    older = takewhile(lambda slot: slot < newest, _slots(expression, time_zone, after))
+    older = takewhile(lambda slot: slot < newest, _slots(expressions, time_zone, after))
     return Due(newest, sum(1 for _ in islice(older, MOST_MISSED)))
 
 
@@ -52,7 +53,13 @@ def _newest(expression: str, time_zone: str, now: datetime) -> datetime | None:
     return next((slot for slot in slots if slot <= now), None)
 
 
-def _slots(expression: str, time_zone: str, after: datetime) -> Iterator[datetime]:
+def _slots(expressions: list[str], time_zone: str, after: datetime) -> Iterator[datetime]:
+    """The slots of all expressions in order; one that several have comes once."""
+    merged = heapq.merge(*(_slots_of(expression, time_zone, after) for expression in expressions))
+    return (slot for slot, _ in groupby(merged))
+
+
+def _slots_of(expression: str, time_zone: str, after: datetime) -> Iterator[datetime]:
     for local in CronSim(expression, after.astimezone(ZoneInfo(time_zone))):
         slot = local.astimezone(UTC)
         if slot > after:

@@ -22,6 +22,11 @@ def storage_mounts(location: Location) -> tuple[SecretMount, ...]:
     return credentials, SecretMount("storage-ca", location.ca_secret, {location.ca_key: "ca.crt"})
 
 
+def chunk_key_mounts(secret: str) -> tuple[SecretMount, ...]:
+    """The key that chunks are named with."""
+    return (SecretMount("chunk-key", secret, _same("key")),)
+
+
 def identity_mounts(identity: SecretKeyRef | None) -> tuple[SecretMount, ...]:
     """The age identity that decrypts, when the policy names one."""
     return (SecretMount("identity", identity.name, {identity.key: "identity"}),) if identity else ()

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from aada_operator.api.backup import BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec, HistoryLimit
 from aada_operator.api.common import seconds
 from aada_operator.core import schedule
-from aada_operator.policies.world import Hold, KnownBackup, World, condition_of, moment_or_none
+from aada_operator.core.conditions import condition_of
+from aada_operator.policies.world import Hold, KnownBackup, World, moment_or_none
 
 # Below an hour the age of the newest recovery point is told in these steps: each step is a write.
 _RPO_STEP = timedelta(minutes=10)
@@ -24,6 +26,7 @@ class DueSlot:
     slot: datetime
     start: bool
     missed: int
+    type: BackupType = "Full"
 
 
 def last_slot(recorded: str | None, backups: Iterable[KnownBackup], now: datetime) -> datetime | None:
@@ -61,20 +64,32 @@ def last_verification(backups: Iterable[KnownBackup]) -> KnownBackup | None:
 def due_slot(
     spec: BackupPolicySpec, created: datetime, last: datetime | None, point: datetime | None, now: datetime
 ) -> DueSlot | None:
-    """The slot of the full schedule to deal with now, None when none is due.
+    """The slot to deal with now, None when none is due.
 
     ``last`` is the newest slot that was dealt with, ``point`` the newest recovery point. The first backup has the
-    creation of the policy as its slot. Of several missed slots only the newest is caught up.
+    creation of the policy as its slot. Of several missed slots only the newest is caught up, by a full backup when
+    one of a full backup is among them.
     """
     if spec.full is None:
         return None
     if last is None and spec.immediate:
         return DueSlot(created, start=True, missed=0)
-    due = schedule.due(spec.full.schedule, spec.time_zone, last or created, now)
+    after = last or created
+    due = schedule.due(_expressions(spec), spec.time_zone, after, now)
     if due is None:
         return None
     start = now - due.slot <= timedelta(seconds=seconds(spec.starting_deadline)) or catch_up_needed(spec, point, now)
-    return DueSlot(due.slot, start, due.missed + (0 if start else 1))
+    full = schedule.due([spec.full.schedule], spec.time_zone, after, now)
+    return DueSlot(due.slot, start, due.missed + (0 if start else 1), "Full" if full else "Incremental")
+
+
+def is_taken(slot: datetime, backups: Iterable[KnownBackup]) -> bool:
+    """Whether a slot has its Backup already, of whatever type."""
+    return any(backup.scheduled_for == slot for backup in backups)
+
+
+def _expressions(spec: BackupPolicySpec) -> list[str]:
+    return [entry.schedule for entry in (spec.full, spec.incremental) if entry]
 
 
 def catch_up_needed(spec: BackupPolicySpec, point: datetime | None, now: datetime) -> bool:
@@ -117,8 +132,8 @@ def held(spec: BackupPolicySpec, world: World, due: DueSlot, now: datetime) -> H
 
 
 def next_slot(spec: BackupPolicySpec, now: datetime) -> datetime | None:
-    """The next slot of the full schedule, None without one."""
-    return schedule.next_slot(spec.full.schedule, spec.time_zone, now) if spec.full else None
+    """The next slot of a backup, None without a schedule."""
+    return schedule.next_slot(_expressions(spec), spec.time_zone, now) if spec.full else None
 
 
 def beyond_history(backups: Sequence[KnownBackup], limit: HistoryLimit) -> list[KnownBackup]:
@@ -143,14 +158,14 @@ def verification_slot(
     asked = [moment_or_none(recorded), *(moment_or_none(b.verification.request) for b in backups)]
     # What a clock that was ahead has asked for says nothing about the slots since.
     after = max((moment for moment in asked if moment and moment <= now), default=min(created, now))
-    due = schedule.due(spec.verification.schedule, spec.time_zone, after, now)
+    due = schedule.due([spec.verification.schedule], spec.time_zone, after, now)
     return due.slot if due else None
 
 
 def next_verification(spec: BackupPolicySpec, now: datetime) -> datetime | None:
     """The next slot of the verification schedule, None without one."""
     expression = spec.verification.schedule
-    return schedule.next_slot(expression, spec.time_zone, now) if expression else None
+    return schedule.next_slot([expression], spec.time_zone, now) if expression else None
 
 
 def rpo_text(age: timedelta) -> str:

@@ -14,7 +14,6 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
     point = moment_or_none(status.get("recoveryPoint"))
     objective = _span((spec.get("objectives") or {}).get("rpo"))
     found = [
-        ("backup_last_success_timestamp_seconds", "Completion of the newest backup.", _stamp(status, "lastFull")),
         ("schedule_next_timestamp_seconds", "Next slot of the schedule.", _stamp(status, "next")),
         ("schedule_missed_total", "Slots that passed without a backup.", float(status.get("missedSlots", 0))),
         ("rpo_seconds", "Age of the newest recovery point.", (clock.now() - point).total_seconds() if point else None),
@@ -22,11 +21,14 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
         ("rto_measured_seconds", "Restore time that was measured last.", _span(status.get("rtoMeasured"))),
         ("verification_last_success_timestamp_seconds", "Last passed verification.", _stamp(status, "lastVerified")),
     ]
-    return [
-        Sample(name, text, value, labels | ({"type": "Full"} if name.startswith("backup_last") else {}))
-        for name, text, value in found
-        if value is not None
-    ]
+    plain = [Sample(name, text, value, labels) for name, text, value in found if value is not None]
+    return [*_last_success(status, labels), *plain]
+
+
+def _last_success(status: Object, labels: dict[str, str]) -> list[Sample]:
+    name, text = "backup_last_success_timestamp_seconds", "Completion of the newest backup."
+    moments = {"Full": _stamp(status, "lastFull"), "Incremental": _stamp(status, "lastIncremental")}
+    return [Sample(name, text, value, labels | {"type": kind}) for kind, value in moments.items() if value is not None]
 
 
 def _stamp(status: Object, field: str) -> float | None:

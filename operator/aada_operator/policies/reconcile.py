@@ -78,10 +78,10 @@ class PolicyReconciler:
         due = decide.due_slot(visit.spec, _created(visit), last, point, visit.now)
         if due is None:
             return None
-        if due.start:
+        if due.start and not decide.is_taken(due.slot, world.backups):
             if hold := decide.held(visit.spec, world, due, visit.now):
                 return hold
-            body = manifests.backup(visit.namespace, visit.name, visit.spec.lms_ref.name, due.slot)
+            body = manifests.backup(visit.namespace, visit.name, visit.spec.lms_ref.name, due.slot, due.type)
             await self._kube.create(BACKUPS, body)
         visit.status["lastSlot"] = to_rfc3339(due.slot)
         visit.status["missedSlots"] = visit.status.get("missedSlots", 0) + due.missed

@@ -33,6 +33,7 @@ def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
     _storage(visit, world)
     _method(visit)
     _encryption(visit)
+    _newest(visit, world.backups)
     _recovery_point(visit, decide.newest_completed(world.backups))
     _verified(visit, world.backups)
     _recovery_time(visit)
@@ -113,10 +114,16 @@ def _encryption(visit: Visit[BackupPolicySpec]) -> None:
         visit.conditions.set(ENCRYPTED, True, "Age", f"for {count} recipient{'s' if count > 1 else ''}")
 
 
+def _newest(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
+    full = decide.newest_completed(backup for backup in backups if backup.full)
+    incremental = decide.newest_completed(backup for backup in backups if not backup.full)
+    put(visit, "lastFull", to_rfc3339(full.completion) if full else None)
+    put(visit, "lastFullName", full.name if full else None)
+    put(visit, "lastIncremental", to_rfc3339(incremental.completion) if incremental else None)
+
+
 def _recovery_point(visit: Visit[BackupPolicySpec], newest: KnownBackup | None) -> None:
     point = newest.recovery_point if newest else None
-    put(visit, "lastFull", to_rfc3339(newest.completion) if newest else None)
-    put(visit, "lastFullName", newest.name if newest else None)
     put(visit, "recoveryPoint", to_rfc3339(point) if point else None)
     put(visit, "rpo", decide.rpo_text(visit.now - point) if point else None)
     created = from_rfc3339(visit.body["metadata"]["creationTimestamp"])

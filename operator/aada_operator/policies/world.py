@@ -37,6 +37,11 @@ class KnownBackup:
         return self.status.phase == "Completed"
 
     @property
+    def full(self) -> bool:
+        """Whether everything travelled for it."""
+        return self.status.type != "Incremental"
+
+    @property
     def failed(self) -> bool:
         return self.status.phase == "Failed"
 
@@ -95,12 +100,6 @@ class Hold:
     reason: str
     message: str
     healthy: bool = False
-
-
-def condition_of(body: Object | None, kind: str) -> str:
-    """Status of an object's condition; Unknown when it was never set."""
-    known = ((body or {}).get("status") or {}).get("conditions") or []
-    return next((str(condition["status"]) for condition in known if condition["type"] == kind), "Unknown")
 
 
 def moment_or_none(text: str | None) -> datetime | None:

@@ -143,6 +143,8 @@ CASES: tuple[Case, ...] = (
     without("BackupPolicy", "storage"),
     without("BackupPolicy", "encryption"),
     policy("every night", True, full={"schedule": "0 2 * * *"}),
+    policy("incremental between full", True, full={"schedule": "0 2 * * *"}, incremental={"schedule": "0 * * * *"}),
+    policy("incremental without full", False, incremental={"schedule": "0 * * * *"}),
     policy("every weekday by name", True, full={"schedule": "0 2 * * MON-FRI"}),
     policy("a cron expression of four fields", False, full={"schedule": "0 2 * *"}),
     policy("a cron expression of six fields", False, full={"schedule": "0 0 2 * * *"}),
@@ -182,7 +184,8 @@ CASES: tuple[Case, ...] = (
     policy("a method that is not there yet", False, method="streaming"),
     # Backup
     Case("Backup", "a policy that is no name", {"policyRef": {"name": "Nightly!"}}, accepted=False),
-    Case("Backup", "a type that is not there yet", BACKUP | {"type": "Incremental"}, accepted=False),
+    Case("Backup", "every type", BACKUP | {"type": "Incremental"}, accepted=True),
+    Case("Backup", "a type that is not there yet", BACKUP | {"type": "Imported"}, accepted=False),
     # Restore
     restore("the latest of a policy", True, {"source": {"policyRef": {"name": "nightly"}, "latest": True}}),
     restore("no source", False, {"source": {}}),

@@ -38,7 +38,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     error = problem(case)
     assert error is not None
     message = explain(error)
-    assert message.startswith(("spec.", "spec: components: "))
+    assert message.startswith(("spec.", "spec: components: ", "spec: full: "))
     assert MEGABYTE[:100] not in message
 
 
@@ -59,6 +59,7 @@ NOT_BY_SCHEMA = (
     "encryption by nobody said",
     "no encryption for a recipient",
     "no source",
+    "incremental without full",
     "a policy without latest",
     "latest of nothing",
     "latest: false",

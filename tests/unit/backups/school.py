@@ -10,7 +10,7 @@ import pytest
 
 from aada_operator.adapters import storage
 from aada_operator.adapters.object_store import Capabilities
-from aada_operator.api.manifest import Database, Digest, Encryption, Manifest, Part, Table, Tools
+from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
 from aada_operator.backups import reconcile as backups
 from aada_operator.core import metrics
 from aada_operator.core.clock import to_rfc3339
@@ -54,6 +54,8 @@ BACKUP_RESULT: Object = {
         "durationSeconds": 15.0,
         "sizeBytes": 1000,
         "storedBytes": 300,
+        "newBytes": 300,
+        "epoch": "monday-1",
         "tables": 4,
         "rows": 99,
         "digest": "cd" * 32,
@@ -196,7 +198,9 @@ def manifest(name: str, *, uid: str, lms: str = "aada", policy: str = "nightly")
         sequences=[],
         tables=[Table(schema_="public", name="users", rows=99, digest="1")],
         digest=Digest(value="cd" * 32),
-        parts=[Part(key="dump", encryption="age", size=300, sha256="ef" * 32, plain_size=900)],
+        chunks=ChunkStore(epoch="monday-1", names="n"),
+        new_bytes=300,
+        parts=[Part(key="dump", kind="rest", encryption="age", size=300, sha256="ef" * 32, plain_size=900)],
         encryption=Encryption(mode="Age"),
         started_at="2026-02-01T02:00:00Z",
         snapshot_at="2026-02-01T02:00:01Z",

@@ -311,7 +311,7 @@ class TestOperatorKilled:
         assert school.status(BACKUPS, NAME)["phase"] == "Completed"
         assert school.api.names(JOBS) == [f"{NAME}-2"]
         made = [entry for entry in school.api.writes if entry.startswith("create")]
-        assert made == [f"create jobs/{NAME}-1", f"create jobs/{NAME}-2"]
+        assert made == ["create secrets/aada-chunk-key", f"create jobs/{NAME}-1", f"create jobs/{NAME}-2"]
 
 
 def test_the_slot_of_a_scheduled_backup_is_shown_and_a_hand_written_one_that_is_no_time_is_not(school: School) -> None:

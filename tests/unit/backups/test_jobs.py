@@ -29,15 +29,20 @@ def context(**policy: object) -> manifests.Context:
 
 
 def test_the_task_says_all_that_the_worker_needs_and_no_secret() -> None:
-    request = manifests.backup_job(context(maxSnapshotAge="30m"), AadaLmsSpec.model_validate(LMS_SPEC), 2)
+    request = manifests.backup_job(context(maxSnapshotAge="30m"), AadaLmsSpec.model_validate(LMS_SPEC), 2, "monday")
     task = BackupTask.model_validate(request.task)
     assert (task.name, task.uid, task.namespace, task.lms, task.policy) == (
         "before-term", "u1", "school", "aada", "nightly",
     )  # fmt: skip
     assert (task.attempt, task.recipients, task.folder) == (2, [RECIPIENT], "school/aada/before-term")
+    assert task.base == "monday"
     assert (task.database.host, task.database.name, task.revision_table) == ("db", "aada_lms", "public.alembic_version")
     assert (task.max_snapshot_age_seconds, request.deadline) == (1800, 2700)
-    assert {mount.folder: mount.secret for mount in request.mounts} == {"database": "db-admin", "storage": "s3"}
+    assert {mount.folder: mount.secret for mount in request.mounts} == {
+        "database": "db-admin",
+        "storage": "s3",
+        "chunk-key": "aada-chunk-key",
+    }
 
 
 def test_a_verification_gets_the_identity_and_no_access_to_the_database() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aada_operator.api.manifest import (
+    ChunkStore,
     Database,
     Digest,
     Encryption,
@@ -42,6 +43,8 @@ def manifest(sequences: list[Sequence] | None = None) -> Manifest:
         sequences=sequences or [],
         tables=TABLES,
         digest=Digest(value=overall_digest(TABLES)),
+        chunks=ChunkStore(epoch="monday-1", names="n"),
+        new_bytes=0,
         parts=[],
         encryption=Encryption(mode="None"),
         started_at="2026-01-02T02:00:00Z",
