@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.cluster.workspace import Workspace
@@ -15,19 +16,24 @@ WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in the log: requests after it are looked at."""
+    """A moment: requests that came after it are looked at.
+
+    An earlier one may be logged later, as its answer is seen before the log has it.
+    """
 
     workspace: Workspace
     offset: int
+    moment: str
 
     def requests(self) -> Iterator[dict[str, Any]]:
-        """The operator's finished requests in the namespace since the mark."""
+        """The operator's finished requests in the namespace that came since the mark."""
         with self.workspace.cluster.audit_log.open("rb") as log:
             log.seek(self.offset)
             for line in log:
                 entry = json.loads(line)
                 here = (entry.get("objectRef") or {}).get("namespace") == self.workspace.namespace
-                if here and entry["user"]["username"] == OPERATOR and entry["stage"] == "ResponseComplete":
+                since = entry["requestReceivedTimestamp"] >= self.moment
+                if here and since and entry["user"]["username"] == OPERATOR and entry["stage"] == "ResponseComplete":
                     yield entry
 
     def writes(self) -> list[str]:
@@ -49,4 +55,5 @@ def _name(reference: dict[str, Any]) -> str:
 
 def mark(workspace: Workspace) -> Mark:
     """Begin to count here."""
-    return Mark(workspace, workspace.cluster.audit_log.stat().st_size)
+    moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return Mark(workspace, workspace.cluster.audit_log.stat().st_size, moment)

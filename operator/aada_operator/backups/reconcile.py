@@ -22,7 +22,6 @@ from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.decide import Contender
 from aada_operator.backups.gauges import gauges
-from aada_operator.backups.jobs import discard
 from aada_operator.backups.manifests import Context
 from aada_operator.backups.verification import Verifier
 from aada_operator.core.attempts import FIRST_RETRY, LONGEST_RETRY, retry_at, until
@@ -145,7 +144,7 @@ class BackupReconciler:
         await ensure_chunk_key(self._kube, visit.namespace, policy.lms_ref.name)
         request = manifests.backup_job(self._context(visit, policy), lms, attempt, base)
         await require_mounts(self._kube, visit.namespace, request.mounts)
-        await discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
+        await worker_jobs.discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)
         report.under_way(visit, "Running", "Running", f"attempt {attempt} runs")
         return POLL

@@ -13,7 +13,6 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.task import VerifyResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.decide import VerificationOrder
-from aada_operator.backups.jobs import discard
 from aada_operator.backups.manifests import Context
 from aada_operator.core.attempts import until
 from aada_operator.core.clock import to_rfc3339
@@ -99,7 +98,7 @@ class Verifier:
         context = Context(visit.body, policy, location, self._allow_local)
         request = manifests.verify_job(context, attempt, encrypted=_encrypted(visit))
         await require_mounts(self._kube, visit.namespace, request.mounts)
-        await discard(self._kube, visit.body, manifests.verify_job_name(visit.name, attempt - 1))
+        await worker_jobs.discard(self._kube, visit.body, manifests.verify_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)
         return POLL
 
