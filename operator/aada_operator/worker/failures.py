@@ -70,7 +70,9 @@ def _statement_failure(error: psycopg.Error, place: Place, otherwise: str) -> Op
         return Waiting(LOCK_TIMEOUT, f"a lock in database {place.database} was not free in time: tried again")
     if state.startswith("53"):
         return Waiting(NO_SPACE, f"{place.host} has no room left (SQLSTATE {state}): free disk or memory there")
-    return Waiting(otherwise, f"{place.host}:{place.port} refused a statement with SQLSTATE {state}: its log says why")
+    # The values themselves are refused (data exception, integrity constraint violation), as they would be again.
+    kind = Stalled if state.startswith(("22", "23")) else Waiting
+    return kind(otherwise, f"{place.host}:{place.port} refused a statement with SQLSTATE {state}: its log says why")
 
 
 def program_failure(program: str, text: str, place: Place, otherwise: str) -> OperatorError:

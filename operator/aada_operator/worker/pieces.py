@@ -7,8 +7,10 @@ from psycopg import sql
 
 from aada_operator.worker.catalog import Extent, TableName
 
-# 4 MiB of rows. A piece that did not change gives the same bytes again, whatever happened to the rest of its table.
-PIECE_PAGES = 512
+# 2 MiB of rows. A piece that did not change gives the same bytes again, whatever happened to the rest of its table.
+PIECE_PAGES = 256
+# A larger table has larger pieces: what is appended costs one piece, which is then less than 1 % of it.
+_MOST_SMALL_PIECES = 128
 # Before, a condition on ctid read the whole table.
 _TID_RANGE_SCANS = 140000
 
@@ -49,12 +51,21 @@ def cut(tables: list[TableName], extents: Mapping[int, Extent], server_version: 
     return [piece for table in largest for piece in _cut(table, extents[table.oid].pages, server_version)]
 
 
+def piece_pages(pages: int) -> int:
+    """How many pages a piece of a table has; doubled as the table doubles, so that it rarely changes as it grows."""
+    size = PIECE_PAGES
+    while pages > _MOST_SMALL_PIECES * size:
+        size *= 2
+    return size
+
+
 def _cut(table: TableName, pages: int, server_version: int) -> list[Piece]:
     if server_version < _TID_RANGE_SCANS:
         return [Piece(table, 0)]
     # The last piece has no end: pages that were added meanwhile hold nothing that the snapshot sees.
-    begins = range(0, max(pages, 1), PIECE_PAGES)
+    size = piece_pages(pages)
+    begins = range(0, max(pages, 1), size)
     return [
-        Piece(table, number, first, first + PIECE_PAGES if number + 1 < len(begins) else None)
+        Piece(table, number, first, first + size if number + 1 < len(begins) else None)
         for number, first in enumerate(begins)
     ]

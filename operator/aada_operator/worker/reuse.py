@@ -6,6 +6,7 @@ manifest first and looks for intents then, so one of the two always sees the oth
 """
 
 import hashlib
+import hmac
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ class ChunkNames:
 
     def __init__(self, key: bytes, task: BackupTask) -> None:
         packing = json.dumps([sorted(task.recipients), task.compression_level]).encode()
-        self._key = hashlib.blake2b(packing, key=hashlib.sha256(key).digest(), digest_size=32).digest()
+        self._key = hmac.digest(key, packing, "sha256")
 
     @property
     def fingerprint(self) -> str:
@@ -41,7 +42,7 @@ class ChunkNames:
 
     def name(self, content: "bytes | memoryview") -> str:
         """The name of a content."""
-        return hashlib.blake2b(content, key=self._key, digest_size=_NAME_BYTES).hexdigest()
+        return hmac.digest(self._key, content, "sha256")[:_NAME_BYTES].hex()
 
 
 @dataclass(frozen=True)
