@@ -101,9 +101,9 @@ def backup_policy(
     return custom_resource("BackupPolicy", name, merged(spec, patch))
 
 
-def backup(name: str = "by-hand", *, policy: str = POLICY) -> Object:
+def backup(name: str = "by-hand", *, policy: str = POLICY, **patch: Any) -> Object:
     """A backup now."""
-    return custom_resource("Backup", name, {"policyRef": {"name": policy}})
+    return custom_resource("Backup", name, merged({"policyRef": {"name": policy}}, patch))
 
 
 def restore(name: str = "rehearsal", *, backup: str = "", policy: str = POLICY, **patch: Any) -> Object:

@@ -56,8 +56,8 @@ class Verifier:
         policy = policy_spec(body, name) if body else None
         request = ((body or {}).get("status") or {}).get("verificationRequest") or {}
         verify_at = visit.annotations.get(ANNOTATION_VERIFY_AT, "")[:_MARK]
-        fresh = visit.conditions.reason_of(report.COMPLETED) != report.ADOPTED
-        on_full = fresh and policy is not None and policy.verification.on_full
+        new_and_full = visit.conditions.reason_of(report.COMPLETED) != report.ADOPTED and not visit.status.get("parent")
+        on_full = new_and_full and policy is not None and policy.verification.on_full
         order = decide.verification_wanted(visit.name, known, request, verify_at, on_full=on_full)
         if order is None:
             report.not_asked(visit)

@@ -68,9 +68,9 @@ class School:
         self.workspace.apply(builders.backup_policy(name, **wanted))
         return f"bp/{name}"
 
-    def backup(self, name: str, policy: str) -> str:
+    def backup(self, name: str, policy: str, **patch: Any) -> str:
         """Make a Backup by hand; returns its reference."""
-        self.workspace.apply(builders.backup(name, policy=policy))
+        self.workspace.apply(builders.backup(name, policy=policy, **patch))
         return f"lmsb/{name}"
 
     def completed(self, ref: str, timeout: float = WAIT) -> Object:

@@ -7,7 +7,7 @@ import hashlib
 import pyrage
 import pytest
 
-from aada_operator.api.manifest import manifest_key, parse_manifest
+from aada_operator.api.manifest import lms_folder, manifest_key, parse_manifest
 from tests.cluster import audit, builders
 from tests.cluster.backups.school import ROWS, SLOW, WAIT, School, eventually
 from tests.cluster.workspace import Object, condition, summary
@@ -59,8 +59,8 @@ def test_what_a_user_sees(school: School) -> None:
     table = [line.split() for line in school.workspace.kubectl("get", "lmsb").splitlines()]
     assert table[0] == ["NAME", "LMS", "TYPE", "METHOD", "PHASE", "VERIFIED", "SIZE", "TOOK", "COMPLETED", "AGE"]
     assert table[1][1:6] == ["aada", "Full", "logical", "Completed", "True"]
-    policies = school.workspace.kubectl("get", "bp").splitlines()
-    assert policies[0].split()[:7] == ["NAME", "LMS", "SUSPENDED", "LAST-FULL", "NEXT", "RPO", "RPO-OK"]
+    (policies, *_) = school.workspace.kubectl("get", "bp").splitlines()
+    assert policies.split()[:8] == ["NAME", "LMS", "SUSPENDED", "LAST-FULL", "LAST-INCR", "NEXT", "RPO", "RPO-OK"]
     (name,) = [body["metadata"]["name"] for body in scheduled(school, "nightly")]
     told = {(event["type"], event["reason"]) for event in school.workspace.events(f"Backup/{name}")}
     assert {("Normal", "BackupCompleted"), ("Normal", "RestoredAndCompared")} <= told
@@ -136,15 +136,31 @@ def test_flipped_bytes_are_found(school: School) -> None:
     school.policy("by-hand")
     body = school.completed(school.backup("to-be-damaged", "by-hand"))
     folder = body["status"]["location"]["prefix"]
-    (dump,) = [key for key in school.s3.keys(folder) if "dump" in key]
-    damaged = bytearray(school.s3.read(dump))
+    largest = max(parse_manifest(school.s3.read(manifest_key(folder))).parts, key=lambda part: part.size)
+    key = f"{lms_folder(folder)}/{largest.key}"
+    damaged = bytearray(school.s3.read(key))
     damaged[len(damaged) // 2] ^= 1
     with school.s3.client() as client:
-        client.put_object(Bucket=school.s3.name, Key=dump, Body=bytes(damaged))
+        client.put_object(Bucket=school.s3.name, Key=key, Body=bytes(damaged))
     school.workspace.kubectl("annotate", "lmsb/to-be-damaged", "lms.aada.edu/verify-at=1")
     school.says("lmsb/to-be-damaged", "Verified", "Corrupt")
     assert condition(school.workspace.get("bp/by-hand") or {}, "Verified")["status"] == "False"
     assert "Corrupt" in {event["reason"] for event in school.workspace.events("Backup/to-be-damaged")}
+
+
+def test_an_incremental_backup_uploads_what_changed_and_is_proved_on_its_own(school: School) -> None:
+    school.policy("weekly")
+    full = school.completed(school.backup("weekly-full", "weekly"))["status"]
+    school.database.sql("INSERT INTO public.notes VALUES (-1, 'written after the full backup')", builders.DATABASE_NAME)
+    ref = school.backup("weekly-incr", "weekly", type="Incremental")
+    status = school.completed(ref)["status"]
+    assert (status["type"], status["parent"], status["epoch"]) == ("Incremental", "weekly-full", full["epoch"])
+    assert status["newBytes"] < full["newBytes"] / 5
+    assert status["tables"]["rows"] > full["tables"]["rows"]
+    school.workspace.delete("lmsb/weekly-full")
+    school.workspace.kubectl("annotate", ref, "lms.aada.edu/verify-at=now")
+    verified(school, ref)
+    assert school.workspace.kubectl("get", ref).splitlines()[1].split()[2] == "Incremental"
 
 
 @pytest.mark.parametrize("identity", ["none", "of-another"])
@@ -174,4 +190,4 @@ def test_an_identity_is_never_given_to_a_backup_and_the_database_never_to_a_veri
         mounted = {volume["name"] for volume in pod["volumes"] if "secret" in volume}
         folders[pod["containers"][0]["args"][1]] |= mounted
         assert pod["automountServiceAccountToken"] is False
-    assert folders == {"backup": {"database", "storage"}, "verify": {"storage", "identity"}}
+    assert folders == {"backup": {"database", "storage", "chunk-key"}, "verify": {"storage", "identity"}}

@@ -149,8 +149,8 @@ class School:
     def policy(self, name: str = "nightly", **patch: Any) -> Object:
         return self.api.add(BACKUP_POLICIES, custom_resource("BackupPolicy", name, merged(POLICY_SPEC, patch)))
 
-    def backup(self, name: str = "by-hand", policy: str = "nightly") -> Object:
-        return self.api.add(BACKUPS, custom_resource("Backup", name, {"policyRef": {"name": policy}, "type": "Full"}))
+    def backup(self, name: str = "by-hand", policy: str = "nightly", kind: str = "Full") -> Object:
+        return self.api.add(BACKUPS, custom_resource("Backup", name, {"policyRef": {"name": policy}, "type": kind}))
 
     def manifest(self, name: str = "by-hand", *, uid: str = "uid-before", **fields: Any) -> None:
         """A completed backup of that name is in the bucket."""
