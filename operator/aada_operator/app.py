@@ -119,7 +119,7 @@ def _controllers(settings: Settings, client: kube.Kube) -> dict[str, Controller[
     local = settings.allow_loopback_endpoints
     capabilities: list[Capability[Any]] = [
         lms.capability(client, local),
-        policies.capability(client, local),
+        policies.capability(client, image, local),
         backups.capability(client, image, local),
         restores.capability(client, image, local),
     ]

@@ -115,6 +115,15 @@ class RunningWorker:
                 return
         raise LookupError(f"{program} does not run")
 
+    def wait_until_stopped(self) -> None:
+        """Wait until it has reached a fail-point that is set to ``stop``."""
+        state = Path(f"/proc/{self.process.pid}/stat")
+        wait_for(lambda: state.read_text().rpartition(") ")[2].startswith("T"), "the fail-point", 30)
+
+    def go_on(self) -> None:
+        """Let it go on from there."""
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Tell it to stop, as Kubernetes does."""
         self.process.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, cast
@@ -73,6 +74,7 @@ class ObjectInfo:
 
     key: str
     size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ class ObjectStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._location.bucket, Prefix=prefix)
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield ObjectInfo(entry["Key"], entry["Size"])
+                    yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"])
 
     def abort_stale_uploads(self, prefix: str, now: datetime, age: timedelta = timedelta(hours=24)) -> int:
         """Abort multipart uploads below ``prefix`` that began more than ``age`` ago: their makers are dead.
@@ -269,6 +271,15 @@ class ObjectStore:
                     self._client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
                     aborted += 1
         return aborted
+
+    def time(self) -> datetime:
+        """The server's own time, to which the times of its objects can be compared."""
+        with self._translated():
+            answer = self._client.head_bucket(Bucket=self._location.bucket)
+        try:
+            return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        except (KeyError, ValueError):
+            raise Waiting(STORAGE_UNREACHABLE, f"{self._name} does not say what time it has") from None
 
     @property
     def _name(self) -> str:

@@ -10,7 +10,7 @@ from aada_operator.api.common import Model
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.controller import explain
 from aada_operator.core.errors import Waiting
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, ApiResource, Object
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, RESTORES, ApiResource, Object
 
 Spec = TypeVar("Spec", bound=Model)
 
@@ -36,6 +36,15 @@ async def lms_of(kube: Kube, namespace: str, name: str) -> AadaLmsSpec:
         Waiting: AadaLmsNotFound, AadaLmsInvalid.
     """
     return _validated(AADA_LMS, name, await kube.get(AADA_LMS, namespace, name), AadaLmsSpec)
+
+
+async def backups_in_use(kube: Kube, namespace: str) -> set[str]:
+    """Names of the Backups that a Restore wants or loads now."""
+    bodies = await kube.list(RESTORES, namespace)
+    active = [body for body in bodies if (body.get("status") or {}).get("phase") not in ("Completed", "Failed")]
+    planned = [((body.get("status") or {}).get("plan") or {}).get("backup") for body in active]
+    named = [(body["spec"].get("source") or {}).get("backupName") for body in active]
+    return {str(name) for name in (*planned, *named) if name}
 
 
 def _validated(resource: ApiResource, name: str, body: Object | None, model: type[Spec]) -> Spec:

@@ -100,6 +100,21 @@ async def fetch_manifest(store: ObjectStore, location: Location) -> StoredManife
         ) from None
 
 
+async def remove_manifest(store: ObjectStore, location: Location, sha256: str) -> bool:
+    """Delete the manifest of a backup: from then on there is none. True when there was none already.
+
+    False: the bucket refuses, or another backup's manifest lies there by now.
+
+    Raises:
+        Waiting: the storage cannot be reached.
+        Stalled: Corrupt, what lies there is no manifest that this version can read.
+    """
+    found = await fetch_manifest(store, location)
+    if found is None:
+        return True
+    return found.sha256 == sha256 and await ask(store.delete, manifest_key(location.prefix))
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="storage")

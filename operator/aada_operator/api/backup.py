@@ -12,7 +12,9 @@ ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
 # Every new value asks for one verification of the Backup.
 ANNOTATION_VERIFY_AT = f"{GROUP}/verify-at"
 BackupType = Literal["Full", "Incremental"]
-PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed")
+PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed", "Deleting")
+# Nothing of a Backup runs any more.
+ENDED = ("Completed", "Failed", "Deleting")
 
 
 class BackupSpec(Model):

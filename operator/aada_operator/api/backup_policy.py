@@ -22,6 +22,7 @@ from aada_operator.api.common import (
     rules,
 )
 from aada_operator.api.lms import FreeForm
+from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
@@ -121,9 +122,11 @@ class Verification(Model):
 
 
 class HistoryLimit(Model):
-    """How many finished Backup objects stay; the data in the bucket always stays."""
+    """How many finished Backup objects of the schedule stay; this deletes no data."""
 
-    successful: Annotated[int, Field(ge=1, le=1000, description="Completed ones.")] = 30
+    successful: Annotated[
+        int, Field(ge=1, le=1000, description="Completed ones. With spec.retention they stay as long as their data.")
+    ] = 30
     failed: Annotated[int, Field(ge=0, le=1000, description="Failed ones.")] = 10
 
 
@@ -193,6 +196,10 @@ class BackupPolicySpec(Model):
     compression: Annotated[Compression, Field(description="Compression.")] = Compression()
     objectives: Annotated[Objectives, Field(description="Objectives for loss and recovery time.")] = Objectives()
     verification: Annotated[Verification, Field(description="How backups are proved.")] = Verification()
+    retention: Annotated[
+        Retention | None,
+        Field(description="Which backups of the schedule stay; the others' data is deleted. Absent: all stay."),
+    ] = None
     history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
@@ -234,6 +241,10 @@ class BackupPolicyStatus(CommonStatus):
     last_verified: Annotated[Timestamp | None, Field(description="Last verification that passed.")] = None
     verification_request: Annotated[
         VerificationRequest | None, Field(description="Backup that is to be verified by schedule.")
+    ] = None
+    retention: Annotated[RetentionStatus | None, Field(description="What spec.retention says now.")] = None
+    collection: Annotated[
+        CollectionStatus | None, Field(description="The last collection of objects that belong to no backup.")
     ] = None
 
 

@@ -104,6 +104,14 @@ class RestoreTask(Model):
     )
 
 
+class CollectTask(Model):
+    """Delete what belongs to no backup of an LMS any more."""
+
+    storage: Annotated[S3Location, Field(description="Where the backups are.")]
+    folder: Annotated[str, Field(description="Key prefix of everything of the LMS, see `manifest.lms_folder`.")]
+    min_age_seconds: Annotated[int, Field(ge=1, description="Younger objects may be of a backup that is on its way.")]
+
+
 class Check(StatusModel):
     """One thing that was compared."""
 
@@ -160,6 +168,16 @@ class RestoreResult(StatusModel):
     restore_seconds: float
     bytes: int
     checks: list[Check]
+
+
+class CollectResult(StatusModel):
+    """What a collection did; ``postponed`` says why it deleted nothing, ``orphan_*`` is what stays for now."""
+
+    postponed: str = ""
+    deleted_objects: int = 0
+    deleted_bytes: int = 0
+    orphan_objects: int = 0
+    orphan_bytes: int = 0
 
 
 class Outcome(StatusModel):

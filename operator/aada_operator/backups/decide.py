@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from aada_operator.api.backup import Location
+from aada_operator.api.backup import ENDED, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.manifest import Manifest, backup_folder, lms_folder
 from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, WRONG_KEY
@@ -41,7 +41,7 @@ class Contender:
             name=metadata["name"],
             created=from_rfc3339(metadata["creationTimestamp"]),
             lms=status.get("lms", ""),
-            active=status.get("phase") not in ("Completed", "Failed"),
+            active=status.get("phase") not in ENDED,
             started=bool(status.get("deadline")),
             queued=status.get("phase") == "Queued",
         )
@@ -86,6 +86,16 @@ def _is_beside(location: Location, lms: str, status: Object) -> bool:
     other = Location.model_validate(status["location"])
     same = [(place.bucket, place.endpoint, lms_folder(place.prefix)) for place in (location, other)]
     return same[0] == same[1]
+
+
+def is_let_go(name: str, policy: Object, status: Object) -> bool:
+    """Whether ``policy``, in what it says of its present spec, lets a completed backup go."""
+    spec, said = policy.get("spec") or {}, policy.get("status") or {}
+    current = said.get("observedGeneration") == (policy.get("metadata") or {}).get("generation")
+    rule = spec.get("retention")
+    acts = bool(rule) and rule.get("mode", "Auto") == "Auto" and not spec.get("suspend")
+    busy = (status.get("verification") or {}).get("result") == "Running"
+    return acts and current and not busy and name in (said.get("retention") or {}).get("expired", ())
 
 
 def phase_of(stage: str) -> str:

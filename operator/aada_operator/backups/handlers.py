@@ -1,4 +1,4 @@
-"""What wakes a Backup: its own changes, and a policy that asks for its verification. Jobs are watched by the app."""
+"""What wakes a Backup: its own changes, and a policy that wants it verified or gone. Jobs are watched by the app."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,9 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
             enqueue(key)
 
     @kopf.on.event(GROUP, VERSION, BACKUP_POLICIES.plural, registry=registry)
-    async def verification_asked(body: kopf.Body, **_: object) -> None:
-        request = (body.get("status") or {}).get("verificationRequest") or {}
-        if request.get("backupName"):
-            enqueue(Key(BACKUPS.plural, str(body["metadata"]["namespace"]), str(request["backupName"])))
+    async def policy_asked(body: kopf.Body, **_: object) -> None:
+        status = body.get("status") or {}
+        names = {(status.get("verificationRequest") or {}).get("backupName")}
+        names |= set((status.get("retention") or {}).get("expired", ()))
+        for name in filter(None, names):
+            enqueue(Key(BACKUPS.plural, str(body["metadata"]["namespace"]), str(name)))

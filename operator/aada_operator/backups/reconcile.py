@@ -21,6 +21,7 @@ from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.decide import Contender
+from aada_operator.backups.expiry import Expiry
 from aada_operator.backups.gauges import gauges
 from aada_operator.backups.manifests import Context
 from aada_operator.backups.verification import Verifier
@@ -52,6 +53,7 @@ class BackupReconciler:
         self._kube = kube
         self._image = image
         self._allow_local = allow_local
+        self._expiry = Expiry(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
         # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
         # the moment until the status says it; a restart loses it together with the visits that it kept apart.
@@ -61,8 +63,12 @@ class BackupReconciler:
         """One visit; returns seconds until the next one. A final phase is never left."""
         _identify(visit)
         match visit.status.get("phase"):
+            case "Completed" if await self._expiry.is_due(visit):
+                return self._expiry.begin(visit)
             case "Completed":
                 return await self._verifier.reconcile(visit)
+            case "Deleting":
+                return await self._expiry.finish(visit)
             case "Failed":
                 return None
             case _:

@@ -50,6 +50,13 @@ def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     visit.conditions.set(conditions.RECONCILING, False, reason)
 
 
+def expired(visit: Visit[BackupSpec], message: str) -> None:
+    """It is being deleted, as it should be: nobody needs a warning."""
+    visit.conditions.set(COMPLETED, "Unknown", "Expired", message)
+    visit.conditions.set(conditions.READY, "Unknown", "Expired", message)
+    visit.conditions.set(conditions.RECONCILING, True, "Expired", message)
+
+
 def not_asked(visit: Visit[BackupSpec]) -> None:
     """Nothing asks for a verification; what an earlier one found stays."""
     if visit.conditions.reason_of(VERIFIED) in ("", "Pending", "NotCompleted"):

@@ -15,7 +15,7 @@ VARIABLE = "AADA_FAILPOINTS"
 
 
 def failpoint(name: str) -> None:
-    """Do what the variable says for this point: nothing, ``kill`` (SIGKILL), ``error`` or ``hang``.
+    """Do what the variable says for this point: ``kill`` (SIGKILL), ``stop`` (until SIGCONT), ``error``, ``hang``.
 
     Raises:
         Waiting: the point is set to ``error``.
@@ -24,6 +24,8 @@ def failpoint(name: str) -> None:
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
         os._exit(128 + signal.SIGKILL)  # the first process of a container is not killed by its own signal
+    if action == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if action == "hang":
         time.sleep(3600)
     if action == "error":

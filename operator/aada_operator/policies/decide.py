@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aada_operator.api.backup import BackupType
-from aada_operator.api.backup_policy import BackupPolicySpec, HistoryLimit
+from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.core import schedule
 from aada_operator.core.conditions import condition_of
@@ -136,17 +136,19 @@ def next_slot(spec: BackupPolicySpec, now: datetime) -> datetime | None:
     return schedule.next_slot(_expressions(spec), spec.time_zone, now) if spec.full else None
 
 
-def beyond_history(backups: Sequence[KnownBackup], limit: HistoryLimit) -> list[KnownBackup]:
+def beyond_history(backups: Sequence[KnownBackup], spec: BackupPolicySpec) -> list[KnownBackup]:
     """Finished Backups of the schedule that are too many, oldest first; those made by hand are their makers'.
 
-    Decided by order alone, so that no wrong clock deletes anything. The newest verified one always stays.
+    Decided by order alone, so that no wrong clock deletes anything. The newest verified one always stays, and all
+    completed ones do where a retention rule looks after them: an object without which nobody deletes its data.
     """
-    kept = newest_verified(backups)
+    limit, kept = spec.history_limit, newest_verified(backups)
     ours = [b for b in backups if b.scheduled_for and b is not kept and b.verification.result != "Running"]
     completed = sorted((b for b in ours if b.completed), key=lambda b: (b.recovery_point, b.name))
     failed = sorted((b for b in ours if b.failed), key=lambda b: (b.created, b.name))
     room = limit.successful - (1 if kept is not None and kept.scheduled_for else 0)
-    return completed[: max(0, len(completed) - max(room, 1))] + failed[: max(0, len(failed) - limit.failed)]
+    surplus = [] if spec.retention else completed[: max(0, len(completed) - max(room, 1))]
+    return surplus + failed[: max(0, len(failed) - limit.failed)]
 
 
 def verification_slot(

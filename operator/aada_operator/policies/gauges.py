@@ -20,6 +20,8 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
         ("rpo_target_seconds", "Most data, in time, that may be lost.", objective),
         ("rto_measured_seconds", "Restore time that was measured last.", _span(status.get("rtoMeasured"))),
         ("verification_last_success_timestamp_seconds", "Last passed verification.", _stamp(status, "lastVerified")),
+        ("retention_deleted_total", "Backups that retention deleted.", _number(status, "retention", "deleted")),
+        ("orphan_bytes", "Bytes in the bucket that belong to no backup.", _number(status, "collection", "orphanBytes")),
     ]
     plain = [Sample(name, text, value, labels) for name, text, value in found if value is not None]
     return [*_last_success(status, labels), *plain]
@@ -29,6 +31,11 @@ def _last_success(status: Object, labels: dict[str, str]) -> list[Sample]:
     name, text = "backup_last_success_timestamp_seconds", "Completion of the newest backup."
     moments = {"Full": _stamp(status, "lastFull"), "Incremental": _stamp(status, "lastIncremental")}
     return [Sample(name, text, value, labels | {"type": kind}) for kind, value in moments.items() if value is not None]
+
+
+def _number(status: Object, part: str, field: str) -> float | None:
+    """A number in a part of the status, None where the part is not there."""
+    return float(status[part].get(field, 0)) if part in status else None
 
 
 def _stamp(status: Object, field: str) -> float | None:

@@ -1,11 +1,20 @@
-"""The Backup objects that a schedule makes."""
+"""The Backup objects that a schedule makes, and the Jobs of collections; pure."""
 
 from datetime import datetime
 
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupType
-from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY, seconds
+from aada_operator.api.manifest import backup_folder, lms_folder
+from aada_operator.api.task import CollectTask
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import Object
+from aada_operator.core.worker_jobs import JobRequest
+from aada_operator.core.worker_mounts import storage_mounts
+
+# An object of a backup that is on its way is younger than two lives of its snapshot, and than this.
+COLLECT_AGE = 48 * 3600
+COLLECT_DEADLINE = 6 * 3600
 
 _SHORT: dict[BackupType, str] = {"Full": "full", "Incremental": "incr"}
 
@@ -28,3 +37,30 @@ def backup(namespace: str, policy: str, lms: str, slot: datetime, kind: BackupTy
         },
         "spec": {"policyRef": {"name": policy}, "type": kind},
     }
+
+
+def collect_job_name(policy: str, number: int) -> str:
+    """Name of the Job of a collection."""
+    return f"{policy}-collect-{number}"
+
+
+def collect_job(policy: Object, spec: BackupPolicySpec, number: int, allow_local: bool) -> JobRequest:
+    """The Job that deletes what belongs to no backup of the LMS any more."""
+    metadata, s3 = policy["metadata"], spec.storage[0].s3
+    location = s3.location(backup_folder(s3.prefix, metadata["namespace"], spec.lms_ref.name, "any"))
+    task = CollectTask(
+        storage=location.s3(allow_local),
+        folder=lms_folder(location.prefix),
+        min_age_seconds=max(COLLECT_AGE, 2 * int(seconds(spec.max_snapshot_age))),
+    )
+    return JobRequest(
+        name=collect_job_name(metadata["name"], number),
+        owner=policy,
+        command="collect",
+        task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
+        mounts=storage_mounts(location),
+        deadline=COLLECT_DEADLINE,
+        labels={LABEL_LMS: spec.lms_ref.name, LABEL_POLICY: metadata["name"]},
+        resources=spec.job.resources,
+        pod_template=spec.job.pod_template,
+    )

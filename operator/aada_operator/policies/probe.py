@@ -71,8 +71,10 @@ class StorageProbe:
         except OperatorError as error:
             return Reachability(False, error.reason, error.message)
         if not can.conditional_writes:
-            return Reachability(True, "NoConditionalWrites", "usable; the server cannot refuse to overwrite an object")
-        return Reachability(True, "Reachable", f"bucket {location.bucket} can be listed, read and written")
+            message = "usable; the server cannot refuse to overwrite an object"
+            return Reachability(True, "NoConditionalWrites", message, can.deletes)
+        message = f"bucket {location.bucket} can be listed, read and written"
+        return Reachability(True, "Reachable", message, can.deletes)
 
     def _forget_the_gone(self) -> None:
         """Policies are visited at least every resync: an answer that nobody fetched since long has no policy."""

@@ -3,12 +3,15 @@
 from datetime import datetime
 
 from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.manifest import backup_folder
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import RESYNC, Capability, Visit
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS
-from aada_operator.policies import decide, manifests, report
+from aada_operator.core.worker_jobs import WorkerImage
+from aada_operator.policies import decide, manifests, report, retention
+from aada_operator.policies.collection import Collector
 from aada_operator.policies.gauges import gauges
 from aada_operator.policies.probe import StorageProbe
 from aada_operator.policies.world import Hold, KnownBackup, World
@@ -17,10 +20,12 @@ from aada_operator.policies.world import Hold, KnownBackup, World
 HELD_RETRY = 10.0
 
 
-def capability(kube: Kube, allow_local: bool, clock: Clock | None = None) -> Capability[BackupPolicySpec]:
-    """The kind BackupPolicy; ``allow_local``: storage endpoints may be loopback addresses."""
+def capability(
+    kube: Kube, image: WorkerImage, allow_local: bool, clock: Clock | None = None
+) -> Capability[BackupPolicySpec]:
+    """The kind BackupPolicy; ``image`` runs its Jobs, ``allow_local``: storage endpoints may be loopback addresses."""
     timer = clock or SystemClock()
-    reconciler = PolicyReconciler(kube, StorageProbe(kube, allow_local))
+    reconciler = PolicyReconciler(kube, StorageProbe(kube, allow_local), Collector(kube, image, allow_local))
     return Capability(
         BACKUP_POLICIES, BackupPolicySpec, report.KNOWN, reconciler.reconcile, lambda body: gauges(body, timer)
     )
@@ -29,9 +34,10 @@ def capability(kube: Kube, allow_local: bool, clock: Clock | None = None) -> Cap
 class PolicyReconciler:
     """Brings policies about; what it remembers is the probes of their buckets, which can be asked anew."""
 
-    def __init__(self, kube: Kube, probe: StorageProbe) -> None:
+    def __init__(self, kube: Kube, probe: StorageProbe, collector: Collector) -> None:
         self._kube = kube
         self._probe = probe
+        self._collector = collector
 
     async def reconcile(self, visit: Visit[BackupPolicySpec]) -> float | None:
         """One visit; returns seconds until something is due."""
@@ -41,6 +47,7 @@ class PolicyReconciler:
         if hold is None:
             self._request_verification(visit, world.backups)
             await self._prune(visit, world.backups)
+            await self._retain(visit, world)
             hold = await self._start_due(visit, world)
         report.ready(visit, world, hold)
         return self._delay(visit, world, hold)
@@ -66,8 +73,18 @@ class PolicyReconciler:
 
     async def _prune(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
         """Delete Backup objects beyond the history limits; their data stays in the bucket."""
-        for backup in decide.beyond_history(backups, visit.spec.history_limit):
+        for backup in decide.beyond_history(backups, visit.spec):
             await self._kube.delete(BACKUPS, backup.body)
+
+    async def _retain(self, visit: Visit[BackupPolicySpec], world: World) -> None:
+        """Say whom the rule lets go, which the Backups do by themselves; then collect what they leave."""
+        if visit.spec.retention is None:
+            visit.status.pop("retention", None)
+            return
+        in_use = await backups_in_use(self._kube, visit.namespace)
+        report.retention(visit, world, in_use)
+        if world.storage is not None and world.storage.ok and world.storage.deletes:
+            await self._collector.advance(visit, world)
 
     async def _start_due(self, visit: Visit[BackupPolicySpec], world: World) -> Hold | None:
         """Deal with the slot that is due: start its Backup, leave it out, or say what it waits for."""
@@ -90,7 +107,10 @@ class PolicyReconciler:
     def _delay(self, visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> float:
         newest = decide.newest_completed(world.backups)
         point = newest.recovery_point if newest else None
-        waits = [(moment - visit.now).total_seconds() for moment in decide.wake_times(visit.spec, point, visit.now)]
+        moments = decide.wake_times(visit.spec, point, visit.now)
+        if collection := retention.next_collection(visit.spec, visit.status, _created(visit), visit.now):
+            moments.append(collection)
+        waits = [(moment - visit.now).total_seconds() for moment in moments]
         if not visit.spec.suspend:
             waits.append(self._probe.pause(visit.uid))
         return min([*waits, HELD_RETRY if hold else RESYNC, RESYNC])

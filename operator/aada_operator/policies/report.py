@@ -1,5 +1,6 @@
 """What a BackupPolicy's status says: pure functions from what was observed to fields and conditions."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from aada_operator.api.backup_policy import BackupPolicySpec
@@ -7,7 +8,9 @@ from aada_operator.api.common import seconds
 from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import Visit
+from aada_operator.core.resources import Object
 from aada_operator.policies import decide
+from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, World
 
 STORAGE_REACHABLE = "StorageReachable"
@@ -47,6 +50,31 @@ def put(visit: Visit[BackupPolicySpec], field: str, value: object) -> None:
         visit.status.pop(field, None)
     else:
         visit.status[field] = value
+
+
+def retention(visit: Visit[BackupPolicySpec], world: World, in_use: Collection[str]) -> None:
+    """Whom the rule lets go: in mode Auto, and where the bucket can delete, each of these deletes itself."""
+    rule = visit.spec.retention
+    assert rule, "asked for only where there is a rule"  # noqa: S101
+    going = expired(rule, visit.spec.time_zone, world.backups, in_use, visit.now)
+    completed = [backup for backup in world.backups if backup.completed and backup.scheduled_for]
+    before = visit.status.get("retention") or {}
+    locked = world.storage is not None and not world.storage.deletes
+    names = [backup.name for backup in going[:MOST_NAMES]]
+    visit.status["retention"] = {
+        "mode": rule.mode,
+        "kept": len(completed) - len(going),
+        "expired": [] if locked else names,
+        "locked": names if locked else [],
+        "deleted": before.get("deleted", 0) + _gone_since(before, world.backups),
+    }
+
+
+def _gone_since(before: Object, backups: list[KnownBackup]) -> int:
+    """How many of those that were told to go have gone."""
+    if before.get("mode") != "Auto":
+        return 0
+    return len(set(before.get("expired", ())) - {backup.name for backup in backups if backup.completed})
 
 
 def ready(visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> None:

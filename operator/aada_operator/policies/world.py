@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupStatus, VerificationStatus
+from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, ENDED, BackupStatus, VerificationStatus
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.resources import Object
 
@@ -47,7 +47,7 @@ class KnownBackup:
 
     @property
     def active(self) -> bool:
-        return not (self.completed or self.failed)
+        return self.status.phase not in ENDED
 
     @property
     def completion(self) -> datetime:
@@ -77,11 +77,12 @@ class KnownBackup:
 
 @dataclass(frozen=True)
 class Reachability:
-    """What a probe of the bucket found; ``reason`` and ``message`` as in a condition."""
+    """What a probe of the bucket found; ``reason`` and ``message`` as in a condition, ``deletes``: it may delete."""
 
     ok: bool
     reason: str
     message: str
+    deletes: bool = True
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from aada_operator.api.task import INTERNAL, TERMINATED, BackupTask, Outcome, RestoreTask, VerifyTask
+from aada_operator.api.task import INTERNAL, TERMINATED, BackupTask, CollectTask, Outcome, RestoreTask, VerifyTask
 from aada_operator.core.errors import OperatorError, Stalled
-from aada_operator.worker import backup, restore, verify
+from aada_operator.worker import backup, collect, restore, verify
 from aada_operator.worker.settings import WorkerSettings
 from aada_operator.worker.tools import kill_all
 
@@ -23,7 +23,7 @@ class Terminated(BaseException):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do one task: ``backup``, ``verify`` or ``restore``. Returns 0, 1 (trying again may help) or 2 (it cannot)."""
+    """Do one task, as ``backup``. Returns 0, 1 (trying again may help) or 2 (it cannot)."""
     kind = arguments[0] if arguments else ""
     if kind not in _TASKS:
         logger.error("the task must be one of %s", ", ".join(_TASKS))
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 _TASKS: dict[str, Callable[[WorkerSettings], BaseModel]] = {
     "backup": lambda settings: backup.run(BackupTask.model_validate_json(settings.task), settings),
     "verify": lambda settings: verify.run(VerifyTask.model_validate_json(settings.task), settings),
+    "collect": lambda settings: collect.run(CollectTask.model_validate_json(settings.task), settings),
     "restore": lambda settings: restore.run(RestoreTask.model_validate_json(settings.task), settings),
 }
 

@@ -91,6 +91,7 @@ class Bucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     trouble: OperatorError | None = None
+    deletes: bool = True
     probes: int = 0
 
     def opened(self, *_: Any) -> Bucket:
@@ -101,7 +102,12 @@ class Bucket:
         self.probes += 1
         if self.trouble:
             raise self.trouble
-        return Capabilities(conditional_writes=True, deletes=True)
+        return Capabilities(conditional_writes=True, deletes=self.deletes)
+
+    def delete(self, key: str) -> bool:
+        if self.deletes:
+            self.objects.pop(key, None)
+        return self.deletes
 
     def get(self, key: str) -> bytes | None:
         if self.trouble:
@@ -125,7 +131,7 @@ class School:
         image = WorkerImage("operator:1")
         self._capabilities = {
             BACKUPS.plural: backups.capability(kube, image, False),
-            BACKUP_POLICIES.plural: policies.capability(kube, False, self.clock),
+            BACKUP_POLICIES.plural: policies.capability(kube, image, False, self.clock),
         }
         metrics.OBJECTS = metrics.ObjectGauges()
 

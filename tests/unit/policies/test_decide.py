@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aada_operator.api.backup_policy import BackupPolicySpec, HistoryLimit
+from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.overlay import merged
 from aada_operator.policies import decide
@@ -232,7 +232,8 @@ def test_history_keeps_the_newest_and_what_is_proved(
         )
         for minute in minutes
     ]
-    gone = {b.name for b in decide.beyond_history(backups, HistoryLimit(successful=successful, failed=failed))}
+    limits = spec(historyLimit={"successful": successful, "failed": failed})
+    gone = {b.name for b in decide.beyond_history(backups, limits)}
     left = [b for b in backups if b.name not in gone]
 
     assert all(b in left for b in backups if b.active or not b.scheduled_for)
@@ -250,7 +251,14 @@ def test_history_keeps_the_newest_and_what_is_proved(
 def test_history_leaves_a_backup_alone_while_it_is_verified() -> None:
     old = known("old", "Completed", at("01 02:00"), verification={"result": "Running"})
     newer = [known(f"n{day}", "Completed", at(f"0{day} 02:00")) for day in (2, 3)]
-    assert decide.beyond_history([old, *newer], HistoryLimit(successful=1)) == [newer[0]]
+    assert decide.beyond_history([old, *newer], spec(historyLimit={"successful": 1})) == [newer[0]]
+
+
+def test_history_leaves_completed_ones_to_a_retention_rule() -> None:
+    backups = [known(f"n{day}", "Completed", at(f"0{day} 02:00")) for day in (1, 2, 3)]
+    failed = [known(f"f{day}", "Failed", at(f"0{day} 02:00")) for day in (1, 2)]
+    rule = spec(historyLimit={"successful": 1, "failed": 1}, retention={"daily": 7})
+    assert decide.beyond_history([*backups, *failed], rule) == [failed[0]]
 
 
 class TestVerificationSlot:

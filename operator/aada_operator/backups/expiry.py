@@ -1,0 +1,48 @@
+"""The end of a Backup whose policy keeps it no longer: the manifest goes, which makes it no backup, then the object.
+
+The policy says in its status whom its rule lets go; the Backup acts. Its parts may be shared with others: they are
+collected later, by a Job of the policy.
+"""
+
+from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.referenced import backups_in_use
+from aada_operator.adapters.storage import open_store, remove_manifest
+from aada_operator.api.backup import BackupSpec, Location
+from aada_operator.backups import decide, report
+from aada_operator.core.controller import RESYNC, Visit
+from aada_operator.core.failpoints import failpoint
+from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS
+
+NOW = 0.0
+
+
+class Expiry:
+    """Deletes Backups and what makes them backups."""
+
+    def __init__(self, kube: Kube, allow_local: bool) -> None:
+        self._kube = kube
+        self._allow_local = allow_local
+
+    async def is_due(self, visit: Visit[BackupSpec]) -> bool:
+        """Whether the policy, as it is now, lets this backup go, and nobody uses it."""
+        policy = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy_ref.name)
+        if not decide.is_let_go(visit.name, policy or {}, visit.status):
+            return False
+        return visit.name not in await backups_in_use(self._kube, visit.namespace)
+
+    def begin(self, visit: Visit[BackupSpec]) -> float:
+        """Say so before anything is done, so that nobody relies on it any more."""
+        visit.status["phase"] = "Deleting"
+        report.expired(visit, "its policy's retention keeps it no longer")
+        return NOW
+
+    async def finish(self, visit: Visit[BackupSpec]) -> float | None:
+        """Delete; whatever was done before a kill is found done."""
+        location = Location.model_validate(visit.status["location"])
+        store = await open_store(self._kube, visit.namespace, location, self._allow_local)
+        if not await remove_manifest(store, location, visit.status["manifestSha256"]):
+            report.expired(visit, f"{location.prefix}/manifest.json cannot be deleted: is the bucket write-once?")
+            return RESYNC
+        failpoint("backup.expiry.after-manifest")
+        await self._kube.delete(BACKUPS, visit.body)
+        return None
