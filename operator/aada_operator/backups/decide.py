@@ -92,8 +92,8 @@ def is_let_go(name: str, policy: Object, status: Object) -> bool:
     """Whether ``policy``, in what it says of its present spec, lets a completed backup go."""
     spec, said = policy.get("spec") or {}, policy.get("status") or {}
     current = said.get("observedGeneration") == (policy.get("metadata") or {}).get("generation")
-    rule = spec.get("retention")
-    acts = bool(rule) and rule.get("mode", "Auto") == "Auto" and not spec.get("suspend")
+    rule = spec.get("retention") or {"mode": "Observe"}
+    acts = rule.get("mode", "Auto") == "Auto" and not spec.get("suspend")
     busy = (status.get("verification") or {}).get("result") == "Running"
     return acts and current and not busy and name in (said.get("retention") or {}).get("expired", ())
 

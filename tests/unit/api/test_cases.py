@@ -60,6 +60,8 @@ NOT_BY_SCHEMA = (
     "no encryption for a recipient",
     "no source",
     "incremental without full",
+    "retention that says nothing",
+    "retention of a count alone",
     "a policy without latest",
     "latest of nothing",
     "latest: false",

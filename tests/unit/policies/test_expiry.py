@@ -57,8 +57,7 @@ def said(school: School) -> dict[str, Any]:
 @pytest.fixture
 def three(school: School) -> list[str]:
     """Three nights of backups under a rule that keeps two; no new slot is due."""
-    names = [taken(school, day) for day in (25, 26, 27)]
-    return names
+    return [taken(school, day) for day in (25, 26, 27)]
 
 
 def rule(school: School, **patch: Any) -> None:

@@ -96,7 +96,7 @@ counts = st.none() | st.integers(1, 6)
 
 @settings(deadline=None, max_examples=200)
 @given(
-    names, st.data(), st.fixed_dictionaries({period: counts for period in MODEL}), st.integers(1, 4),
+    names, st.data(), st.fixed_dictionaries(dict.fromkeys(MODEL, counts)), st.integers(1, 4),
     st.sampled_from([None, "1d", "45d"]), st.sampled_from(ZONES),
 )  # fmt: skip
 def test_as_a_plain_model_says(
