@@ -1,0 +1,45 @@
+"""Retention on the real cluster: the rule is told first, then acts, and what is left over is collected."""
+
+from __future__ import annotations
+
+from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR
+from aada_operator.api.manifest import manifest_key
+from tests.cluster import builders
+from tests.cluster.backups.school import WAIT, School, eventually
+from tests.cluster.workspace import Object
+
+RULE = {"daily": 1, "minCount": 1}
+
+
+def taken(school: School, name: str, slot: str) -> Object:
+    """A completed backup as a schedule makes it."""
+    body = builders.backup(name, policy="tidy")
+    school.workspace.apply(body | {"metadata": body["metadata"] | {"annotations": {ANNOTATION_SCHEDULED_FOR: slot}}})
+    return school.completed(f"lmsb/{name}")
+
+
+def test_what_would_go_is_said_then_goes_and_is_collected(school: School) -> None:
+    policy = school.policy("tidy", retention=RULE | {"mode": "Observe"})
+    first = taken(school, "tidy-monday", "2026-01-05T02:00:00Z")
+    taken(school, "tidy-tuesday", "2026-01-06T02:00:00Z")
+
+    def said(body: Object) -> Object:
+        return dict(body["status"].get("retention") or {})
+
+    school.workspace.wait_for(policy, lambda body: said(body).get("expired") == ["tidy-monday"], WAIT)
+    folder = first["status"]["location"]["prefix"]
+    assert manifest_key(folder) in school.s3.keys(folder)
+
+    school.policy("tidy", retention=RULE)
+    school.workspace.wait_gone("lmsb/tidy-monday", timeout=WAIT)
+    assert manifest_key(folder) not in school.s3.keys(folder)
+    settled = school.workspace.wait_for(
+        policy, lambda body: (body["status"].get("collection") or {}).get("result") == "Done", WAIT
+    )
+    assert (said(settled)["kept"], said(settled)["deleted"]) == (1, 1)
+    assert settled["status"]["collection"]["orphanBytes"] > 0, "too young to be deleted"
+    school.workspace.kubectl("annotate", "lmsb/tidy-tuesday", "lms.aada.edu/verify-at=now")
+    eventually(
+        lambda: school.workspace.get("lmsb/tidy-tuesday")["status"]["verification"]["result"] == "Passed",  # type: ignore[index]
+        "the other backup is whole",
+    )
