@@ -235,6 +235,9 @@ class BackupPolicyStatus(CommonStatus):
     ] = None
     rpo: Annotated[str, Field(max_length=32, description="Age of the newest recovery point, now.")] = ""
     rpo_met: Annotated[str, Field(max_length=8, description="Whether that is within the objective.")] = ""
+    rpo_worst_case: Annotated[
+        str, Field(max_length=32, description="Most that may be lost by schedule: a gap and the time of a backup.")
+    ] = ""
     rto_measured: Annotated[
         str, Field(max_length=32, description="Restore time that the last verification measured.")
     ] = ""

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby, islice, takewhile
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from cronsim import CronSim
 MOST_MISSED = 10_000
 # In a repeated hour the wall clock alone does not tell which slots have passed; no zone repeats more than this.
 _LARGEST_SHIFT = timedelta(hours=3)
+_WEEK, _LONG, _MANY = timedelta(days=10), timedelta(days=400), 1000
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,23 @@ def due(expressions: list[str], time_zone: str, after: datetime, now: datetime) 
         return None
     older = takewhile(lambda slot: slot < newest, _slots(expressions, time_zone, after))
     return Due(newest, sum(1 for _ in islice(older, MOST_MISSED)))
+
+
+@lru_cache(maxsize=1024)
+def widest_gap(expressions: tuple[str, ...], time_zone: str, after: datetime) -> timedelta:
+    """The longest time between two neighbouring slots of any expression, looking from ``after`` on.
+
+    It is looked for in more than a year, or in so many slots that a year holds no wider gap but for rare schedules of
+    many slots a day: those are looked at for ten days at least, which have every day of the week.
+    """
+    widest, before = timedelta(0), after
+    for number, slot in enumerate(_slots(list(expressions), time_zone, after)):
+        if number:
+            widest = max(widest, slot - before)
+        before = slot
+        if slot - after > _LONG or (number > _MANY and slot - after > _WEEK):
+            break
+    return widest
 
 
 def _newest(expression: str, time_zone: str, now: datetime) -> datetime | None:

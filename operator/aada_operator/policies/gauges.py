@@ -18,6 +18,7 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
         ("schedule_missed_total", "Slots that passed without a backup.", float(status.get("missedSlots", 0))),
         ("rpo_seconds", "Age of the newest recovery point.", (clock.now() - point).total_seconds() if point else None),
         ("rpo_target_seconds", "Most data, in time, that may be lost.", objective),
+        ("rpo_worst_case_seconds", "Most that may be lost by schedule.", _span(status.get("rpoWorstCase"))),
         ("rto_measured_seconds", "Restore time that was measured last.", _span(status.get("rtoMeasured"))),
         ("verification_last_success_timestamp_seconds", "Last passed verification.", _stamp(status, "lastVerified")),
         ("retention_deleted_total", "Backups that retention deleted.", _number(status, "retention", "deleted")),

@@ -1,6 +1,7 @@
 """What a BackupPolicy's status says: pure functions from what was observed to fields and conditions."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Literal
 
 from aada_operator.api.backup_policy import BackupPolicySpec
@@ -9,12 +10,13 @@ from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.policies import decide
+from aada_operator.policies import decide, objectives
 from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, World
 
 STORAGE_REACHABLE = "StorageReachable"
 RPO_MET = "RPOMet"
+RPO_UNREACHABLE = "RPOUnreachable"
 RTO_AT_RISK = "RTOAtRisk"
 VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
@@ -24,6 +26,7 @@ KNOWN = (
     conditions.RECONCILING,
     STORAGE_REACHABLE,
     RPO_MET,
+    RPO_UNREACHABLE,
     RTO_AT_RISK,
     VERIFIED,
     ENCRYPTED,
@@ -37,6 +40,7 @@ def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
     _method(visit)
     _encryption(visit)
     _newest(visit, world.backups)
+    _reachable(visit, world.backups)
     _recovery_point(visit, decide.newest_completed(world.backups))
     _verified(visit, world.backups)
     _recovery_time(visit)
@@ -169,6 +173,23 @@ def _recovery_point(visit: Visit[BackupPolicySpec], newest: KnownBackup | None) 
     else:
         message = f"the newest recovery point, {to_rfc3339(point)}, is older than {objective}"
         visit.conditions.set(RPO_MET, False, "TooOld", message)
+
+
+def _reachable(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
+    """Whether the schedule can keep the objective, whatever happens to a single backup."""
+    spec, found = visit.spec, objectives.outlook(visit.spec, backups, visit.now)
+    put(visit, "rpoWorstCase", f"{found.worst.total_seconds():.0f}s" if found else None)
+    if spec.objectives.rpo is None:
+        visit.conditions.set(RPO_UNREACHABLE, "Unknown", "NoObjective", "objectives.rpo is not set")
+    elif found is None:
+        message = "there are only backups by hand: set full"
+        visit.conditions.set(RPO_UNREACHABLE, True, "NoSchedule", message)
+    elif found.keeps(timedelta(seconds=seconds(spec.objectives.rpo))):
+        visit.conditions.set(RPO_UNREACHABLE, False, "WithinObjective", objectives.told(found))
+    else:
+        fix = objectives.advice(spec, found)
+        message = f"{objectives.told(found)}: {spec.objectives.rpo} cannot be kept; {fix}"
+        visit.conditions.set(RPO_UNREACHABLE, True, "ScheduleTooRare", message)
 
 
 def _verified(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:

@@ -354,6 +354,7 @@ class TestReport:
             "schedule_missed_total": 0.0,
             "rpo_seconds": 600.0,
             "rpo_target_seconds": 14400.0,
+            "rpo_worst_case_seconds": 86400.0,
             "rto_measured_seconds": 90.0,
             "verification_last_success_timestamp_seconds": moment,
         }
