@@ -56,6 +56,11 @@ test-cluster: venv  ## the operator in a real cluster, and the whole stories
 bench: venv  ## the operator beside a no-op operator; table and build/bench.json
 	@$(PY) -m tests.bench
 
+.PHONY: show-backup
+show-backup: venv  ## backups at 1 GB beside other tools, and 200 kills; ends with one line of JSON
+	@$(TESTBED) build
+	@$(PY) -m tests.bench.backups
+
 .PHONY: check
 check: venv  ## formatting, linters, types, layers, generated files
 	@$(VENV)/bin/ruff format --check .

@@ -22,7 +22,7 @@ _START_SECONDS = 60.0
 _FULL = b"No space left on device"
 _LOG_READ = 64 * 2**10
 # Its data may be lost at any moment, and nobody else uses it.
-_OPTIONS = {
+OPTIONS = {
     "listen_addresses": "",
     "fsync": "off",
     "full_page_writes": "off",
@@ -91,7 +91,7 @@ class ScratchServer:
         # The server dies with this process, even when it is killed.
         argv = ["setpriv", "--pdeathsig", "QUIT", str(self._programs / "postgres"), f"-D{self._data}"]
         argv += [f"-k{self._sockets.name}", f"-p{_PORT}"]
-        argv += [word for name, value in _OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        argv += [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
         with (self._data / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), start_new_session=True
