@@ -23,6 +23,7 @@ from aada_operator.api.common import (
 )
 from aada_operator.api.lms import FreeForm
 from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
+from aada_operator.api.task import SqlCheck
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
@@ -119,6 +120,15 @@ class Verification(Model):
         CronExpression | None, Field(description="Five cron fields: the newest backup is verified then.")
     ] = None
     on_full: Annotated[bool, Field(description="Verify every full backup as soon as it is completed.")] = False
+    older_sample: Annotated[
+        bool, Field(description="By schedule, besides the newest, one older backup that chance chooses.")
+    ] = True
+    checks: Annotated[
+        list[SqlCheck],
+        Field(
+            max_length=20, json_schema_extra=named_list(), description="What must hold in the restored copy besides."
+        ),
+    ] = []
 
 
 class HistoryLimit(Model):
@@ -212,9 +222,10 @@ class BackupPolicySpec(Model):
 
 
 class VerificationRequest(StatusModel):
-    """Which Backup the schedule wants to be verified: the policy asks here, the Backup acts."""
+    """Which Backups the schedule wants to be verified: the policy asks here, the Backups act."""
 
-    backup_name: Annotated[str, Field(max_length=63, description="Name of the Backup.")]
+    backup_name: Annotated[str, Field(max_length=63, description="Name of the newest Backup.")]
+    older_name: Annotated[str, Field(max_length=63, description="An older one, if there is one.")] = ""
     requested_at: Annotated[Timestamp, Field(description="Slot of the verification schedule.")]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aada_operator.api.common import Model, StatusModel
+from aada_operator.api.common import DnsLabel, Model, StatusModel
 
 # Reasons of a failed Job. Whether a retry can help is said by `Outcome.retryable`, not by the reason.
 DATABASE_UNREACHABLE = "DatabaseUnreachable"
@@ -21,6 +21,8 @@ MANIFEST_CONFLICT = "ManifestConflict"
 CORRUPT = "Corrupt"
 WRONG_KEY = "WrongKey"
 DIGEST_MISMATCH = "DigestMismatch"
+CHECK_FAILED = "CheckFailed"
+CHECK_INVALID = "CheckInvalid"
 NO_SPACE = "NoSpace"
 TARGET_EXISTS = "TargetExists"
 RESTORE_FAILED = "RestoreFailed"
@@ -82,11 +84,28 @@ class BackupTask(Model):
     )
 
 
+class SqlCheck(Model):
+    """A question to the restored copy, and what its answer must be; a role asks that may only read."""
+
+    name: Annotated[DnsLabel, Field(description="Name of the check.")]
+    sql: Annotated[
+        str, Field(min_length=1, max_length=4096, description="A query; the first column of its first row counts.")
+    ]
+    min: Annotated[float | None, Field(ge=-(10**15), le=10**15, description="The least that it must be.")] = None
+    max: Annotated[float | None, Field(ge=-(10**15), le=10**15, description="The most that it may be.")] = None
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The least and the most: without either, true (or any number but 0) is expected."""
+        return (1, None) if self.min is None and self.max is None else (self.min, self.max)
+
+
 class VerifyTask(Model):
     """Restore the backup in ``folder`` on a scratch server and compare."""
 
     storage: Annotated[S3Location, Field(description="Where the backup is.")]
     folder: Annotated[str, Field(description="Key prefix of the backup.")]
+    checks: Annotated[list[SqlCheck], Field(description="What must hold in the copy besides.")] = []
 
 
 class RestoreTask(Model):

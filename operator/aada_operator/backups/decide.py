@@ -7,14 +7,14 @@ from datetime import datetime
 from aada_operator.api.backup import ENDED, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.manifest import Manifest, backup_folder, lms_folder
-from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, WRONG_KEY
+from aada_operator.api.task import CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, WRONG_KEY
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.conditions import condition_of
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobState
 
 # What says that the backup is bad; anything else says that it could not be verified.
-FAULTS = frozenset({CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
+FAULTS = frozenset({CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
 MOST_TRIES = 5
 # Stages of the worker that are phases of their own (a dump streams into the bucket); all others are Running.
 _PHASES = {"dump": "Uploading", "finalize": "Finalizing"}
@@ -130,7 +130,8 @@ def verification_wanted(
     ``on_full`` whether every new backup is verified once.
     """
     answered = VerificationOrder(known.get("request", ""), known.get("verifyAt", ""))
-    requested = str(request.get("requestedAt", "")) if request.get("backupName") == name else ""
+    asked = name in (request.get("backupName"), request.get("olderName"))
+    requested = str(request.get("requestedAt", "")) if asked else ""
     order = VerificationOrder(requested or answered.request, verify_at or answered.verify_at)
     return order if order != answered or (on_full and not known.get("attempt")) else None
 

@@ -20,7 +20,8 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
     @kopf.on.event(GROUP, VERSION, BACKUP_POLICIES.plural, registry=registry)
     async def policy_asked(body: kopf.Body, **_: object) -> None:
         status = body.get("status") or {}
-        names = {(status.get("verificationRequest") or {}).get("backupName")}
+        request = status.get("verificationRequest") or {}
+        names = {request.get("backupName"), request.get("olderName")}
         names |= set((status.get("retention") or {}).get("expired", ()))
         for name in filter(None, names):
             enqueue(Key(BACKUPS.plural, str(body["metadata"]["namespace"]), str(name)))

@@ -105,7 +105,11 @@ def verify_job(context: Context, attempt: int, *, encrypted: bool) -> JobRequest
     """The Job that restores the backup on a scratch server and compares."""
     policy = context.policy
     identity = policy.encryption.verification_identity_secret_ref if encrypted else None
-    task = VerifyTask(storage=context.location.s3(context.allow_local), folder=context.location.prefix)
+    task = VerifyTask(
+        storage=context.location.s3(context.allow_local),
+        folder=context.location.prefix,
+        checks=policy.verification.checks,
+    )
     return JobRequest(
         name=verify_job_name(context.backup["metadata"]["name"], attempt),
         owner=context.backup,

@@ -4,6 +4,7 @@ Everything can be told anew from the Backups: their names are made of their slot
 (a lost status, two operators, a clock that went back) meets the Backup that is there already.
 """
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,9 +57,19 @@ def newest_verified(backups: Iterable[KnownBackup]) -> KnownBackup | None:
 
 
 def last_verification(backups: Iterable[KnownBackup]) -> KnownBackup | None:
-    """The backup whose verification told good from bad most lately."""
-    told = [(b.verified_at, b.name, b) for b in backups if b.completed and b.verified_at]
-    return max(told, key=lambda entry: entry[:2])[2] if told else None
+    """The backup whose verification told good from bad most lately; of one slot, the bad one if there is one."""
+    told = [
+        (_asked(b), b.verified == "False", b.verified_at, b.name, b) for b in backups if b.completed and b.verified_at
+    ]
+    return max(told, key=lambda entry: entry[:4])[4] if told else None
+
+
+def _asked(backup: KnownBackup) -> datetime:
+    """The slot that a verification answers, or when it ended where none asked."""
+    slot = moment_or_none(backup.verification.request)
+    ended = backup.verified_at
+    assert ended, "asked of those that were verified"  # noqa: S101
+    return slot or ended
 
 
 def due_slot(
@@ -162,6 +173,14 @@ def verification_slot(
     after = max((moment for moment in asked if moment and moment <= now), default=min(created, now))
     due = schedule.due([spec.verification.schedule], spec.time_zone, after, now)
     return due.slot if due else None
+
+
+def older_sample(
+    spec: BackupPolicySpec, backups: Iterable[KnownBackup], newest: KnownBackup, slot: datetime
+) -> KnownBackup | None:
+    """An older backup that chance chooses, the same one however often a slot is asked; None when there is none."""
+    older = sorted((b for b in backups if b.completed and b.name != newest.name), key=lambda b: b.name)
+    return random.Random(slot.isoformat()).choice(older) if older and spec.verification.older_sample else None  # noqa: S311 - no secret
 
 
 def next_verification(spec: BackupPolicySpec, now: datetime) -> datetime | None:

@@ -64,12 +64,17 @@ class PolicyReconciler:
         return World(lms, backups, await self._probe.look(visit.uid, generation, visit.namespace, s3.location(folder)))
 
     def _request_verification(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
-        """Ask for the newest backup to be verified; the Backup reads this status and acts."""
+        """Ask for the newest backup and an older one to be verified; the Backups read this status and act."""
         newest = decide.newest_completed(backups)
         asked = (visit.status.get("verificationRequest") or {}).get("requestedAt")
         slot = decide.verification_slot(visit.spec, _created(visit), asked, backups, visit.now)
         if newest is not None and slot is not None:
-            visit.status["verificationRequest"] = {"backupName": newest.name, "requestedAt": to_rfc3339(slot)}
+            older = decide.older_sample(visit.spec, backups, newest, slot)
+            visit.status["verificationRequest"] = {
+                "backupName": newest.name,
+                "olderName": older.name if older else "",
+                "requestedAt": to_rfc3339(slot),
+            }
 
     async def _prune(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
         """Delete Backup objects beyond the history limits; their data stays in the bucket."""

@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from aada_operator.api.manifest import Manifest
-from aada_operator.api.task import RESTORE_FAILED, VERSION_UNSUPPORTED, Check, VerifyResult, VerifyTask
+from aada_operator.api.task import RESTORE_FAILED, VERSION_UNSUPPORTED, Check, SqlCheck, VerifyResult, VerifyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import databases
+from aada_operator.worker.checks import Inspection
 from aada_operator.worker.compare import demand_equal
 from aada_operator.worker.content import Contents, read_contents
 from aada_operator.worker.failures import statement_failures
@@ -42,9 +43,11 @@ def run(task: VerifyTask, settings: WorkerSettings) -> VerifyResult:
         try:
             verification = _Verification(backup, settings, scratch, reporter)
             locale, restore_seconds, contents = verification.run()
+            equal = demand_equal(backup.manifest, contents)
+            inspected = verification.inspect(task.checks)
         except Waiting as failure:
             raise scratch.explain(failure) from None
-    checks = [Check(name="hashes", ok=True), *demand_equal(backup.manifest, contents), locale]
+    checks = [Check(name="hashes", ok=True), *equal, locale, *inspected]
     return VerifyResult(
         tables=len(contents.tables),
         rows=sum(table.rows for table in contents.tables),
@@ -76,6 +79,13 @@ class _Verification:
         self.reporter.stage("compare")
         failpoint("worker.verify.before-compare")
         return locale, restore_seconds, self._contents()
+
+    def inspect(self, checks: list[SqlCheck]) -> list[Check]:
+        """The checks of the policy and of PostgreSQL itself."""
+        self.reporter.stage("inspect")
+        place = self.scratch.server.place(_DATABASE)
+        with statement_failures(place, RESTORE_FAILED):
+            return Inspection(self.scratch, _DATABASE, self.settings.programs).run(checks)
 
     def _load(self, server_version: int) -> None:
         identity, programs = self.settings.identity(), self.settings.programs

@@ -371,7 +371,7 @@ class TestVerificationRequest:
         visit(school)
         assert "verificationRequest" not in status(school)
         visit(school, hours=4)
-        request = {"backupName": "newer", "requestedAt": "2026-03-01T05:00:00Z"}
+        request = {"backupName": "newer", "olderName": "older", "requestedAt": "2026-03-01T05:00:00Z"}
         assert status(school)["verificationRequest"] == request
         school.clock.advance(minutes=1)
         school.backup("newest")
@@ -380,6 +380,33 @@ class TestVerificationRequest:
         assert status(school)["verificationRequest"] == request
         visit(school, days=1)
         assert status(school)["verificationRequest"]["backupName"] == "newest"
+
+    def test_an_older_one_is_chosen_by_chance_and_only_where_it_is_wanted(self, school: School) -> None:
+        names = ["one", "two", "three", "newest"]
+        for name in names:
+            school.clock.advance(minutes=1)
+            school.backup(name)
+            finish(school, name)
+        school.policy(immediate=False, full=None, verification={"schedule": "0 5 * * *"})
+        chosen = set()
+        for _ in range(40):
+            visit(school, days=1)
+            chosen.add(status(school)["verificationRequest"]["olderName"])
+        assert chosen == set(names) - {"newest"}
+        school.api.read(BACKUP_POLICIES, NAME)["spec"]["verification"]["olderSample"] = False
+        visit(school, days=1)
+        assert status(school)["verificationRequest"]["olderName"] == ""
+
+    def test_of_one_slot_the_bad_one_is_told(self, school: School) -> None:
+        school.policy(full=None)
+        for name, result, minute in (("newest", "False", 1), ("older", "True", 2)):
+            school.backup(name)
+            finish(school, name, status=result, reason="Corrupt" if result == "False" else "RestoredAndCompared")
+            school.clock.advance(minutes=minute)
+            ended = {"time": to_rfc3339(school.clock.now()), "request": "2026-03-01T05:00:00Z"}
+            school.api.read(BACKUPS, name)["status"]["verification"] = ended
+        visit(school)
+        assert condition(school, "Verified") == ("False", "Corrupt")
 
     def test_without_a_backup_the_slot_waits_for_one(self, school: School) -> None:
         school.policy(immediate=False, full=None, verification={"schedule": "0 5 * * *"})

@@ -1,0 +1,135 @@
+"""What the policy wants to hold in a restored copy, and what PostgreSQL itself can say of it.
+
+The policy's checks run in a role that may only read. What is wrong in the original too (a sequence behind its column, a
+key that was never validated) is told and makes no backup bad: it is what was backed up.
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from aada_operator.api.task import CHECK_FAILED, CHECK_INVALID, CORRUPT, Check, SqlCheck
+from aada_operator.core.errors import Stalled
+from aada_operator.worker.scratch import ScratchServer
+from aada_operator.worker.server import Connection, Login
+from aada_operator.worker.tools import Tool
+
+_READER = "aada_check"
+_SECONDS = 300
+_NUMBERS = (int, float)
+_SHOWN = 3
+_BEHIND = """
+SELECT n.nspname, c.relname, a.attname, s.last_value, s.increment_by
+FROM pg_depend d
+JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+JOIN pg_namespace qn ON qn.oid = q.relnamespace
+JOIN pg_sequences s ON s.schemaname = qn.nspname AND s.sequencename = q.relname
+JOIN pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p')
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+ORDER BY 1, 2, 3
+"""
+_NOT_VALIDATED = """
+SELECT conrelid::regclass::text || '.' || conname FROM pg_constraint
+WHERE contype IN ('f', 'c') AND NOT convalidated ORDER BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The checks of one restored database on a scratch server."""
+
+    scratch: ScratchServer
+    database: str
+    programs: Path
+
+    def run(self, wanted: list[SqlCheck]) -> list[Check]:
+        """All checks.
+
+        Raises:
+            Stalled: CheckFailed or CheckInvalid, naming the policy's check; Corrupt, pg_amcheck found damage.
+        """
+        with closing(self.scratch.server.connect(self.database)) as connection:
+            found = [_told("sequences behind", _behind(connection)), _told("not validated", _not_validated(connection))]
+            connection.execute(f"CREATE ROLE {_READER} LOGIN BYPASSRLS IN ROLE pg_read_all_data")
+            server_version = connection.info.server_version
+        # A session of its own: one of the owner could become the owner again.
+        reader = replace(self.scratch.server, login=lambda: Login(_READER, ""))
+        with closing(reader.connect(self.database)) as connection:
+            found += [_passed(connection, check) for check in wanted]
+        return [*found, self._amcheck(server_version)]
+
+    def _amcheck(self, server_version: int) -> Check:
+        """Heap and btree indexes of the copy, by PostgreSQL's own tool."""
+        program = self.programs / "pg_amcheck"
+        if not program.exists():
+            return Check(name="amcheck", ok=True, message="not done: this image has no pg_amcheck")
+        argv = [str(program), "--install-missing=pg_catalog", "--no-password", self.database]
+        place = self.scratch.server.place(self.database)
+        with (
+            self.scratch.server.tool_environment(server_version) as environment,
+            Tool(argv, environment, place, CORRUPT) as tool,
+        ):
+            tool.finish()
+        return Check(name="amcheck", ok=True)
+
+
+def _passed(connection: Connection, check: SqlCheck) -> Check:
+    """One check of the policy.
+
+    Raises:
+        Stalled: CheckFailed, its value is out of bounds; CheckInvalid, it has none.
+    """
+    value = _value(connection, check)
+    if not isinstance(value, _NUMBERS):
+        raise Stalled(CHECK_INVALID, f"check {check.name}: the first column is no number: correct its sql")
+    low, high = check.bounds
+    if low is not None and value < low:
+        raise Stalled(CHECK_FAILED, f"check {check.name}: {value:g} is less than {low:g}")
+    if high is not None and value > high:
+        raise Stalled(CHECK_FAILED, f"check {check.name}: {value:g} is more than {high:g}")
+    return Check(name=check.name, ok=True, message=f"{value:g}")
+
+
+def _value(connection: Connection, check: SqlCheck) -> "float | object":
+    try:
+        with connection.transaction():
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute(f"SET LOCAL statement_timeout = '{_SECONDS}s'")
+            connection.execute("""SET LOCAL search_path = "$user", public""")
+            row = connection.execute(check.sql.encode()).fetchone()
+    except psycopg.Error as error:
+        if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+            raise  # the server has gone
+        message = f"check {check.name} fails with SQLSTATE {error.sqlstate or '(it is no query)'}: correct its sql"
+        raise Stalled(CHECK_INVALID, message) from None
+    value = row[0] if row else None
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _told(name: str, noticed: list[str]) -> Check:
+    more = f" and {len(noticed) - _SHOWN} more" if len(noticed) > _SHOWN else ""
+    return Check(name=name, ok=True, message=(", ".join(noticed[:_SHOWN]) + more) or "none")
+
+
+def _behind(connection: Connection) -> list[str]:
+    """Columns whose next value is taken already: inserting will fail until the sequence is set."""
+    behind = []
+    for schema, table, column, last, step in connection.execute(_BEHIND).fetchall():
+        edge = sql.SQL("SELECT {}({}) FROM {}").format(
+            sql.SQL("max" if step > 0 else "min"), sql.Identifier(column), sql.Identifier(schema, table)
+        )
+        (reached,) = connection.execute(edge).fetchone() or (None,)
+        if reached is not None and (last is None or (reached > last if step > 0 else reached < last)):
+            behind.append(f"{schema}.{table}.{column}")
+    return behind
+
+
+def _not_validated(connection: Connection) -> list[str]:
+    return [name for (name,) in connection.execute(_NOT_VALIDATED)]
