@@ -103,7 +103,7 @@ class TestWhatIsNoBase:
         self.travels(job, full, recipients=[job.recipient, keygen()[1]])
 
     def test_one_that_was_packed_in_another_way(self, job: Job, full: str) -> None:
-        self.travels(job, full, compression_level=1)
+        self.travels(job, full, compression_level=3)
 
     def test_one_whose_chunks_were_named_with_another_key(self, job: Job, full: str) -> None:
         job.secret("chunk-key/key", "another key after a restored cluster")

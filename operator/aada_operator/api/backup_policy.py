@@ -103,7 +103,7 @@ class Compression(Model):
     """How the stream is compressed."""
 
     algorithm: Annotated[Literal["zstd"], Field(description="Algorithm.")] = "zstd"
-    level: Annotated[int, Field(ge=1, le=19, description="Level: 1 is fastest, 19 smallest.")] = 3
+    level: Annotated[int, Field(ge=1, le=19, description="Level: 1 is fastest, 19 smallest.")] = 1
 
 
 class Objectives(Model):

@@ -75,7 +75,7 @@ class BackupTask(Model):
         str | None, Field(description="Backup of the same LMS whose chunks need not travel again; absent: all do.")
     ] = None
     recipients: Annotated[list[str], Field(description="age public keys; empty: not encrypted.")] = []
-    compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 3
+    compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 1
     lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
     max_snapshot_age_seconds: Annotated[int, Field(ge=1, description="Longest life of the snapshot.")] = 3600
     streams: Annotated[int, Field(ge=1, le=16, description="Sessions that read tables at once.")] = 2

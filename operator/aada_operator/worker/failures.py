@@ -30,8 +30,10 @@ _PRIVILEGE_HELP = "give the role in the database's Secret that right"
 
 # What programs print, by pattern: the first that is found decides.
 _ERROR_LINE = re.compile(r"\b(error|ERROR|FATAL|PANIC|Error message from server):")
+_ERROR = re.compile(r"(?:error|ERROR|FATAL|PANIC): +")
 _LOST = re.compile(
-    r"terminating connection|server closed the connection|no connection to the server|SSL SYSCALL|SSL error"
+    r"terminating connection|server closed the connection|connection to server was lost|no connection to the server"
+    r"|SSL SYSCALL|SSL error"
     r"|could not (receive|send) data|connection to server .* failed|could not connect|the database system is"
     r"|Connection reset|Broken pipe|could not translate host"
 )
@@ -94,6 +96,6 @@ def program_failure(program: str, text: str, place: Place, otherwise: str) -> Op
 
 def _first_error(text: str) -> str:
     """The first line that tells an error, without what it quotes at its end: that may be a value from a row."""
-    line = next((line for line in text.splitlines() if "error:" in line), "failed without a message")
-    line = line.rpartition("error: ")[2]
+    line = next((line for line in text.splitlines() if _ERROR.search(line)), "failed without a message")
+    line = _ERROR.split(line)[-1]
     return re.sub(r': ".*$', "", line)[:300]

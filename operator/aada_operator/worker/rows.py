@@ -14,7 +14,8 @@ from aada_operator.worker.snapshot import Source, lock_statement
 
 # What COPY's own protocol ends its text with; in the text a backslash is always doubled, so no row is this line.
 _END = b"\\.\n"
-_ARGUMENTS = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse")
+# Without --file psql marks no line of what it says as an error.
+_ARGUMENTS = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--file=-")
 _SAY_END = "\\echo '\\\\.'"
 
 
