@@ -9,6 +9,8 @@ from aada_operator.api.task import S3Location
 
 # Slot of the schedule for which a policy made the Backup; one that was made by hand has none.
 ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
+# The bad Backup for which a policy made this one.
+ANNOTATION_REPLACES = f"{GROUP}/replaces"
 # Every new value asks for one verification of the Backup.
 ANNOTATION_VERIFY_AT = f"{GROUP}/verify-at"
 BackupType = Literal["Full", "Incremental"]

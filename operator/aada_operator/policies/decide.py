@@ -12,22 +12,28 @@ from datetime import datetime, timedelta
 from aada_operator.api.backup import BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
+from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED
 from aada_operator.core import schedule
 from aada_operator.core.conditions import condition_of
 from aada_operator.policies.world import Hold, KnownBackup, World, moment_or_none
 
 # Below an hour the age of the newest recovery point is told in these steps: each step is a write.
 _RPO_STEP = timedelta(minutes=10)
+_REPLACED = {CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED}
 
 
 @dataclass(frozen=True)
 class DueSlot:
-    """A slot to deal with: ``start`` says whether by a backup, ``missed`` how many slots go without one."""
+    """A slot to deal with: ``start`` says whether by a backup, ``missed`` how many slots go without one.
+
+    ``replaces`` is the bad backup in whose place this one is taken.
+    """
 
     slot: datetime
     start: bool
     missed: int
     type: BackupType = "Full"
+    replaces: str = ""
 
 
 def last_slot(recorded: str | None, backups: Iterable[KnownBackup], now: datetime) -> datetime | None:
@@ -92,6 +98,21 @@ def due_slot(
     start = now - due.slot <= timedelta(seconds=seconds(spec.starting_deadline)) or catch_up_needed(spec, point, now)
     full = schedule.due([spec.full.schedule], spec.time_zone, after, now)
     return DueSlot(due.slot, start, due.missed + (0 if start else 1), "Full" if full else "Incremental")
+
+
+def replacement(spec: BackupPolicySpec, backups: Sequence[KnownBackup]) -> DueSlot | None:
+    """A full backup now, where the newest bad one has no full one after it; its slot is the end of its verification.
+
+    Not for a wrong key or a check of the policy, which a new backup meets again, and not for one that was itself taken
+    in the place of a bad one: whatever is wrong then, the next slot is soon enough.
+    """
+    bad = [b for b in backups if b.completed and b.verified == "False" and b.verdict in _REPLACED and b.verified_at]
+    worst = max(bad, key=lambda b: (b.verified_at, b.name), default=None)
+    if spec.full is None or worst is None or worst.verified_at is None or worst.replaces:
+        return None
+    if any(b.full and b.created >= worst.verified_at for b in backups):
+        return None
+    return DueSlot(worst.verified_at, start=True, missed=0, replaces=worst.name)
 
 
 def is_taken(slot: datetime, backups: Iterable[KnownBackup]) -> bool:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupType
+from aada_operator.api.backup import ANNOTATION_REPLACES, ANNOTATION_SCHEDULED_FOR, BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.manifest import backup_folder, lms_folder
@@ -24,8 +24,9 @@ def backup_name(policy: str, slot: datetime, kind: BackupType) -> str:
     return f"{policy}-{_SHORT[kind]}-{slot:%Y%m%dt%H%Mz}"
 
 
-def backup(namespace: str, policy: str, lms: str, slot: datetime, kind: BackupType) -> Object:
+def backup(namespace: str, policy: str, lms: str, slot: datetime, kind: BackupType, replaces: str = "") -> Object:
     """The Backup of a slot (in UTC). It has no owner: deleting the policy must leave it."""
+    annotations = {ANNOTATION_SCHEDULED_FOR: to_rfc3339(slot)} | ({ANNOTATION_REPLACES: replaces} if replaces else {})
     return {
         "apiVersion": API_VERSION,
         "kind": "Backup",
@@ -33,7 +34,7 @@ def backup(namespace: str, policy: str, lms: str, slot: datetime, kind: BackupTy
             "namespace": namespace,
             "name": backup_name(policy, slot, kind),
             "labels": {LABEL_LMS: lms, LABEL_POLICY: policy},
-            "annotations": {ANNOTATION_SCHEDULED_FOR: to_rfc3339(slot)},
+            "annotations": annotations,
         },
         "spec": {"policyRef": {"name": policy}, "type": kind},
     }

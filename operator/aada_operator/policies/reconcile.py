@@ -98,12 +98,14 @@ class PolicyReconciler:
         newest = decide.newest_completed(world.backups)
         point = newest.recovery_point if newest else None
         due = decide.due_slot(visit.spec, _created(visit), last, point, visit.now)
+        due = due or decide.replacement(visit.spec, world.backups)
         if due is None:
             return None
         if due.start and not decide.is_taken(due.slot, world.backups):
             if hold := decide.held(visit.spec, world, due, visit.now):
                 return hold
-            body = manifests.backup(visit.namespace, visit.name, visit.spec.lms_ref.name, due.slot, due.type)
+            lms = visit.spec.lms_ref.name
+            body = manifests.backup(visit.namespace, visit.name, lms, due.slot, due.type, due.replaces)
             await self._kube.create(BACKUPS, body)
         visit.status["lastSlot"] = to_rfc3339(due.slot)
         visit.status["missedSlots"] = visit.status.get("missedSlots", 0) + due.missed

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, ENDED, BackupStatus, VerificationStatus
+from aada_operator.api.backup import (
+    ANNOTATION_REPLACES,
+    ANNOTATION_SCHEDULED_FOR,
+    ENDED,
+    BackupStatus,
+    VerificationStatus,
+)
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.resources import Object
 
@@ -67,6 +73,16 @@ class KnownBackup:
     def verified(self) -> str:
         """Status of its condition Verified."""
         return next((c.status for c in self.status.conditions if c.type == "Verified"), "Unknown")
+
+    @property
+    def verdict(self) -> str:
+        """Reason of its condition Verified."""
+        return next((c.reason for c in self.status.conditions if c.type == "Verified"), "")
+
+    @property
+    def replaces(self) -> str:
+        """The bad backup in whose place it was taken; empty: none."""
+        return str((self.body["metadata"].get("annotations") or {}).get(ANNOTATION_REPLACES, ""))
 
     @property
     def verified_at(self) -> datetime | None:

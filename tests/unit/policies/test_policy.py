@@ -418,6 +418,47 @@ class TestVerificationRequest:
         assert status(school)["verificationRequest"]["backupName"] == "mine"
 
 
+class TestReplacement:
+    def bad(self, school: School, reason: str = "Corrupt", **patch: Any) -> list[str]:
+        """A policy whose only backup was found to be bad; names of the backups after some visits."""
+        school.policy(**patch)
+        visit(school)
+        finish(school, FIRST, status="False", reason=reason)
+        school.clock.advance(minutes=2)
+        ended = to_rfc3339(school.clock.now())
+        school.api.read(BACKUPS, FIRST)["status"]["verification"] = {"time": ended}
+        for _ in range(3):
+            visit(school, minutes=1)
+        return [name for name in school.api.names(BACKUPS) if name != FIRST]
+
+    @pytest.mark.parametrize("reason", ["Corrupt", "DigestMismatch", "RestoreFailed"])
+    def test_a_bad_backup_is_followed_by_a_full_one_at_once(self, school: School, reason: str) -> None:
+        (name,) = self.bad(school, reason)
+        made = school.api.read(BACKUPS, name)
+        assert made["spec"]["type"] == "Full"
+        assert made["metadata"]["annotations"]["lms.aada.edu/replaces"] == FIRST
+
+    @pytest.mark.parametrize("reason", ["WrongKey", "CheckFailed"])
+    def test_not_for_what_a_new_one_meets_again(self, school: School, reason: str) -> None:
+        assert self.bad(school, reason) == []
+
+    def test_not_without_a_schedule(self, school: School) -> None:
+        school.backup("mine")
+        finish(school, "mine", status="False", reason="Corrupt")
+        school.policy(full=None)
+        visit(school, minutes=1)
+        assert school.api.names(BACKUPS) == ["mine"]
+
+    def test_one_in_the_place_of_a_bad_one_is_not_replaced_again(self, school: School) -> None:
+        (name,) = self.bad(school)
+        finish(school, name, status="False", reason="Corrupt")
+        school.clock.advance(minutes=1)
+        school.api.read(BACKUPS, name)["status"]["verification"] = {"time": to_rfc3339(school.clock.now())}
+        for _ in range(3):
+            visit(school, minutes=1)
+        assert len(school.api.names(BACKUPS)) == 2
+
+
 class TestHistory:
     def test_the_oldest_objects_beyond_the_limits_go(self, school: School) -> None:
         school.policy(historyLimit={"successful": 2, "failed": 1})
