@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from aada_operator.api.task import CORRUPT, RESTORE_FAILED, WRONG_KEY
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker.codec import Identity, parse_identities, unpack
+from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.parallel import GiveUp, run_all
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.refill import RowLoader, TableQueue
@@ -29,13 +30,22 @@ from aada_operator.worker.streams import Pump
 from aada_operator.worker.tools import Tool
 
 STREAMS = 2
+_UNLOGGED = """
+SELECT format('ALTER TABLE %I.%I SET UNLOGGED', nspname, relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind = 'r' AND relpersistence = 'p' AND nspname NOT IN ('pg_catalog', 'information_schema')
+  AND NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'p')
+"""
 # Damaged objects make each later stage fail in a way of its own, so the hashes have the first word.
 _MAYBE_DAMAGE = {CORRUPT, WRONG_KEY, RESTORE_FAILED}
 
 
 @dataclass(frozen=True)
 class Load:
-    """The content of a backup into the database ``name`` of a server."""
+    """The content of a backup into the database ``name`` of a server.
+
+    ``passing``: nobody keeps that database, so its tables need no WAL.
+    """
 
     backup: StoredBackup
     identity: str | None
@@ -44,6 +54,7 @@ class Load:
     name: str
     programs: Path
     reporter: Reporter
+    passing: bool = False
 
     def run(self) -> None:
         """Load everything.
@@ -60,6 +71,8 @@ class Load:
             with schema.open("wb") as file:
                 self._unpack("schema", file)
             self._restore(environment, "--section=pre-data", str(schema))
+            if self.passing:
+                self._without_wal()
             self._rows()
             with self._pg_restore(environment, "--section=data") as pg_restore:
                 # When pg_restore has ended early, its exit code tells more than the broken pipe.
@@ -69,6 +82,13 @@ class Load:
                 pg_restore.finish()
             # Indexes and keys: several at once, for which pg_restore needs a file.
             self._restore(environment, "--section=post-data", f"--jobs={STREAMS}", str(schema))
+
+    def _without_wal(self) -> None:
+        """Make the empty tables unlogged, where no partitioned table is: such a one cannot be, nor refer to them then."""
+        place = self.server.place(self.name)
+        with closing(self.server.connect(self.name)) as connection, statement_failures(place, RESTORE_FAILED):
+            for (statement,) in connection.execute(_UNLOGGED).fetchall():
+                connection.execute(statement.encode())
 
     @cached_property
     def _identities(self) -> "list[Identity]":
@@ -89,6 +109,8 @@ class Load:
             "--no-password",
             "--no-tablespaces",
             "--no-subscriptions",
+            # An unlogged table cannot be published.
+            *(["--no-publications"] if self.passing else []),
             f"--dbname={conninfo.make_conninfo(dbname=self.name)}",
             *arguments,
         ]
