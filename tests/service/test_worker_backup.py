@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from aada_operator.api.manifest import lms_folder
 from aada_operator.api.task import BackupResult, DatabaseAddress
 from tests.service.servers import PostgresServer, S3Server, free_port, wait_for
-from tests.service.worker_harness import Job, folder_of
+from tests.service.worker_harness import Job, RunningWorker, folder_of
 
 KILLED = -9
 
@@ -56,13 +57,19 @@ class TestKilled:
         job.verify()
 
 
+def midway(job: Job, database: str, **fields: Any) -> RunningWorker:
+    """A backup that has read some rows and stands still until it is told to go on."""
+    worker = job.start("backup", job.task(database, **fields), "worker.backup.read-2=stop")
+    worker.wait_until_stopped()
+    return worker
+
+
 class TestTerminated:
     def test_sigterm_ends_all_streams_and_asks_for_a_retry(self, job: Job, heavy: str) -> None:
-        worker = job.start("backup", job.task(heavy))
-        worker.wait_for_stage("dump")
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy)
         worker.freeze("psql")
         worker.stop()
+        worker.go_on()
         failure = worker.finish(20).failure
         assert (failure.reason, failure.retryable) == ("Terminated", True)
         assert job.manifest() is None
@@ -106,9 +113,9 @@ class TestDatabaseFaults:
     def test_postgresql_crashes_in_the_middle_of_a_dump(
         self, job: Job, postgres: PostgresServer, s3: S3Server, heavy: str
     ) -> None:
-        worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy)
         with s3.frozen():
+            worker.go_on()
             postgres.stop("immediate")
         failure = worker.finish().failure
         postgres.start()
@@ -120,9 +127,9 @@ class TestDatabaseFaults:
     def test_somebody_kills_a_session_that_copies(
         self, job: Job, postgres: PostgresServer, s3: S3Server, heavy: str
     ) -> None:
-        worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy)
         with s3.frozen():
+            worker.go_on()
             postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %'")
         failure = worker.finish().failure
         assert (failure.reason, failure.retryable) == ("DatabaseUnreachable", True)
@@ -135,9 +142,9 @@ class TestInTheWay:
     def test_ddl_goes_first_and_the_backup_is_tried_again(
         self, job: Job, postgres: PostgresServer, s3: S3Server, heavy: str
     ) -> None:
-        worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy)
         with s3.frozen():
+            worker.go_on()
             began = time.monotonic()
             postgres.execute("ALTER TABLE blobs ADD COLUMN late int; ALTER TABLE blobs DROP COLUMN late", heavy)
             waited = time.monotonic() - began
@@ -148,9 +155,9 @@ class TestInTheWay:
         assert job.manifest() is None
 
     def test_a_snapshot_that_grows_too_old_is_given_up(self, job: Job, s3: S3Server, heavy: str) -> None:
-        worker = job.start("backup", job.task(heavy, max_snapshot_age_seconds=2))
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy, max_snapshot_age_seconds=2)
         with s3.frozen():
+            worker.go_on()
             wait_for(lambda: not self._snapshots(job), "the snapshot to be given up")
         failure = worker.finish().failure
         assert (failure.reason, failure.retryable) == ("SnapshotFailed", True)
@@ -183,9 +190,9 @@ class TestStorageFaults:
         assert self.fail(job, small)[0] == "StorageAccessDenied"
 
     def test_an_outage_of_a_moment_is_survived(self, job: Job, s3: S3Server, heavy: str) -> None:
-        worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy)
         s3.stop()
+        worker.go_on()
         time.sleep(1)  # the outage itself
         s3.start()
         worker.finish().result(BackupResult)
@@ -194,9 +201,9 @@ class TestStorageFaults:
     def test_a_longer_outage_fails_with_its_cause_and_the_next_try_completes(
         self, job: Job, s3: S3Server, heavy: str
     ) -> None:
-        worker = job.start("backup", job.task(heavy))
-        wait_for(lambda: bool(job.copied()), "rows in the bucket")
+        worker = midway(job, heavy)
         s3.stop()
+        worker.go_on()
         failure = worker.finish().failure
         s3.start()
         assert (failure.reason, failure.retryable) == ("StorageUnreachable", True)

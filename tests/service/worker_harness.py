@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 
-from aada_operator.api.manifest import CHUNKS, Manifest, backup_folder, lms_folder, manifest_key, parse_manifest
+from aada_operator.api.manifest import Manifest, backup_folder, lms_folder, manifest_key, parse_manifest
 from aada_operator.api.task import (
     BackupResult,
     BackupTask,
@@ -262,10 +262,6 @@ class Job:
         assert manifest is not None
         parts = [part for part in manifest.parts if part.kind == kind]
         return self.s3.file(self.bucket, f"{lms_folder(folder_of(name))}/{parts[number].key}")
-
-    def copied(self) -> list[str]:
-        """Keys of objects that hold rows."""
-        return [key for key in self.s3.keys(self.bucket) if f"/{CHUNKS}/" in key]
 
     def unfinished_uploads(self) -> list[str]:
         """Keys of multipart uploads that nobody completed or aborted."""

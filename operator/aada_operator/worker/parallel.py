@@ -65,16 +65,24 @@ def in_background(work: Callable[[], Result], connection: Connection, give_up: G
     """Run ``work``, which uses ``connection``, beside the body.
 
     When it fails, ``give_up`` makes the body fail, and its own error is raised instead of the body's. When the body
-    fails first, its statement is cancelled.
+    fails first, its statement is cancelled, and what it says then is a consequence that nobody needs to hear.
     """
+    causes: list[BaseException] = []
+
+    def ended(done: "Future[Result]") -> None:
+        if error := done.exception():
+            if not give_up.called:
+                causes.append(error)
+            give_up()
+
     with ThreadPoolExecutor(1, thread_name_prefix="measure") as executor:
         future = executor.submit(work)
-        future.add_done_callback(lambda done: give_up() if done.exception() else None)
+        future.add_done_callback(ended)
         give_up.by(partial(_cancel, future, connection))
         try:
             yield future
         except BaseException:
-            cause = future.exception() if future.done() else None
+            cause = next(iter(causes), None)
             _cancel(future, connection)
             if isinstance(cause, OperatorError):
                 raise cause from None

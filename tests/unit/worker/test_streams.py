@@ -137,6 +137,24 @@ class TestInBackground:
         ):
             raise Stalled("NoSpace", "the storage is full")
 
+    def test_what_the_work_says_once_all_is_given_up_is_no_cause(self) -> None:
+        connection: Any = self.Connection()
+        give_up = GiveUp()
+        failed = threading.Event()
+
+        def work() -> list[Table]:
+            assert connection.cancelled.wait(5)
+            failed.set()
+            raise Stalled("DumpFailed", "cancelled")
+
+        def body() -> None:
+            threading.Thread(target=give_up).start()
+            assert failed.wait(5)
+            raise Stalled("DatabaseUnreachable", "the server has gone")
+
+        with pytest.raises(Stalled, match="the server has gone"), in_background(work, connection, give_up):
+            body()
+
 
 class TestGiveUp:
     def test_actions_are_done_when_it_is_called_and_late_ones_at_once(self) -> None:
