@@ -257,6 +257,16 @@ class ObjectStore:
                 for entry in page.get("Contents", []):
                     yield ObjectInfo(entry["Key"], entry["Size"], entry["LastModified"])
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Names of the folders right below ``prefix``, which ends with a slash."""
+        with self._translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._location.bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                for entry in page.get("CommonPrefixes", []):
+                    yield entry["Prefix"].removeprefix(prefix).rstrip("/")
+
     def abort_stale_uploads(self, prefix: str, now: datetime, age: timedelta = timedelta(hours=24)) -> int:
         """Abort multipart uploads below ``prefix`` that began more than ``age`` ago: their makers are dead.
 

@@ -9,6 +9,8 @@ from aada_operator.api.task import S3Location
 
 # Slot of the schedule for which a policy made the Backup; one that was made by hand has none.
 ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
+# On a Backup that a new policy found in its bucket: when.
+ANNOTATION_FOUND = f"{GROUP}/found-at"
 # The bad Backup for which a policy made this one.
 ANNOTATION_REPLACES = f"{GROUP}/replaces"
 # Every new value asks for one verification of the Backup.

@@ -229,6 +229,13 @@ class VerificationRequest(StatusModel):
     requested_at: Annotated[Timestamp, Field(description="Slot of the verification schedule.")]
 
 
+class Inventory(StatusModel):
+    """Backups that the bucket had when the policy was new: their objects were made again."""
+
+    taken_at: Annotated[Timestamp, Field(description="When the bucket was looked through.")]
+    found: Annotated[int, Field(ge=0, description="Completed backups of this policy.")] = 0
+
+
 class BackupPolicyStatus(CommonStatus):
     """What is true of the backups of one LMS."""
 
@@ -256,6 +263,7 @@ class BackupPolicyStatus(CommonStatus):
     verification_request: Annotated[
         VerificationRequest | None, Field(description="Backup that is to be verified by schedule.")
     ] = None
+    inventory: Annotated[Inventory | None, Field(description="What a new policy found in its bucket.")] = None
     retention: Annotated[RetentionStatus | None, Field(description="What spec.retention says now.")] = None
     collection: Annotated[
         CollectionStatus | None, Field(description="The last collection of objects that belong to no backup.")

@@ -15,6 +15,7 @@ from aada_operator.api.common import seconds
 from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED
 from aada_operator.core import schedule
 from aada_operator.core.conditions import condition_of
+from aada_operator.core.resources import Object
 from aada_operator.policies.world import Hold, KnownBackup, World, moment_or_none
 
 # Below an hour the age of the newest recovery point is told in these steps: each step is a write.
@@ -143,6 +144,13 @@ def blocked(spec: BackupPolicySpec, world: World) -> Hold | None:
     if (world.lms.get("spec") or {}).get("suspend"):
         return Hold("Suspended", f"AadaLms {spec.lms_ref.name} is suspended: nothing new is started")
     return None
+
+
+def knows_nothing(status: Object, world: World) -> bool:
+    """Whether a policy has no backup but those that it is just finding in its bucket, which can be read."""
+    looked = "inventory" in status or "lastSlot" in status
+    readable = world.storage is not None and world.storage.ok
+    return readable and not looked and all(backup.found for backup in world.backups)
 
 
 def held(spec: BackupPolicySpec, world: World, due: DueSlot, now: datetime) -> Hold | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from aada_operator.api.backup import ANNOTATION_REPLACES, ANNOTATION_SCHEDULED_FOR, BackupType
+from aada_operator.api.backup import ANNOTATION_FOUND, ANNOTATION_REPLACES, ANNOTATION_SCHEDULED_FOR, BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.manifest import backup_folder, lms_folder
@@ -27,12 +27,29 @@ def backup_name(policy: str, slot: datetime, kind: BackupType) -> str:
 def backup(namespace: str, policy: str, lms: str, slot: datetime, kind: BackupType, replaces: str = "") -> Object:
     """The Backup of a slot (in UTC). It has no owner: deleting the policy must leave it."""
     annotations = {ANNOTATION_SCHEDULED_FOR: to_rfc3339(slot)} | ({ANNOTATION_REPLACES: replaces} if replaces else {})
+    return named_backup(namespace, policy, lms, backup_name(policy, slot, kind), kind, annotations)
+
+
+def found_backup(
+    namespace: str, policy: str, lms: str, name: str, kind: BackupType, slot: datetime | None, found_at: datetime
+) -> Object:
+    """The Backup for what was found in the bucket: of a slot, or made by hand."""
+    annotations = {ANNOTATION_FOUND: to_rfc3339(found_at)}
+    if slot:
+        annotations[ANNOTATION_SCHEDULED_FOR] = to_rfc3339(slot)
+    return named_backup(namespace, policy, lms, name, kind, annotations)
+
+
+def named_backup(
+    namespace: str, policy: str, lms: str, name: str, kind: BackupType, annotations: dict[str, str]
+) -> Object:
+    """A Backup by its name."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Backup",
         "metadata": {
             "namespace": namespace,
-            "name": backup_name(policy, slot, kind),
+            "name": name,
             "labels": {LABEL_LMS: lms, LABEL_POLICY: policy},
             "annotations": annotations,
         },

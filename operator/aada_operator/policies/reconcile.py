@@ -13,11 +13,13 @@ from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.policies import decide, manifests, report, retention
 from aada_operator.policies.collection import Collector
 from aada_operator.policies.gauges import gauges
+from aada_operator.policies.inventory import Inventory
 from aada_operator.policies.probe import StorageProbe
 from aada_operator.policies.world import Hold, KnownBackup, World
 
 # Seconds until a slot that is held is looked at again; a Backup that ends wakes its policy by itself.
 HELD_RETRY = 10.0
+NOW = 0.0
 
 
 def capability(
@@ -25,7 +27,8 @@ def capability(
 ) -> Capability[BackupPolicySpec]:
     """The kind BackupPolicy; ``image`` runs its Jobs, ``allow_local``: storage endpoints may be loopback addresses."""
     timer = clock or SystemClock()
-    reconciler = PolicyReconciler(kube, StorageProbe(kube, allow_local), Collector(kube, image, allow_local))
+    probe, collector = StorageProbe(kube, allow_local), Collector(kube, image, allow_local)
+    reconciler = PolicyReconciler(kube, probe, collector, Inventory(kube, allow_local))
     return Capability(
         BACKUP_POLICIES, BackupPolicySpec, report.KNOWN, reconciler.reconcile, lambda body: gauges(body, timer)
     )
@@ -34,16 +37,19 @@ def capability(
 class PolicyReconciler:
     """Brings policies about; what it remembers is the probes of their buckets, which can be asked anew."""
 
-    def __init__(self, kube: Kube, probe: StorageProbe, collector: Collector) -> None:
+    def __init__(self, kube: Kube, probe: StorageProbe, collector: Collector, inventory: Inventory) -> None:
         self._kube = kube
         self._probe = probe
         self._collector = collector
+        self._inventory = inventory
 
     async def reconcile(self, visit: Visit[BackupPolicySpec]) -> float | None:
         """One visit; returns seconds until something is due."""
         world = await self._observe(visit)
         report.facts(visit, world)
         hold = decide.blocked(visit.spec, world)
+        if hold is None and decide.knows_nothing(visit.status, world) and await self._inventory.take(visit):
+            return NOW
         if hold is None:
             self._request_verification(visit, world.backups)
             await self._prune(visit, world.backups)

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cached_property
 
 from aada_operator.api.backup import (
+    ANNOTATION_FOUND,
     ANNOTATION_REPLACES,
     ANNOTATION_SCHEDULED_FOR,
     ENDED,
@@ -78,6 +79,11 @@ class KnownBackup:
     def verdict(self) -> str:
         """Reason of its condition Verified."""
         return next((c.reason for c in self.status.conditions if c.type == "Verified"), "")
+
+    @property
+    def found(self) -> bool:
+        """Whether its object was made for a backup that the bucket had."""
+        return ANNOTATION_FOUND in (self.body["metadata"].get("annotations") or {})
 
     @property
     def replaces(self) -> str:

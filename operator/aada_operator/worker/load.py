@@ -84,7 +84,7 @@ class Load:
             self._restore(environment, "--section=post-data", f"--jobs={STREAMS}", str(schema))
 
     def _without_wal(self) -> None:
-        """Make the empty tables unlogged, where no partitioned table is: such a one cannot be, nor refer to them then."""
+        """Make the empty tables unlogged, unless a partitioned table is there: it cannot be, nor refer to them then."""
         place = self.server.place(self.name)
         with closing(self.server.connect(self.name)) as connection, statement_failures(place, RESTORE_FAILED):
             for (statement,) in connection.execute(_UNLOGGED).fetchall():

@@ -104,6 +104,11 @@ class Bucket:
             raise self.trouble
         return Capabilities(conditional_writes=True, deletes=self.deletes)
 
+    def folders(self, prefix: str) -> list[str]:
+        if self.trouble:
+            raise self.trouble
+        return sorted({key.removeprefix(prefix).split("/")[0] for key in self.objects if key.startswith(prefix)})
+
     def delete(self, key: str) -> bool:
         if self.deletes:
             self.objects.pop(key, None)
