@@ -41,11 +41,6 @@ class School:
     def ready(self, ref: str, timeout: float = WAIT) -> Object:
         return self.workspace.wait_condition(ref, "Ready", timeout=timeout)
 
-    def says(self, ref: str, kind: str, reason: str, timeout: float = WAIT) -> str:
-        """Wait until a condition has a reason; returns its message."""
-        found = self.workspace.wait_for(ref, lambda body: condition(body, kind).get("reason") == reason, timeout)
-        return str(condition(found, kind)["message"])
-
     def look_again(self, ref: str) -> None:
         """Secrets are looked at every minute; an annotation is quicker."""
         self.workspace.kubectl("annotate", ref, "--overwrite", f"lms.aada.edu/reconcile-at={secrets.token_hex(4)}")
@@ -133,7 +128,7 @@ def test_an_older_image_on_a_newer_schema_is_explained_and_the_pods_stay(school:
     ref = school.apply("back", version=NEW)
     school.ready(ref)
     school.apply("back", version=OLD)
-    message = school.says(ref, "SchemaCurrent", "UnknownRevision")
+    message = school.workspace.says(ref, "SchemaCurrent", "UnknownRevision")
     assert f"{SAMPLE_LMS}:{OLD}" in message
     assert "older than the schema" in message
     body = school.workspace.wait_condition(ref, "Stalled")
@@ -149,7 +144,7 @@ def test_an_image_that_crashes_does_not_take_the_old_pods_away(school: School) -
     ref = school.apply("crash", version=NEW)
     school.ready(ref)
     school.apply("crash", version=CRASHING)
-    message = school.says(ref, "RolloutHealthy", "CrashLoop")
+    message = school.workspace.says(ref, "RolloutHealthy", "CrashLoop")
     assert "backend" in message
     assert "exit code 3" in message, message
     body = school.ready(ref)
@@ -157,12 +152,12 @@ def test_an_image_that_crashes_does_not_take_the_old_pods_away(school: School) -
     assert body["status"]["version"] == NEW
     assert "CrashLoop" in school.reasons("crash")
     school.apply("crash", version=NEW)
-    school.says(ref, "RolloutHealthy", "RolledOut")
+    school.workspace.says(ref, "RolloutHealthy", "RolledOut")
 
 
 def test_an_image_that_does_not_exist_is_named_and_replaced_at_once(school: School) -> None:
     ref = school.apply("absent", version="v9.9.9")
-    message = school.says(ref, "SchemaCurrent", "ImagePullFailed")
+    message = school.workspace.says(ref, "SchemaCurrent", "ImagePullFailed")
     assert f"{SAMPLE_LMS}:v9.9.9" in message
     assert "ImagePullFailed" in school.reasons("absent")
     school.apply("absent", version=OLD)
@@ -172,7 +167,7 @@ def test_an_image_that_does_not_exist_is_named_and_replaced_at_once(school: Scho
 def test_an_image_of_a_portal_that_does_not_exist_leaves_the_api_alone(school: School) -> None:
     portal = builders.portal_component(image="localhost/aada/no-such-portal:v1")
     ref = school.apply("portal", components=[builders.api_component(), portal])
-    message = school.says(ref, "RolloutHealthy", "ImagePullFailed")
+    message = school.workspace.says(ref, "RolloutHealthy", "ImagePullFailed")
     assert "learn" in message
     body = school.workspace.wait_for(ref, lambda body: body["status"].get("ready") == "1/2")
     assert condition(body, "Ready")["status"] == "False"
@@ -194,7 +189,7 @@ def test_an_image_of_a_portal_that_does_not_exist_leaves_the_api_alone(school: S
 def test_drift_is_reverted_and_the_field_is_named(school: School, change: Object, path: str) -> None:
     ref = school.apply("drift")
     school.ready(ref)
-    school.says(ref, "RolloutHealthy", "RolledOut")
+    school.workspace.says(ref, "RolloutHealthy", "RolledOut")
     before = {event["metadata"]["name"] for event in school.workspace.events("AadaLms/drift")}
     patch = json.dumps({"spec": change})
     school.workspace.kubectl("patch", "deployment/drift-backend", "--type=strategic", "--patch", patch)
@@ -246,7 +241,7 @@ def test_suspended_nothing_is_changed(school: School) -> None:
 
 def test_a_missing_admin_secret_is_named_and_heals(school: School) -> None:
     ref = school.apply("nosecret", database={"adminSecretRef": {"name": "not-there"}})
-    assert "not-there" in school.says(ref, "DatabaseReachable", "SecretMissing")
+    assert "not-there" in school.workspace.says(ref, "DatabaseReachable", "SecretMissing")
     assert "SecretMissing" in school.reasons("nosecret")
     credentials = school.database.server.credentials
     school.workspace.secret("not-there", username=credentials["username"], password=credentials["password"])
@@ -257,7 +252,7 @@ def test_a_missing_admin_secret_is_named_and_heals(school: School) -> None:
 def test_a_wrong_password_is_told_from_a_dead_server_and_heals(school: School) -> None:
     school.workspace.secret("wrong", username="postgres", password="canary-wrong-password")
     ref = school.apply("wrongpw", database={"adminSecretRef": {"name": "wrong"}})
-    assert "Secret wrong" in school.says(ref, "DatabaseReachable", "AuthenticationFailed")
+    assert "Secret wrong" in school.workspace.says(ref, "DatabaseReachable", "AuthenticationFailed")
     assert "AuthenticationFailed" in school.reasons("wrongpw")
     school.workspace.secret("wrong", **school.database.server.credentials)
     school.look_again(ref)
@@ -266,7 +261,7 @@ def test_a_wrong_password_is_told_from_a_dead_server_and_heals(school: School) -
 
 def test_an_unknown_host_is_named_and_heals(school: School) -> None:
     ref = school.apply("nohost", database={"host": "no-such-host"})
-    assert "no-such-host" in school.says(ref, "DatabaseReachable", "HostUnknown")
+    assert "no-such-host" in school.workspace.says(ref, "DatabaseReachable", "HostUnknown")
     assert "HostUnknown" in school.reasons("nohost")
     school.apply("nohost")
     school.ready(ref)
@@ -275,8 +270,8 @@ def test_an_unknown_host_is_named_and_heals(school: School) -> None:
 def test_a_missing_application_secret_is_named_and_heals(school: School) -> None:
     own = [{"name": "JWT_SECRET_KEY", "secretRef": {"name": "jwt-later", "key": "current"}}]
     ref = school.apply("jwt", secrets=own)
-    assert "jwt-later" in school.says(ref, "SchemaCurrent", "SecretMissing")
-    assert "jwt-later" in school.says(ref, "SecretsFresh", "SecretMissing")
+    assert "jwt-later" in school.workspace.says(ref, "SchemaCurrent", "SecretMissing")
+    assert "jwt-later" in school.workspace.says(ref, "SecretsFresh", "SecretMissing")
     school.workspace.secret("jwt-later", current="canary-jwt-later")
     school.look_again(ref)
     school.ready(ref)
@@ -322,7 +317,7 @@ def test_a_million_characters_where_anything_is_allowed_are_explained(school: Sc
     """A podTemplate is free-form: only the API server's answer to the Deployment tells what is wrong with it."""
     long = {"metadata": {"annotations": {"note": "x" * 2**19}}}
     ref = school.apply("long", components=[builders.api_component(podTemplate=long)])
-    message = school.says(ref, "Stalled", "Refused")
+    message = school.workspace.says(ref, "Stalled", "Refused")
     assert "annotations" in message
     assert "xxx" not in message
     school.apply("long", components=[builders.api_component(podTemplate={"metadata": {"annotations": {"note": "x"}}})])

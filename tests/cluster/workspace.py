@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.testbed.cluster import Cluster
 
+# Seconds to wait for what takes a Job, and for what takes several.
+PATIENCE, LONG = 180.0, 300.0
 Object = dict[str, Any]
 Predicate = Callable[[Object], bool]
 
@@ -73,6 +75,11 @@ class Workspace:
     def wait_gone(self, ref: str, timeout: float = 60.0) -> None:
         """Wait until an object is gone. Raises subprocess.CalledProcessError after ``timeout`` seconds."""
         self.kubectl("wait", "--for=delete", ref, f"--timeout={timeout}s")
+
+    def says(self, ref: str, kind: str, reason: str, timeout: float = PATIENCE) -> str:
+        """Wait until a condition has a reason; returns its message."""
+        found = self.wait_for(ref, lambda body: condition(body, kind).get("reason") == reason, timeout)
+        return str(condition(found, kind)["message"])
 
     def wait_condition(self, ref: str, kind: str, status: str = "True", timeout: float = 120.0) -> Object:
         """Wait until a condition, seen for the present generation, has a status; returns the object."""

@@ -85,11 +85,6 @@ class School:
         assert _flows(found), f"{ref} was {_phase(found)} before it was seen at work"
         return found
 
-    def says(self, ref: str, kind: str, reason: str, timeout: float = WAIT) -> str:
-        """Wait until a condition has a reason; returns its message."""
-        found = self.workspace.wait_for(ref, lambda body: condition(body, kind).get("reason") == reason, timeout)
-        return str(condition(found, kind)["message"])
-
     def jobs_made(self, prefix: str) -> list[str]:
         """Names of all Jobs that were ever created here for a Backup, by the API server's audit log."""
         made = []

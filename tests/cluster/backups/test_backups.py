@@ -84,7 +84,7 @@ def test_one_made_by_hand_is_a_backup_now_and_says_how_far_it_is(school: School)
     assert running["status"]["progress"]["totalBytes"] > 0
     body = school.completed(ref)
     assert "progress" not in body["status"]
-    school.says(ref, "Verified", "NotRequested")
+    school.workspace.says(ref, "Verified", "NotRequested")
     owners = body["metadata"].get("ownerReferences")
     assert owners is None, "a backup outlives its policy"
 
@@ -129,7 +129,7 @@ def test_a_folder_that_belongs_to_another_backup_is_refused_with_the_fix(school:
     school.workspace.delete("lmsb/before-the-exam")
     school.policy("another")
     ref = school.backup("before-the-exam", "another")
-    assert "another name" in school.says(ref, "Failed", "NameTaken")
+    assert "another name" in school.workspace.says(ref, "Failed", "NameTaken")
 
 
 def test_flipped_bytes_are_found(school: School) -> None:
@@ -143,7 +143,7 @@ def test_flipped_bytes_are_found(school: School) -> None:
     with school.s3.client() as client:
         client.put_object(Bucket=school.s3.name, Key=key, Body=bytes(damaged))
     school.workspace.kubectl("annotate", "lmsb/to-be-damaged", "lms.aada.edu/verify-at=1")
-    school.says("lmsb/to-be-damaged", "Verified", "Corrupt")
+    school.workspace.says("lmsb/to-be-damaged", "Verified", "Corrupt")
     assert condition(school.workspace.get("bp/by-hand") or {}, "Verified")["status"] == "False"
     assert "Corrupt" in {event["reason"] for event in school.workspace.events("Backup/to-be-damaged")}
 
@@ -170,7 +170,7 @@ def test_without_the_right_identity_nothing_counts_as_verified(school: School, i
     encryption = {"verificationIdentitySecretRef": reference}
     school.policy(f"key-{identity}", encryption=encryption, verification={"onFull": True})
     ref = school.backup(f"key-{identity}", f"key-{identity}")
-    school.says(ref, "Verified", "NoIdentity" if reference is None else "WrongKey")
+    school.workspace.says(ref, "Verified", "NoIdentity" if reference is None else "WrongKey")
     assert school.completed(ref)["status"]["encryption"] == "Age"
 
 

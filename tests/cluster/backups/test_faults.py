@@ -10,12 +10,11 @@ import pytest
 from tests.cluster import builders
 from tests.cluster.backups.school import SLOW, WAIT, School, eventually, everything_said, forms
 from tests.cluster.release import Operator
-from tests.cluster.workspace import condition
+from tests.cluster.workspace import LONG, condition
 from tests.testbed.services import make_bucket
 
 NIGHTLY = {"schedule": "0 2 * * *"}
 # Attempts are ten seconds and more apart.
-LONG = 300.0
 WRONG_PASSWORD, WRONG_SECRET_KEY = "canary-wrong-password", "canary-wrong-secret-key"
 
 
@@ -26,7 +25,7 @@ def warnings(school: School, ref: str) -> set[str]:
 class TestBadInput:
     def test_a_schedule_that_is_none_is_named(self, school: School) -> None:
         ref = school.policy("cron", full={"schedule": "0 25 * * *"})
-        assert "spec.full.schedule" in school.says(ref, "Stalled", "InvalidSpec")
+        assert "spec.full.schedule" in school.workspace.says(ref, "Stalled", "InvalidSpec")
         assert "InvalidSpec" in warnings(school, "BackupPolicy/cron")
         school.policy("cron", full=NIGHTLY)
         school.workspace.wait_condition(ref, "Ready")
@@ -34,7 +33,7 @@ class TestBadInput:
     def test_a_backup_under_an_invalid_policy_says_so_and_runs_once_it_is_right(self, school: School) -> None:
         school.policy("zone", timeZone="Europe/Atlantis")
         ref = school.backup("zone", "zone")
-        assert "spec.timeZone" in school.says(ref, "Ready", "BackupPolicyInvalid")
+        assert "spec.timeZone" in school.workspace.says(ref, "Ready", "BackupPolicyInvalid")
         school.policy("zone", timeZone="Europe/Berlin")
         school.completed(ref)
 
@@ -46,12 +45,12 @@ class TestBadInput:
 
     def test_an_lms_that_does_not_exist_is_named(self, school: School) -> None:
         ref = school.policy("orphan", immediate=True, full=NIGHTLY, lmsRef={"name": "nobody"})
-        assert "nobody" in school.says(ref, "Ready", "LmsNotFound")
+        assert "nobody" in school.workspace.says(ref, "Ready", "LmsNotFound")
 
     def test_a_pod_template_that_the_server_refuses_fails_the_backup_and_not_the_next(self, school: School) -> None:
         school.policy("template", job={"podTemplate": {"spec": {"restartPolicy": "Sometimes"}}})
         ref = school.backup("template", "template")
-        assert "restartPolicy" in school.says(ref, "Failed", "Refused")
+        assert "restartPolicy" in school.workspace.says(ref, "Failed", "Refused")
         school.policy("template")
         school.completed(school.backup("template-2", "template"))
 
@@ -60,9 +59,9 @@ class TestStorage:
     def test_a_missing_bucket_is_named_and_heals_once_it_is_made(self, school: School) -> None:
         bucket = f"later-{secrets.token_hex(3)}"
         policy = school.policy("bucket", immediate=True, full=NIGHTLY, bucket=bucket)
-        assert bucket in school.says(policy, "StorageReachable", "BucketNotFound")
+        assert bucket in school.workspace.says(policy, "StorageReachable", "BucketNotFound")
         by_hand = school.backup("bucket", "bucket")
-        school.says(by_hand, "Ready", "BucketNotFound")
+        school.workspace.says(by_hand, "Ready", "BucketNotFound")
         make_bucket(school.workspace.cluster, school.s3.server, bucket)
         school.completed(by_hand)
         found = school.workspace.wait_condition(policy, "Ready", timeout=WAIT)
@@ -75,9 +74,9 @@ class TestStorage:
         school.workspace.secret("s3-wrong", **wrong)
         s3 = {"credentialsSecretRef": {"name": "s3-wrong"}}
         policy = school.policy("wrong", storage=[{"name": "primary", "s3": s3}])
-        assert "Secret" in school.says(policy, "StorageReachable", "StorageAccessDenied")
+        assert "Secret" in school.workspace.says(policy, "StorageReachable", "StorageAccessDenied")
         ref = school.backup("wrong", "wrong")
-        school.says(ref, "Ready", "StorageAccessDenied")
+        school.workspace.says(ref, "Ready", "StorageAccessDenied")
         assert school.workspace.items("jobs", "lms.aada.edu/policy=wrong") == [], "no pod is started for nothing"
         school.workspace.secret("s3-wrong", **right)
         school.completed(ref)
@@ -85,19 +84,19 @@ class TestStorage:
     def test_a_missing_secret_is_named_and_heals(self, school: School) -> None:
         s3 = {"credentialsSecretRef": {"name": "s3-later"}}
         policy = school.policy("nosecret", storage=[{"name": "primary", "s3": s3}])
-        assert "s3-later" in school.says(policy, "StorageReachable", "SecretMissing")
+        assert "s3-later" in school.workspace.says(policy, "StorageReachable", "SecretMissing")
         ref = school.backup("nosecret", "nosecret")
-        school.says(ref, "Ready", "SecretMissing")
+        school.workspace.says(ref, "Ready", "SecretMissing")
         school.workspace.secret("s3-later", **school.s3.server.credentials)
         school.completed(ref)
 
     def test_an_unknown_host_is_named(self, school: School) -> None:
         policy = school.policy("nohost", endpoint="http://no-such-host:7070")
-        assert "no-such-host" in school.says(policy, "StorageReachable", "StorageUnreachable")
+        assert "no-such-host" in school.workspace.says(policy, "StorageReachable", "StorageUnreachable")
 
     def test_an_endpoint_on_the_operators_own_address_is_refused(self, school: School) -> None:
         policy = school.policy("loopback", endpoint="http://127.0.0.1:8080")
-        assert "loopback" in school.says(policy, "StorageReachable", "StorageAccessDenied")
+        assert "loopback" in school.workspace.says(policy, "StorageReachable", "StorageAccessDenied")
 
     def test_a_server_that_goes_during_a_backup_and_comes_back(self, fragile_school: School) -> None:
         school = fragile_school
@@ -144,7 +143,7 @@ class TestDatabase:
         school.workspace.apply(lms)
         school.policy("wrongpw", lmsRef={"name": "wrongpw"})
         ref = school.backup("wrongpw", "wrongpw")
-        assert "Secret" in school.says(ref, "Completed", "DatabaseAuthenticationFailed")
+        assert "Secret" in school.workspace.says(ref, "Completed", "DatabaseAuthenticationFailed")
         school.workspace.secret("admin-wrong", **school.database.server.credentials)
         school.completed(ref, LONG)
         school.workspace.delete("lms/wrongpw", wait=False)

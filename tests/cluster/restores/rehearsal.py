@@ -10,7 +10,6 @@ from tests.cluster.backups.school import WAIT, School
 from tests.cluster.workspace import Object, summary
 
 LIVE = builders.DATABASE_NAME
-LONG = 300.0
 # Most of the work is the server's: only a worker with next to nothing of a core leaves time to disturb it.
 SLOW: Object = {"resources": {"limits": {"cpu": "50m"}}}
 # Rows, order and duplicates count; the audit log goes on growing in the live database.

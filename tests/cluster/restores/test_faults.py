@@ -8,7 +8,8 @@ import pytest
 
 from tests.cluster.backups.school import everything_said, forms
 from tests.cluster.release import Operator
-from tests.cluster.restores.rehearsal import LONG, Rehearsal
+from tests.cluster.restores.rehearsal import Rehearsal
+from tests.cluster.workspace import LONG
 
 
 class TestFaults:
@@ -45,7 +46,7 @@ class TestFaults:
         template = {"spec": {"containers": [{"name": "worker", "env": [kill]}]}}
         school.policy("nightly", job={"podTemplate": template})
         ref = school.restore(point, backup="monday")
-        school.says(ref, "Ready", "WorkerLost")
+        school.workspace.says(ref, "Ready", "WorkerLost")
         school.quick()
         body = school.restored(ref, LONG)
         assert school.content(body["status"]["database"]) == monday
@@ -58,7 +59,7 @@ class TestFaults:
         school.loading(ref)
         school.database.stop()
         school.quick()
-        school.says(ref, "Ready", "DatabaseUnreachable", LONG)
+        school.workspace.says(ref, "Ready", "DatabaseUnreachable", LONG)
         assert "DatabaseUnreachable" in school.warnings("server-stopped")
         school.database.start()
         body = school.restored(ref, LONG)

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cluster import audit
 from tests.cluster.backups.school import eventually
-from tests.cluster.restores.rehearsal import LIVE, LONG, Rehearsal
-from tests.cluster.workspace import Object, condition, summary
+from tests.cluster.restores.rehearsal import LIVE, Rehearsal
+from tests.cluster.workspace import LONG, Object, condition, summary
 
 
 class TestContent:
@@ -66,7 +66,7 @@ class TestContent:
 class TestModes:
     def test_approve_waits_for_the_very_plan_and_its_own_command_approves(self, school: Rehearsal, monday: str) -> None:
         ref = school.restore("approved", backup="monday", mode="Approve", target={"database": "approved_copy"})
-        message = school.says(ref, "Ready", "AwaitingApproval")
+        message = school.workspace.says(ref, "Ready", "AwaitingApproval")
         assert school.workspace.get(ref)["status"]["phase"] == "AwaitingApproval"  # type: ignore[index]
         school.workspace.kubectl("annotate", ref, "lms.aada.edu/approve=yes")
         command = message.split("approve with: ")[1].split(";")[0]
@@ -77,7 +77,7 @@ class TestModes:
 
     def test_observe_writes_a_plan_that_says_what_would_be_done(self, school: Rehearsal) -> None:
         ref = school.restore("observed", backup="monday", mode="Observe", target={"database": "observed_copy"})
-        school.says(ref, "Ready", "Observing")
+        school.workspace.says(ref, "Ready", "Observing")
         begin = audit.mark(school.workspace)
         school.workspace.kubectl("annotate", ref, "lms.aada.edu/reconcile-at=1")
         eventually(lambda: begin.reads("restores", "observed") > 0, "a visit")
@@ -92,7 +92,7 @@ class TestModes:
 class TestRefusals:
     def test_a_missing_backup_is_waited_for(self, school: Rehearsal) -> None:
         ref = school.restore("early", backup="thursday")
-        assert "thursday" in school.says(ref, "Ready", "BackupNotFound")
+        assert "thursday" in school.workspace.says(ref, "Ready", "BackupNotFound")
         assert school.warnings("early") == {"BackupNotFound"}
         school.backup("thursday", "nightly")
         school.restored(ref)
@@ -124,6 +124,6 @@ class TestRefusals:
         school = fragile_school
         school.s3.stop()
         ref = school.restore("no-storage", backup="monday")
-        school.says(ref, "Ready", "StorageUnreachable")
+        school.workspace.says(ref, "Ready", "StorageUnreachable")
         school.s3.start()
         school.restored(ref, LONG)
