@@ -148,6 +148,18 @@ class TestListing:
             store.put_if_absent(key, b"12")
         assert [(found.key, found.size) for found in store.list("p/")] == [("p/a", 2), ("p/b/c", 2)]
 
+    def test_folders_are_those_right_below_and_objects_are_none(self, store: ObjectStore) -> None:
+        for key in ("p/a", "p/b/c", "p/b/d", "p/e/f/g", "q/h/i"):
+            store.put_if_absent(key, b"12")
+        assert list(store.folders("p/")) == ["b", "e"]
+        assert list(store.folders("nothing/")) == []
+
+    def test_the_servers_time_is_that_of_its_objects(self, store: ObjectStore) -> None:
+        before = store.time()
+        store.put_if_absent("p/a", b"12")
+        (found,) = store.list("p/")
+        assert before <= found.modified.replace(microsecond=0) <= store.time()
+
     def test_absent_is_none_and_not_an_error(self, store: ObjectStore) -> None:
         assert store.get("nope") is None
         assert store.size("nope") is None

@@ -43,3 +43,20 @@ def test_what_would_go_is_said_then_goes_and_is_collected(school: School) -> Non
         lambda: school.workspace.get("lmsb/tidy-tuesday")["status"]["verification"]["result"] == "Passed",  # type: ignore[index]
         "the other backup is whole",
     )
+
+
+def test_on_a_new_cluster_a_policy_finds_the_backups_of_the_lost_one(school: School) -> None:
+    """The objects are gone as with a cluster, the bucket is there; another policy of that name comes."""
+    policy = school.policy("lost")
+    before = school.completed(school.backup("lost-by-hand", "lost"))
+    school.workspace.delete(policy)
+    school.workspace.delete("lmsb/lost-by-hand")
+    school.policy("lost")
+    found = school.workspace.wait_for(
+        policy, lambda body: (body.get("status", {}).get("inventory") or {}).get("found") == 1, WAIT
+    )
+    assert found["status"]["inventory"]["takenAt"] != ""
+    after = school.completed("lmsb/lost-by-hand")
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert after["status"]["manifestSha256"] == before["status"]["manifestSha256"]
+    assert school.jobs_made("lost-by-hand") == ["lost-by-hand-1"], "it never runs again"
