@@ -5,7 +5,7 @@ from __future__ import annotations
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR
 from aada_operator.api.manifest import manifest_key
 from tests.cluster import builders
-from tests.cluster.backups.school import WAIT, School, eventually
+from tests.cluster.backups.school import WAIT, School
 from tests.cluster.workspace import Object
 
 RULE = {"daily": 1, "minCount": 1}
@@ -39,9 +39,8 @@ def test_what_would_go_is_said_then_goes_and_is_collected(school: School) -> Non
     assert (said(settled)["kept"], said(settled)["deleted"]) == (1, 1)
     assert settled["status"]["collection"]["orphanBytes"] > 0, "too young to be deleted"
     school.workspace.kubectl("annotate", "lmsb/tidy-tuesday", "lms.aada.edu/verify-at=now")
-    eventually(
-        lambda: school.workspace.get("lmsb/tidy-tuesday")["status"]["verification"]["result"] == "Passed",  # type: ignore[index]
-        "the other backup is whole",
+    school.workspace.wait_for(
+        "lmsb/tidy-tuesday", lambda body: body["status"].get("verification", {}).get("result") == "Passed", WAIT
     )
 
 
