@@ -60,13 +60,27 @@ class Workspace:
         """Delete an object; one that is gone already is fine."""
         self.kubectl("delete", ref, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
+    def watch(self, ref: str, timeout: float) -> Iterator[Object]:
+        """Watch events of one object until the time is over; a watch that breaks off is begun anew."""
+        kind, _, name = ref.partition("/")
+        argv = ["--namespace", self.namespace, "get", kind, f"--field-selector=metadata.name={name}",
+                "--watch", "--output-watch-events", "--output=json"]  # fmt: skip
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            with _killed_after(left, [str(self.cluster.kubectl_path), *argv], self.cluster.environment()) as process:
+                assert process.stdout is not None
+                yield from map(json.loads, process.stdout)
+            if process.returncode > 0:
+                # Refused, or the server is away for a moment: do not ask as fast as the machine can.
+                threading.Event().wait(0.5)
+
     def wait_for(self, ref: str, predicate: Predicate, timeout: float = 120.0) -> Object:
         """Watch an object, which need not exist yet, until ``predicate(object)`` holds; returns it.
 
         Raises AssertionError with the last state of the object after ``timeout`` seconds.
         """
         last: Object = {}
-        for event in self._watch(ref, timeout):
+        for event in self.watch(ref, timeout):
             last = event["object"]
             if event["type"] != "DELETED" and predicate(last):
                 return last
@@ -99,20 +113,6 @@ class Workspace:
     def logs(self, ref: str, *args: str) -> str:
         """What the pods of an object printed."""
         return self.kubectl("logs", ref, *args)
-
-    def _watch(self, ref: str, timeout: float) -> Iterator[Object]:
-        """Watch events of one object until the time is over; a watch that breaks off is begun anew."""
-        kind, _, name = ref.partition("/")
-        argv = ["--namespace", self.namespace, "get", kind, f"--field-selector=metadata.name={name}",
-                "--watch", "--output-watch-events", "--output=json"]  # fmt: skip
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            with _killed_after(left, [str(self.cluster.kubectl_path), *argv], self.cluster.environment()) as process:
-                assert process.stdout is not None
-                yield from map(json.loads, process.stdout)
-            if process.returncode > 0:
-                # Refused, or the server is away for a moment: do not ask as fast as the machine can.
-                threading.Event().wait(0.5)
 
 
 @contextmanager
