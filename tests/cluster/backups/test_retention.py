@@ -46,16 +46,16 @@ def test_what_would_go_is_said_then_goes_and_is_collected(school: School) -> Non
 
 def test_on_a_new_cluster_a_policy_finds_the_backups_of_the_lost_one(school: School) -> None:
     """The objects are gone as with a cluster, the bucket is there; another policy of that name comes."""
-    policy = school.policy("lost")
-    before = school.completed(school.backup("lost-by-hand", "lost"))
+    policy = school.policy("gone-cluster")
+    before = school.completed(school.backup("of-gone-cluster", "gone-cluster"))
     school.workspace.delete(policy)
-    school.workspace.delete("lmsb/lost-by-hand")
-    school.policy("lost")
+    school.workspace.delete("lmsb/of-gone-cluster")
+    school.policy("gone-cluster")
     found = school.workspace.wait_for(
         policy, lambda body: (body.get("status", {}).get("inventory") or {}).get("found") == 1, WAIT
     )
     assert found["status"]["inventory"]["takenAt"] != ""
-    after = school.completed("lmsb/lost-by-hand")
+    after = school.completed("lmsb/of-gone-cluster")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert after["status"]["manifestSha256"] == before["status"]["manifestSha256"]
-    assert school.jobs_made("lost-by-hand") == ["lost-by-hand-1"], "it never runs again"
+    assert school.jobs_made("of-gone-cluster") == ["of-gone-cluster-1"], "it never runs again"
