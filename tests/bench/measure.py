@@ -88,6 +88,9 @@ async def _figures(plan: Plan, load: Load, operator: Operator, watcher: Watcher)
     figures = await _first_sight(plan, load, operator, watcher)
     async with phase("become quiet", operator):
         await _quiet(watcher)
+    if plan.size:
+        # Not earlier: the log has a request a moment after its answer was seen.
+        figures["first_sight_writes"] = watcher.writes() / plan.size
     figures |= {"rss_mib": operator.rss(), "start_cpu_s": operator.cpu()}
     if plan.edits:
         figures |= await _edits(plan, load, operator)
@@ -108,7 +111,6 @@ async def _first_sight(plan: Plan, load: Load, operator: Operator, watcher: Watc
         figures |= {
             "first_sight_s": last - operator.started,
             "watch_to_first_sight_s": last - begun,
-            "first_sight_writes": watcher.writes() / plan.size,
         }
     return figures
 

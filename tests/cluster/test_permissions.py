@@ -65,16 +65,19 @@ class Asked:
     def forbidden(self) -> Counter[str]:
         """Refused requests by what they asked for.
 
-        Uninstalling, or naming other namespaces, takes roles from pods that are about to end: theirs do not count.
+        Uninstalling, or naming other namespaces, takes roles from pods that are about to end: theirs do not count. Nor
+        does what the same pod may do at other times: an API server that starts refuses all until it has read the roles.
         """
         born: dict[str, str] = {}
         for entry in self.entries:
             born.setdefault(pod(entry), entry["requestReceivedTimestamp"])
-        refused = [e for e in self.entries if e["annotations"]["authorization.k8s.io/decision"] == "forbid"]
+        allowed = {ask(entry) for entry in self.entries if not is_refused(entry)}
         return Counter(
             str(right(e))
-            for e in refused
-            if not any(born[pod(e)] <= removal <= e["stageTimestamp"] for removal in self.removals)
+            for e in self.entries
+            if is_refused(e)
+            and ask(e) not in allowed
+            and not any(born[pod(e)] <= removal <= e["stageTimestamp"] for removal in self.removals)
         )
 
     def used(self) -> set[Right]:
@@ -83,6 +86,15 @@ class Asked:
 
 def pod(entry: Entry) -> str:
     return str(entry["user"]["extra"]["authentication.kubernetes.io/pod-name"])
+
+
+def ask(entry: Entry) -> tuple[str, Right, str]:
+    """Who wants to do what, and where."""
+    return pod(entry), right(entry), entry["objectRef"].get("namespace", "")
+
+
+def is_refused(entry: Entry) -> bool:
+    return bool(entry["annotations"]["authorization.k8s.io/decision"] == "forbid")
 
 
 @pytest.fixture(scope="module")
