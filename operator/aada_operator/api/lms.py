@@ -166,6 +166,10 @@ class Database(Model):
         ),
     ] = "postgresql+psycopg2"
 
+    def app_secret(self, lms: str) -> str:
+        """Name of the Secret with the application's credentials."""
+        return self.app_secret_name or f"{lms}-db"
+
 
 class Schema(Model):
     """To which revision the schema is brought, and with what."""

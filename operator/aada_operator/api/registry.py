@@ -73,9 +73,9 @@ def _root_schema(kind: Kind) -> dict[str, Any]:
     resource = kind.resource
     spec = structural_schema(kind.spec)
     if resource.immutable:
-        spec["x-kubernetes-validations"] = [
+        spec.setdefault("x-kubernetes-validations", []).append(
             {"rule": "self == oldSelf", "message": f"a {resource.kind}'s spec is immutable: create another one"}
-        ]
+        )
     name_rule = {
         "rule": f"size(self.metadata.name) <= {resource.max_name}",
         "message": f"metadata.name of {resource.kind}: at most {resource.max_name} characters",

@@ -1,11 +1,12 @@
-"""Restore: brings one backup back, beside the live database, and compares it with its manifest."""
+"""Restore: brings one backup back, beside the live database or in its place, and compares it with its manifest."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from aada_operator.api.backup import Progress
 from aada_operator.api.common import (
+    GROUP,
     Column,
     CommonStatus,
     Duration,
@@ -21,7 +22,15 @@ from aada_operator.api.common import (
     Timestamp,
     named_list,
     rules,
+    seconds,
 )
+
+# On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
+ANNOTATION_SAFETY_OF = f"{GROUP}/safety-of"
+TargetMode = Literal["NewDatabase", "Cutover"]
+KEEP_OLD_FOR = "7d"
+_NO_NAME = "database is for mode NewDatabase: after a Cutover the restored database has the name of the live one"
+_CUTOVER_ONLY = "target: keepOldFor and safetyBackup are for its mode Cutover"
 
 
 class Source(Model):
@@ -43,14 +52,37 @@ class Source(Model):
 class Target(Model):
     """Where to."""
 
-    mode: Annotated[Literal["NewDatabase"], Field(description="NewDatabase: beside the live one.")] = "NewDatabase"
+    mode: Annotated[
+        TargetMode,
+        Field(
+            description="NewDatabase: beside the live one. Cutover: in its place; the live one is kept under another "
+            "name for keepOldFor."
+        ),
+    ] = "NewDatabase"
     database: Annotated[
-        SqlName | None, Field(description="Name of the new database. Default: <database>_restore_<id>.")
+        SqlName | None,
+        Field(description="Name of the new database, in mode NewDatabase. Default: <database>_restore_<id>."),
     ] = None
+
+    @model_validator(mode="after")
+    def _name_of_new_only(self) -> "Target":
+        if self.mode == "Cutover" and self.database is not None:
+            raise ValueError(_NO_NAME)
+        return self
 
 
 class RestoreSpec(Model):
     """What to bring back, and where to; immutable."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(has(self.target) && has(self.target.mode) && self.target.mode == 'Cutover') "
+                "|| (!has(self.keepOldFor) && !has(self.safetyBackup))",
+                _CUTOVER_ONLY,
+            )
+        )
+    )
 
     source: Annotated[
         Source,
@@ -65,15 +97,56 @@ class RestoreSpec(Model):
             ),
         ),
     ]
-    target: Annotated[Target, Field(description="Where to.")] = Target()
+    target: Annotated[
+        Target,
+        Field(
+            description="Where to.",
+            json_schema_extra=rules(
+                ("!(has(self.mode) && self.mode == 'Cutover' && has(self.database))", _NO_NAME),
+            ),
+        ),
+    ] = Target()
     mode: Annotated[
-        Mode,
+        Mode | None,
         Field(
             description="Auto: acts. Approve: waits until the annotation lms.aada.edu/approve holds the plan's hash. "
-            "Observe: writes the plan only."
+            "Observe: writes the plan only. Default: Approve for a Cutover, else Auto."
         ),
-    ] = "Auto"
+    ] = None
+    safety_backup: Annotated[
+        bool | None,
+        Field(description="Whether a Cutover takes a full backup of the live database before. Default: true."),
+    ] = None
+    keep_old_for: Annotated[
+        Duration | None,
+        Field(description="How long a Cutover keeps the database that it replaced. Default: 7d."),
+    ] = None
     timeout: Annotated[Duration, Field(description="How long the restore may be tried.")] = "4h"
+
+    @model_validator(mode="after")
+    def _cutover_only(self) -> "RestoreSpec":
+        if not self.is_cutover and (self.safety_backup is not None or self.keep_old_for is not None):
+            raise ValueError(_CUTOVER_ONLY)
+        return self
+
+    @property
+    def is_cutover(self) -> bool:
+        """Whether the live database is replaced."""
+        return self.target.mode == "Cutover"
+
+    @property
+    def asks(self) -> Mode:
+        """How it goes on after its plan."""
+        return self.mode or ("Approve" if self.is_cutover else "Auto")
+
+    @property
+    def takes_safety_backup(self) -> bool:
+        return self.is_cutover and self.safety_backup is not False
+
+    @property
+    def keeps_old_for(self) -> float:
+        """Seconds for which a Cutover keeps what it replaced."""
+        return seconds(self.keep_old_for or KEEP_OLD_FOR)
 
 
 class Plan(StatusModel):
@@ -81,15 +154,30 @@ class Plan(StatusModel):
 
     hash: Annotated[str, Field(max_length=64, description="What an approval must name.")]
     backup: Annotated[str, Field(max_length=63, description="The Backup that is restored.")]
+    lms: Annotated[str, Field(max_length=63, description="The AadaLms whose server it is.")] = ""
+    policy: Annotated[str, Field(max_length=63, description="The BackupPolicy of the backup.")] = ""
     database: Annotated[str, Field(max_length=63, description="The database that is made.")]
+    replaces: Annotated[str | None, Field(max_length=63, description="Live database that a Cutover replaces.")] = None
+    old_database: Annotated[str | None, Field(max_length=63, description="The name that it gets then.")] = None
+    address: Annotated[str | None, Field(max_length=330, description="Server and name of the live database.")] = None
+    schema_revision: Annotated[str, Field(max_length=128, description="Revision of the restored schema.")] = ""
     recovery_point: Annotated[Timestamp | None, Field(description="The moment whose content it will hold.")] = None
     summary: Annotated[LongText, Field(description="The plan in words.")] = ""
+
+
+class OldDatabase(StatusModel):
+    """The database that a Cutover replaced."""
+
+    name: Annotated[str, Field(max_length=63, description="Its name now.")]
+    drop_after: Annotated[Timestamp, Field(description="When it is dropped; one that is renamed stays.")]
+    dropped_at: Annotated[Timestamp | None, Field(description="When it was dropped, or seen to be gone.")] = None
+    message: Annotated[str, Field(max_length=1024, description="Why it is still there.")] = ""
 
 
 class RestoreStatus(CommonStatus):
     """What is true of one restore."""
 
-    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase.")] = ""
+    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase or Cutover.")] = ""
     plan: Annotated[Plan | None, Field(description="What is done.")] = None
     steps: Annotated[
         list[StepStatus], Field(max_length=20, json_schema_extra=named_list(), description="How far it is.")
@@ -103,15 +191,18 @@ class RestoreStatus(CommonStatus):
     completion_time: Annotated[Timestamp | None, Field(description="When it ended.")] = None
     duration: Annotated[str, Field(max_length=32, description="How long it took.")] = ""
     database: Annotated[str, Field(max_length=63, description="The restored database.")] = ""
+    tables: Annotated[int, Field(ge=0, description="Tables restored and compared.")] = 0
     rows: Annotated[int, Field(ge=0, description="Rows restored and compared.")] = 0
     digest: Annotated[str, Field(max_length=128, description="Digest of the restored content.")] = ""
+    safety_backup: Annotated[str, Field(max_length=63, description="The Backup that a Cutover took before.")] = ""
+    old_database: Annotated[OldDatabase | None, Field(description="What a Cutover replaced.")] = None
 
 
 RESTORE = Resource(
     kind="Restore",
     plural="restores",
     short_names=("lmsr",),
-    description="Brings a backup back into a new database and proves that its content equals the manifest.",
+    description="Brings a backup back, beside the live database or in its place, and proves that it is equal.",
     max_name=40,
     immutable=True,
     columns=(

@@ -56,3 +56,73 @@ class RestoreTarget:
         """Whether the name belongs to anything but the Restore of this uid, whose worker marks what it makes."""
         mark = f"{GROUP}/restore={uid}"
         return self.comment is not None and self.comment.partition(";")[0] != mark
+
+
+@dataclass(frozen=True)
+class CutoverNames:
+    """The databases of a cutover: the ``live`` one, the ``restored`` one, and the name that the live one gets."""
+
+    live: str
+    restored: str
+    old: str
+
+
+@dataclass(frozen=True)
+class CutoverServer:
+    """A server on which databases are to change their names.
+
+    ``comments`` has those of the three databases that are there; ``holds`` is what keeps the live one from getting
+    another name, in words.
+    """
+
+    username: str
+    may_rename: bool
+    may_terminate: bool
+    comments: dict[str, str]
+    holds: tuple[str, ...]
+
+    def is_swapped(self, names: CutoverNames, uid: str) -> bool:
+        """Whether the live database is the one that the Restore of this uid completed."""
+        return self.comments.get(names.live) == complete_mark(uid)
+
+    def has_live(self, names: CutoverNames) -> bool:
+        """Whether there is a live database to be replaced."""
+        return names.live in self.comments
+
+
+def complete_mark(uid: str) -> str:
+    """The comment on a database whose content the worker of a Restore found equal."""
+    return f"{GROUP}/restore={uid};complete"
+
+
+def replaced_mark(uid: str) -> str:
+    """The comment on a database in whose place a Restore has put another one."""
+    return f"{GROUP}/replaced-by={uid}"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One privilege on a database; ``grantee`` is None for everybody."""
+
+    grantee: str | None
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that sessions in a database begin with; ``role`` is None for everybody's."""
+
+    role: str | None
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class DatabaseProperties:
+    """What belongs to a database and is in no backup of its content."""
+
+    owner: str
+    connection_limit: int
+    grants: frozenset[Grant]
+    settings: frozenset[Setting]

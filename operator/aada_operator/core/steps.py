@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from aada_operator.core.clock import to_rfc3339
+from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
 
 
@@ -24,6 +25,23 @@ class Step:
     name: str
     done: Callable[[], Awaitable[bool]]
     act: Callable[[], Awaitable[None]]
+
+
+def demand(name: str, check: Callable[[], Awaitable[object]]) -> Step:
+    """A step that is done when its check passes, and can do nothing but say why it does not."""
+    trouble: list[OperatorError] = []
+
+    async def done() -> bool:
+        try:
+            await check()
+        except OperatorError as error:
+            trouble.append(error)
+        return not trouble
+
+    async def act() -> None:
+        raise trouble[0]
+
+    return Step(name, done, act)
 
 
 @dataclass(frozen=True)

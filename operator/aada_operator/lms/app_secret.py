@@ -19,7 +19,7 @@ def manifest(owner: Object, spec: AadaLmsSpec, names: Names, password: str) -> O
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
         "metadata": {
-            "name": pod.app_secret_name(spec, lms),
+            "name": spec.database.app_secret(lms),
             "namespace": owner["metadata"]["namespace"],
             "labels": labels,
             "annotations": {ANNOTATION_MADE_FOR: owner["metadata"]["uid"]},

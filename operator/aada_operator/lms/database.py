@@ -17,7 +17,7 @@ from aada_operator.core.database import Names, ServerFacts
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.resources import SECRETS
-from aada_operator.lms import app_secret, decide, pod
+from aada_operator.lms import app_secret, decide
 from aada_operator.lms.world import LmsVisit, World, described
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class DatabaseReconciler:
         async with postgres.session(endpoint, admin, postgres.MAINTENANCE) as session:
             world.facts = await postgres.facts(session, database.name)
         visit.status["database"] = database_status(visit.status.get("database") or {}, world.facts)
-        secret = pod.app_secret_name(visit.spec, visit.name)
+        secret = visit.spec.database.app_secret(visit.name)
         if await world.secrets.get(secret) is None:
             await self._provision(visit, world, endpoint, admin)
         try:
@@ -86,7 +86,7 @@ class DatabaseReconciler:
         return Login(username, password, f"Secret {secret}")
 
     async def _read_revision(self, visit: LmsVisit, world: World, endpoint: Endpoint) -> None:
-        database, secret = visit.spec.database, pod.app_secret_name(visit.spec, visit.name)
+        database, secret = visit.spec.database, visit.spec.database.app_secret(visit.name)
         login = await self._login(visit, secret, *database.env.values())
         async with postgres.session(endpoint, login, database.name) as session:
             revision = await postgres.revision(session, visit.spec.schema_.revision_table)
@@ -95,7 +95,7 @@ class DatabaseReconciler:
 
     async def _provision(self, visit: LmsVisit, world: World, endpoint: Endpoint, admin: Login) -> None:
         """Make what is missing of roles, database and Secret; each step can be repeated."""
-        names, secret = Names(visit.spec.database.name), pod.app_secret_name(visit.spec, visit.name)
+        names, secret = Names(visit.spec.database.name), visit.spec.database.app_secret(visit.name)
         if visit.spec.suspend:
             raise Waiting("SecretMissing", f"Secret {secret} is missing and not made while spec.suspend is true")
         async with (
@@ -123,7 +123,7 @@ class DatabaseReconciler:
 
     async def _ensure_secret(self, visit: LmsVisit, world: World, names: Names) -> str:
         """The password in the application's Secret, which is made when it is missing."""
-        name = pod.app_secret_name(visit.spec, visit.name)
+        name = visit.spec.database.app_secret(visit.name)
         if await world.secrets.get(name) is None:
             password = secrets.token_urlsafe(PASSWORD_BYTES)
             made = await self._kube.create(SECRETS, app_secret.manifest(visit.body, visit.spec, names, password))

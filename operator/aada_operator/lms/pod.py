@@ -22,11 +22,6 @@ class SecretNeed:
     key: str
 
 
-def app_secret_name(spec: AadaLmsSpec, lms: str) -> str:
-    """The Secret with the application's credentials."""
-    return spec.database.app_secret_name or f"{lms}-db"
-
-
 def child_name(lms: str, component: Component) -> str:
     """Name of the Deployment, Service, Ingress and budget of a component."""
     return f"{lms}-{component.name}"
@@ -73,7 +68,7 @@ def environment(spec: AadaLmsSpec, lms: str, component: Component) -> list[Objec
     """Variables of a component; what the component says itself wins over the rest."""
     variables: dict[str, Object] = {}
     if component.role == "api":
-        source = app_secret_name(spec, lms)
+        source = spec.database.app_secret(lms)
         variables |= {name: _from_secret(name, source, key) for name, key in spec.database.env.items()}
         variables |= {s.name: _from_secret(s.name, s.secret_ref.name, s.secret_ref.key) for s in spec.secrets}
         if spec.database.ca_secret_ref:

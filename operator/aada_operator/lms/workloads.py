@@ -58,7 +58,7 @@ class WorkloadsReconciler:
             for component in visit.spec.components
         }
         told = [f"{name} needs {', '.join(missing)}" for name, missing in lacking.items() if missing]
-        ours = pod.app_secret_name(visit.spec, visit.name)
+        ours = visit.spec.database.app_secret(visit.name)
         if not world.connected and await world.secrets.get(ours) is None:
             visit.conditions.set(FRESH, "Unknown", "WaitingForDatabase", f"Secret {ours} is made with the roles")
         elif told:

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from aada_operator.api.backup import BackupStatus, Location, Progress
 from aada_operator.api.lms import Database
 from aada_operator.api.manifest import Manifest
+from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED
 from aada_operator.core.clock import from_rfc3339
-from aada_operator.core.database import RestoreTarget
+from aada_operator.core.database import CutoverNames, CutoverServer, RestoreTarget, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
 
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
 HASH_LENGTH = 16
+# Phases in which a Backup's Job reads the live database.
+_AT_WORK = ("Running", "Uploading", "Finalizing")
 _VERIFIED = {"True": "verified", "False": "its verification FAILED"}
 
 
@@ -75,29 +78,48 @@ def database_name(live: str, uid: str, wanted: str | None) -> str:
     return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
 
 
-def plan(candidate: Candidate, database: Database, name: str) -> Object:
-    """``status.plan``: what an approval approves. Its hash changes with the backup's content, name and server."""
+def old_name(live: str, uid: str) -> str:
+    """The name of the live database once it is replaced: ``<live>_before_<id>`` within PostgreSQL's 63 bytes."""
+    suffix = f"_before_{uid.replace('-', '')[:UID_PART]}"
+    return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
+
+
+def plan(candidate: Candidate, database: Database, name: str, old: str = "") -> Object:
+    """``status.plan``: what an approval approves. Its hash changes with the backup's content, name and server.
+
+    ``old`` is what the live database is called after a Cutover; empty: it is not touched.
+    """
     status = candidate.status
     facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
+    facts += [database.name, old] if old else []
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
     planned = {
         "hash": digest,
         "backup": candidate.name,
+        "lms": status.lms,
+        "policy": candidate.policy,
         "database": name,
-        "summary": _summary(candidate, database, name),
+        "schemaRevision": status.schema_revision,
+        "summary": _summary(candidate, database, name, old),
     }
-    return planned | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
+    cutover = {"replaces": database.name, "oldDatabase": old, "address": address(database)} if old else {}
+    return planned | cutover | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
 
 
-def _summary(candidate: Candidate, database: Database, name: str) -> str:
+def _summary(candidate: Candidate, database: Database, name: str, old: str) -> str:
     status = candidate.status
     tables = f"{status.tables.count} tables, {status.tables.rows} rows, " if status.tables else ""
     revision = f", schema revision {status.schema_revision}" if status.schema_revision else ""
     verified = _VERIFIED.get(candidate.verified, "not verified")
+    moment = status.recoverable_from or "its snapshot"
+    content = f"Backup {candidate.name} ({tables}{status.size}{revision}; {verified}), the content as of {moment}, "
+    server = f"{database.host}:{database.port}"
+    if not old:
+        return f"{content}goes into the new database {name} on {server}; database {database.name} is not touched"
     return (
-        f"Backup {candidate.name} ({tables}{status.size}{revision}; {verified}), the content as of "
-        f"{status.recoverable_from or 'its snapshot'}, goes into the new database {name} on "
-        f"{database.host}:{database.port}; database {database.name} is not touched"
+        f"{content}takes the place of database {database.name} on {server}: what was written after that moment is "
+        f"in it no longer. The present one is kept as {old}. Every session is ended for a moment; an older schema "
+        f"is then migrated forward by AadaLms {status.lms}"
     )
 
 
@@ -131,6 +153,112 @@ def demand_target(target: RestoreTarget, manifest: Manifest, name: str, uid: str
         raise Stalled(VERSION_UNSUPPORTED, f"the backup is of PostgreSQL {major}, the server is {target.major}")
     if not target.may_create:
         raise Waiting(INSUFFICIENT_PRIVILEGE, f"role {target.username} may not make databases: give it CREATEDB", 30.0)
+
+
+def demand_cutover(server: CutoverServer, names: CutoverNames) -> None:
+    """Prove that the databases can change their names.
+
+    Raises:
+        Stalled: TargetExists.
+        Waiting: InsufficientPrivilege, DatabaseHeld.
+    """
+    if names.old in server.comments:
+        raise Stalled(TARGET_EXISTS, f"database {names.old} exists, the live one cannot get its name: rename it")
+    if not server.may_rename:
+        message = f"role {server.username} needs CREATEDB and to be a member of the owner of {names.live}: GRANT that"
+        raise Waiting(INSUFFICIENT_PRIVILEGE, message, 30.0)
+    if not server.may_terminate:
+        message = f"role {server.username} may not end sessions: GRANT pg_signal_backend TO {server.username}"
+        raise Waiting(INSUFFICIENT_PRIVILEGE, message, 30.0)
+    if server.holds:
+        held = f"{', '.join(server.holds[:3])} holds database {names.live}"
+        raise Waiting("DatabaseHeld", f"{held}: it would stay with the old one; remove it", 30.0)
+
+
+def in_the_way(
+    lms: str, restore: Object, backups: Iterable[Object], jobs: Iterable[Object], restores: Iterable[Object]
+) -> str:
+    """What works with the live database and would be broken by a change of names, in words; empty: nothing.
+
+    Of several Cutovers of one LMS the oldest goes first.
+    """
+    reading = [b for b in backups if _is_of(lms, b) and (b.get("status") or {}).get("phase") in _AT_WORK]
+    migrating = [job for job in jobs if not _has_ended(job)]
+    before = [one for one in restores if _is_cutover_at_work(lms, one) and _age(one) < _age(restore)]
+    found = [("Backup", reading), ("migration Job", migrating), ("Restore", before)]
+    names = [f"{kind} {body['metadata']['name']}" for kind, bodies in found for body in bodies]
+    return ", ".join(names[:3])
+
+
+def _is_cutover_at_work(lms: str, restore: Object) -> bool:
+    status = restore.get("status") or {}
+    planned = status.get("plan") or {}
+    active = status.get("attempt") and status.get("phase") not in ("Completed", "Failed")
+    return bool(active and planned.get("replaces") and planned.get("lms") == lms)
+
+
+def _age(restore: Object) -> tuple[str, str]:
+    metadata = restore["metadata"]
+    return metadata.get("creationTimestamp", ""), metadata["name"]
+
+
+def _is_of(lms: str, backup: Object) -> bool:
+    return bool((backup.get("status") or {}).get("lms") == lms)
+
+
+def _has_ended(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
+def is_safe(backup: Object | None, uid: str) -> bool:
+    """Whether the backup of what is about to be replaced is completed.
+
+    Raises:
+        Stalled: SafetyBackupFailed; NameTaken, it is not of the Restore of this uid.
+    """
+    if backup is None:
+        return False
+    name, status = backup["metadata"]["name"], backup.get("status") or {}
+    if (backup["metadata"].get("annotations") or {}).get(ANNOTATION_SAFETY_OF) != uid:
+        raise Stalled("NameTaken", f"Backup {name} exists and is not of this Restore: give the Restore another name")
+    if status.get("phase") == "Failed":
+        fix = "put right what its condition Failed says, or set safetyBackup: false, in a new Restore"
+        raise Stalled("SafetyBackupFailed", f"Backup {name} of the live database failed, nothing was replaced: {fix}")
+    return bool(status.get("phase") == "Completed")
+
+
+def demand_restored(server: CutoverServer, names: CutoverNames, uid: str) -> None:
+    """Prove that the restored database is there, and compared.
+
+    Raises:
+        Stalled: RestoredDatabaseGone.
+    """
+    if server.comments.get(names.restored) != complete_mark(uid):
+        message = f"database {names.restored} is gone or was changed; nothing was replaced: create a Restore"
+        raise Stalled("RestoredDatabaseGone", message)
+
+
+def demand_revision(found: str | None, wanted: str) -> None:
+    """Prove that the application finds the schema that was backed up.
+
+    Raises:
+        Stalled: SmokeFailed.
+    """
+    if (found or "") != wanted:
+        seen = found or "no revision"
+        message = f"the application sees {seen} in the restored database, not {wanted}; nothing was replaced"
+        raise Stalled("SmokeFailed", f"{message}: restore another backup")
+
+
+def address(database: Database) -> str:
+    """Server and name of a database."""
+    return f"{database.host}:{database.port}/{database.name}"
+
+
+def safety_backup_name(restore: str) -> str:
+    """The Backup that a Cutover takes before."""
+    return f"{restore}-safety"
 
 
 def progress_text(progress: Progress) -> str:

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from aada_operator.adapters import storage
+from aada_operator.adapters import postgres, storage
 from aada_operator.api.common import ANNOTATION_APPROVE
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.conditions import Transition
 from aada_operator.core.controller import Controller
-from aada_operator.core.database import RestoreTarget
-from aada_operator.core.errors import OperatorError
+from aada_operator.core.database import CutoverNames, CutoverServer, DatabaseProperties, RestoreTarget, replaced_mark
+from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.events import worth_telling
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.core.workqueue import Key
-from aada_operator.restores import preflight
+from aada_operator.restores import cutover, old_database, preflight
 from aada_operator.restores.reconcile import capability
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, SetClock, custom_resource
 from tests.unit.backups.school import LMS_SPEC, POLICY_SPEC, Bucket, manifest
@@ -52,8 +52,14 @@ class PostgresServer:
     databases: dict[str, str] = field(default_factory=lambda: {"aada_lms": "", "postgres": ""})
     major: int = 15
     may_create: bool = True
+    may_terminate: bool = True
+    holds: tuple[str, ...] = ()
+    revision: str | None = ""
+    properties: dict[str, DatabaseProperties] = field(default_factory=dict)
     trouble: OperatorError | None = None
+    in_use: bool = False
     looks: int = 0
+    swaps: int = 0
 
     @asynccontextmanager
     async def session(self, *_: Any) -> AsyncIterator[PostgresServer]:
@@ -64,6 +70,51 @@ class PostgresServer:
 
     async def look(self, _: Any, database: str) -> RestoreTarget:
         return RestoreTarget("admin", self.major, self.may_create, self.databases.get(database))
+
+    async def look_for_cutover(self, _: Any, names: CutoverNames) -> CutoverServer:
+        wanted = vars(names).values()
+        there = {name: comment for name, comment in self.databases.items() if name in wanted}
+        return CutoverServer("admin", self.may_create, self.may_terminate, there, self.holds)
+
+    async def properties_of(self, _: Any, database: str) -> DatabaseProperties:
+        return self.properties.get(database, DatabaseProperties("owner", -1, frozenset(), frozenset()))
+
+    async def give_properties(self, _: Any, database: str, wanted: DatabaseProperties) -> None:
+        self.properties[database] = wanted
+
+    async def read_revision(self, *_: Any) -> str | None:
+        return self.revision
+
+    def swap(self, _: Any, __: Any, names: CutoverNames, uid: str) -> Swapping:
+        return Swapping(self, names, uid)
+
+    async def drop_replaced(self, _: Any, name: str, uid: str) -> bool:
+        if self.databases.get(name) != replaced_mark(uid):
+            return False
+        del self.databases[name]
+        return True
+
+
+@dataclass
+class Swapping:
+    """Names that are swapped in one go, unless somebody is in the way or the operator dies just before or after."""
+
+    server: PostgresServer
+    names: CutoverNames
+    uid: str
+
+    async def run(self, *, has_live: bool) -> None:
+        server, names = self.server, self.names
+        if server.in_use:
+            raise Waiting("DatabaseInUse", "somebody does not leave")
+        assert (names.live in server.databases) == has_live
+        if has_live:
+            del server.databases[names.live]
+            server.databases[names.old] = replaced_mark(self.uid)
+            server.properties[names.old] = server.properties.pop(names.live, await server.properties_of(None, ""))
+        server.databases[names.live] = server.databases.pop(names.restored)
+        server.properties[names.live] = server.properties.pop(names.restored, await server.properties_of(None, ""))
+        server.swaps += 1
 
 
 @dataclass
@@ -175,6 +226,15 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setattr(storage, "ObjectStore", bucket.opened)
     monkeypatch.setattr(preflight, "admin_session", server.session)
     monkeypatch.setattr(preflight, "restore_target", server.look)
+    for module in (cutover, old_database):
+        monkeypatch.setattr(module, "admin_session", server.session)
+    monkeypatch.setattr(cutover, "application_session", server.session)
+    monkeypatch.setattr(cutover, "look", server.look_for_cutover)
+    monkeypatch.setattr(cutover, "properties", server.properties_of)
+    monkeypatch.setattr(cutover, "give_properties", server.give_properties)
+    monkeypatch.setattr(cutover, "Swap", server.swap)
+    monkeypatch.setattr(postgres, "revision", server.read_revision)
+    monkeypatch.setattr(old_database, "drop_replaced", server.drop_replaced)
     world.api.add(AADA_LMS, custom_resource("AadaLms", "aada", LMS_SPEC))
     world.api.add(BACKUP_POLICIES, custom_resource("BackupPolicy", "nightly", POLICY_SPEC))
     world.api.secret("s3", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="secret")

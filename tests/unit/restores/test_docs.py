@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ def test_an_example_is_valid(body: dict[str, Any]) -> None:
 
 
 def test_the_steps_are_those_of_the_code() -> None:
-    told = re.findall(r"^\| `([A-Z][a-z]+)` \|", PAGE.split("## Plan and approval")[0], re.MULTILINE)
-    operation: Any = Operation.__new__(Operation)
-    assert told == [step.name for step in operation._steps()]
+    told = re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", PAGE.split("## Plan and approval")[0], re.MULTILINE)
+    spec = RestoreSpec.model_validate({"source": {"backupName": "b"}, "target": {"mode": "Cutover"}})
+    visit: Any = SimpleNamespace(spec=spec, status={}, annotations={})
+    work: Any = SimpleNamespace(visit=visit, status={})
+    assert told == [step.name for step in Operation(work)._steps()]
