@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 import uuid
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,6 +23,7 @@ from aada_operator.core.database import CutoverNames, CutoverServer, complete_ma
 from aada_operator.core.errors import Waiting
 from tests.service.servers import PostgresServer, wait_for
 
+PAGE = Path(__file__).parents[2] / "docs" / "restores.md"
 UID = "12345678-9abc-4def-8000-000000000000"
 
 
@@ -268,6 +271,19 @@ class TestSwap:
         await pair.swap(has_live=False)
         assert pair.content(pair.names.live) == "restored"
         assert pair.names.old not in (await pair.seen()).comments
+
+
+class TestWayBack:
+    async def test_of_the_docs_brings_the_old_database_back(self, pair: Pair) -> None:
+        await pair.swap()
+        (statements,) = re.findall(r"```sql\n(BEGIN;.*?)```", PAGE.read_text(), re.DOTALL)
+        undone = f"{pair.names.restored}_undone"
+        for shown, ours in (("aada_lms_before_1f9e2c04", pair.names.old), ("aada_lms_undone", undone)):
+            statements = statements.replace(shown, ours)
+        pair.server.execute(re.sub(r"\baada_lms\b", quoted(pair.names.live), statements))
+        assert (pair.content(pair.names.live), pair.content(undone)) == ("live", "restored")
+        assert not (await pair.seen()).is_swapped(pair.names, UID)
+        pair.server.dropdb(undone)
 
 
 class TestDrop:
