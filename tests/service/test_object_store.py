@@ -6,12 +6,14 @@ import hashlib
 import io
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from aada_operator.adapters.object_store import PATIENT, ObjectStore
 from aada_operator.adapters.s3_client import AccessKeys, KeySource, make_client, mounted_keys
@@ -20,6 +22,19 @@ from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from tests.service.servers import S3Server, free_port
 
 MIB = 2**20
+LIFECYCLE = (
+    b'<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Rule><ID>old</ID>'
+    b"<Filter><Prefix>a/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>9</Days></Expiration></Rule>"
+    b"</LifecycleConfiguration>"
+)
+RULE = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": "a/"}, "Expiration": {"Days": 9}}
+
+
+class Answer(io.BytesIO):
+    """The body of a response, as the client library reads it."""
+
+    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
+        yield self.read()
 
 
 @pytest.fixture
@@ -185,6 +200,37 @@ class TestProbe:
         assert found.conditional_writes
         assert found.deletes
         assert s3.keys(bucket) == []
+
+
+class TestSettings:
+    def test_of_a_server_that_has_no_such_rules_are_not_told_and_no_error(self, store: ObjectStore) -> None:
+        assert store.settings().lifecycle is None
+
+    def test_a_new_bucket_is_not_versioned(self, store: ObjectStore) -> None:
+        assert store.settings().versioned is False
+
+    @pytest.mark.parametrize(
+        ("answer", "lifecycle"),
+        [
+            ((200, LIFECYCLE), [RULE]),
+            ((404, b"<Error><Code>NoSuchLifecycleConfiguration</Code></Error>"), []),
+            ((403, b"<Error><Code>AccessDenied</Code></Error>"), None),
+        ],
+        ids=["rules", "no rules", "not for this key"],
+    )
+    def test_are_what_the_server_says(
+        self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes], lifecycle: Any
+    ) -> None:
+        """As AWS answers; the server of these tests has no lifecycle rules."""
+
+        def told(*arguments: Any) -> Any:
+            client = make_client(*arguments)
+            say = cast("Any", lambda **_: AWSResponse("", answer[0], HTTPHeaders(), Answer(answer[1])))
+            client.meta.events.register("before-send.s3.GetBucketLifecycleConfiguration", say)
+            return client
+
+        monkeypatch.setattr("aada_operator.adapters.object_store.make_client", told)
+        assert store.settings().lifecycle == lifecycle
 
 
 class TestServerThatIgnoresConditions:

@@ -7,14 +7,14 @@ takes effect without a restart, and a denied request is signed once more with wh
 import hashlib
 import io
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
@@ -85,6 +85,14 @@ class Capabilities:
     deletes: bool
 
 
+@dataclass(frozen=True)
+class BucketSettings:
+    """Lifecycle rules as S3 writes them, and versioning; None: the server does not tell."""
+
+    lifecycle: Sequence[Mapping[str, Any]] | None
+    versioned: bool | None
+
+
 class ObjectStore:
     """Objects of one bucket.
 
@@ -125,6 +133,14 @@ class ObjectStore:
         if self.get(key) != _PROBE or key not in {found.key for found in self.list(key)}:
             raise Waiting(STORAGE_UNREACHABLE, f"{self._name} does not show what was just written to it")
         return Capabilities(conditional_writes=self._refuses_overwriting(key), deletes=self.delete(key))
+
+    def settings(self) -> BucketSettings:
+        """What the bucket's owner has set; a server or a key that does not tell is no error."""
+        client, bucket = self._client, self._location.bucket
+        with self._translated():
+            rules = _told(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"], absent=[])
+            versioning = _told(lambda: client.get_bucket_versioning(Bucket=bucket).get("Status", ""), absent="")
+        return BucketSettings(rules, None if versioning is None else versioning == "Enabled")
 
     def _refuses_overwriting(self, key: str) -> bool:
         with self._translated():
@@ -324,3 +340,11 @@ class _HashingReader:
         self.size += len(data)
         self.digest.update(data)
         return data
+
+
+def _told(ask: Callable[[], Any], absent: Any) -> Any:
+    """What a server says, ``absent`` where there is none of it, None where it cannot or must not say."""
+    try:
+        return ask()
+    except ClientError as error:
+        return absent if code_of(error) == "NoSuchLifecycleConfiguration" else None

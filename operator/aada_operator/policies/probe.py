@@ -11,6 +11,7 @@ from aada_operator.api.backup import Location
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.workqueue import backoff
+from aada_operator.policies import bucket_rules
 from aada_operator.policies.world import Reachability
 
 # Seconds: how long a good answer holds, the first and longest pause after a bad one, how long a visit waits for one.
@@ -68,13 +69,15 @@ class StorageProbe:
         try:
             store = await open_store(self.kube, namespace, location, self.allow_local)
             can = await in_thread(store.probe, location.prefix)
+            found = await in_thread(store.settings)
         except OperatorError as error:
             return Reachability(False, error.reason, error.message)
+        rules = bucket_rules.verdict(found.lifecycle, found.versioned, location.prefix)
         if not can.conditional_writes:
             message = "usable; the server cannot refuse to overwrite an object"
-            return Reachability(True, "NoConditionalWrites", message, can.deletes)
+            return Reachability(True, "NoConditionalWrites", message, can.deletes, rules)
         message = f"bucket {location.bucket} can be listed, read and written"
-        return Reachability(True, "Reachable", message, can.deletes)
+        return Reachability(True, "Reachable", message, can.deletes, rules)
 
     def _forget_the_gone(self) -> None:
         """Policies are visited at least every resync: an answer that nobody fetched since long has no policy."""

@@ -15,6 +15,7 @@ from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, World
 
 STORAGE_REACHABLE = "StorageReachable"
+STORAGE_RULES = "StorageRulesSafe"
 RPO_MET = "RPOMet"
 RPO_UNREACHABLE = "RPOUnreachable"
 RTO_AT_RISK = "RTOAtRisk"
@@ -25,6 +26,7 @@ KNOWN = (
     conditions.READY,
     conditions.RECONCILING,
     STORAGE_REACHABLE,
+    STORAGE_RULES,
     RPO_MET,
     RPO_UNREACHABLE,
     RTO_AT_RISK,
@@ -113,6 +115,8 @@ def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | 
         return "LastBackupFailed", f"Backup {last.name} failed: see its condition Failed"
     if visit.conditions.status_of(RPO_MET) == "False":
         return "RPONotMet", "the newest recovery point is older than objectives.rpo, or there is none"
+    if visit.conditions.status_of(STORAGE_RULES) == "False":
+        return "LifecycleDeletes", "a rule of the bucket deletes backups: see the condition StorageRulesSafe"
     if visit.conditions.status_of(VERIFIED) == "False":
         return "VerificationFailed", "the last verification failed: see the condition Verified"
     return None
@@ -126,6 +130,8 @@ def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
         visit.conditions.set(STORAGE_REACHABLE, "Unknown", "Probing", "no answer yet")
     else:
         visit.conditions.set(STORAGE_REACHABLE, found.ok, found.reason, found.message)
+        if found.ok:
+            visit.conditions.set(STORAGE_RULES, *found.rules)
 
 
 def _method(visit: Visit[BackupPolicySpec]) -> None:

@@ -13,6 +13,7 @@ from aada_operator.api.backup import (
     VerificationStatus,
 )
 from aada_operator.core.clock import from_rfc3339
+from aada_operator.core.conditions import Truth
 from aada_operator.core.resources import Object
 
 
@@ -99,12 +100,16 @@ class KnownBackup:
 
 @dataclass(frozen=True)
 class Reachability:
-    """What a probe of the bucket found; ``reason`` and ``message`` as in a condition, ``deletes``: it may delete."""
+    """What a probe of the bucket found, as in a condition; ``deletes``: it may delete.
+
+    ``rules`` is a condition, too: whether the bucket's own rules leave backups alone.
+    """
 
     ok: bool
     reason: str
     message: str
     deletes: bool = True
+    rules: tuple[Truth, str, str] = ("Unknown", "Probing", "no answer yet")
 
 
 @dataclass(frozen=True)

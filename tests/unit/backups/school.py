@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aada_operator.adapters import storage
-from aada_operator.adapters.object_store import Capabilities
+from aada_operator.adapters.object_store import BucketSettings, Capabilities
 from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
 from aada_operator.backups import reconcile as backups
 from aada_operator.core import metrics
@@ -93,6 +93,7 @@ class Bucket:
     trouble: OperatorError | None = None
     deletes: bool = True
     probes: int = 0
+    lifecycle: list[Object] | None = field(default_factory=list)
 
     def opened(self, *_: Any) -> Bucket:
         return self
@@ -103,6 +104,9 @@ class Bucket:
         if self.trouble:
             raise self.trouble
         return Capabilities(conditional_writes=True, deletes=self.deletes)
+
+    def settings(self) -> BucketSettings:
+        return BucketSettings(self.lifecycle, versioned=False)
 
     def folders(self, prefix: str) -> list[str]:
         if self.trouble:
