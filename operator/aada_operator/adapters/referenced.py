@@ -39,12 +39,13 @@ async def lms_of(kube: Kube, namespace: str, name: str) -> AadaLmsSpec:
 
 
 async def backups_in_use(kube: Kube, namespace: str) -> set[str]:
-    """Names of the Backups that a Restore wants or loads now."""
+    """Names of the Backups that a Restore wants, loads, or took for safety, and has not ended."""
     bodies = await kube.list(RESTORES, namespace)
     active = [body for body in bodies if (body.get("status") or {}).get("phase") not in ("Completed", "Failed")]
     planned = [((body.get("status") or {}).get("plan") or {}).get("backup") for body in active]
+    safety = [(body.get("status") or {}).get("safetyBackup") for body in active]
     named = [(body["spec"].get("source") or {}).get("backupName") for body in active]
-    return {str(name) for name in (*planned, *named) if name}
+    return {str(name) for name in (*planned, *safety, *named) if name}
 
 
 def _validated(resource: ApiResource, name: str, body: Object | None, model: type[Spec]) -> Spec:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.database import DatabaseProperties, Grant, Setting
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES
-from tests.unit.backups.api_server import Crash, custom_resource
+from tests.unit.backups.api_server import NAMESPACE, Crash, custom_resource
 from tests.unit.restores.rehearsal import JOB, RESTORE, Rehearsal
 
 LIVE, RESTORED, OLD = "aada_lms", "aada_lms_restore_12345678", "aada_lms_before_12345678"
@@ -128,6 +130,14 @@ class TestMakesSafe:
         loaded(rehearsal)
         assert rehearsal.condition("Failed") == ("True", "NameTaken")
         assert rehearsal.server.swaps == 0
+
+    def test_and_retention_does_not_take_it_away_before_the_end(self, rehearsal: Rehearsal) -> None:
+        loaded(rehearsal)
+        api: Any = rehearsal.api
+        assert asyncio.run(backups_in_use(api, NAMESPACE)) == {"monday", SAFETY}
+        safe(rehearsal)
+        rehearsal.settle()
+        assert asyncio.run(backups_in_use(api, NAMESPACE)) == set()
 
     def test_unless_the_user_does_not_want_it(self, rehearsal: Rehearsal) -> None:
         loaded(rehearsal, safetyBackup=False)
