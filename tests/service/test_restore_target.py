@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from aada_operator.adapters.postgres_restores import admin_session, restore_target
+from aada_operator.adapters.postgres_logins import admin_session
+from aada_operator.adapters.postgres_restores import restore_target
 from aada_operator.api.common import LocalRef
 from aada_operator.api.lms import Database
 from aada_operator.core.database import RestoreTarget

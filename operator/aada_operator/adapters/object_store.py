@@ -14,58 +14,28 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
-from s3transfer.manager import TransferConfig, TransferManager
-from s3transfer.subscribers import BaseSubscriber
+from s3transfer.manager import TransferManager
 
 from aada_operator.adapters.s3_client import KeySource, make_client
 from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of, translate
+from aada_operator.adapters.s3_streams import TRANSFER, HashingReader, KnownSize, Reader, StoredObject, Writer
 from aada_operator.api.task import CORRUPT, MANIFEST_CONFLICT, STORAGE_UNREACHABLE, S3Location
 from aada_operator.core.errors import Stalled, Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from s3transfer.futures import TransferFuture
 
 # How often a request is sent: about 1 s of waiting in all for a reconciler, about 13 s for a Job in mid-stream.
 QUICK = 6
 PATIENT = 10
 MAX_SMALL_OBJECT = 64 * 2**20
-# Memory of a transfer is about (chunks + 1) x size; 10,000 parts of 6 MiB bound an object to 58 GiB.
-_PART_BYTES = 6 * 2**20
-_TRANSFER = TransferConfig(
-    multipart_threshold=_PART_BYTES,
-    multipart_chunksize=_PART_BYTES,
-    max_request_concurrency=2,
-    max_submission_concurrency=1,
-    max_in_memory_upload_chunks=2,
-    max_in_memory_download_chunks=2,
-    max_io_queue_size=16,
-    io_chunksize=256 * 2**10,
-)
-
-
-class Reader(Protocol):
-    """What an upload reads from; fewer bytes than asked for mean the end."""
-
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
-class Writer(Protocol):
-    """What a download writes to."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """What an upload stored."""
-
-    size: int
-    sha256: str
+_PROBE = b"probe\n"
+_EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+_NO_CONDITIONS = {"NotImplemented", "501"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +84,7 @@ class ObjectStore:
 
     @cached_property
     def _transfers(self) -> TransferManager:
-        return TransferManager(self._client, _TRANSFER)
+        return TransferManager(self._client, TRANSFER)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -208,8 +178,8 @@ class ObjectStore:
 
         What the reader raises is raised here unchanged.
         """
-        hashing = _HashingReader(reader)
-        with self._translated(), TransferManager(self._client, _TRANSFER) as transfer:
+        hashing = HashingReader(reader)
+        with self._translated(), TransferManager(self._client, TRANSFER) as transfer:
             transfer.upload(cast("IO[bytes]", hashing), self._location.bucket, key).result()
         return StoredObject(hashing.size, hashing.digest.hexdigest())
 
@@ -222,7 +192,7 @@ class ObjectStore:
         """
         if self.size(key) is None:
             raise Stalled(CORRUPT, f"object {key} is missing from {self._name}")
-        with self._translated(), TransferManager(self._client, _TRANSFER) as transfer:
+        with self._translated(), TransferManager(self._client, TRANSFER) as transfer:
             transfer.download(self._location.bucket, key, cast("IO[bytes]", writer)).result()
 
     def read(self, key: str, size: int) -> bytes:
@@ -233,7 +203,7 @@ class ObjectStore:
         """
         buffer = io.BytesIO()
         try:
-            self._transfers.download(self._location.bucket, key, buffer, subscribers=[_Size(size)]).result()
+            self._transfers.download(self._location.bucket, key, buffer, subscribers=[KnownSize(size)]).result()
         except ClientError as error:
             if code_of(error) != MISSING_KEY:
                 raise translate(error, self._location) from None
@@ -310,36 +280,6 @@ class ObjectStore:
     @property
     def _name(self) -> str:
         return f"bucket {self._location.bucket} at {self._location.endpoint or 'AWS'}"
-
-
-class _Size(BaseSubscriber):
-    """Tells a transfer how large its object is, which it would ask for otherwise."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def on_queued(self, future: "TransferFuture", **_: object) -> None:
-        future.meta.provide_transfer_size(self._size)
-
-
-_PROBE = b"probe\n"
-_EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
-_NO_CONDITIONS = {"NotImplemented", "501"}
-
-
-class _HashingReader:
-    """Size and SHA-256 of what passes through."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.size = 0
-        self.digest = hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._reader.read(size)
-        self.size += len(data)
-        self.digest.update(data)
-        return data
 
 
 def _told(ask: Callable[[], Any], absent: Any) -> Any:

@@ -21,7 +21,7 @@ from aada_operator.api.common import (
     named_list,
     rules,
 )
-from aada_operator.api.lms import FreeForm
+from aada_operator.api.component import FreeForm
 from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
 from aada_operator.api.task import SqlCheck
 

@@ -54,8 +54,7 @@ class RestoreTarget:
 
     def is_taken(self, uid: str) -> bool:
         """Whether the name belongs to anything but the Restore of this uid, whose worker marks what it makes."""
-        mark = f"{GROUP}/restore={uid}"
-        return self.comment is not None and self.comment.partition(";")[0] != mark
+        return self.comment is not None and self.comment not in (begun_mark(uid), complete_mark(uid))
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,14 @@ class CutoverServer:
         return names.live in self.comments
 
 
+def begun_mark(uid: str) -> str:
+    """The comment on a database that the worker of a Restore made and has not compared yet."""
+    return f"{GROUP}/restore={uid}"
+
+
 def complete_mark(uid: str) -> str:
     """The comment on a database whose content the worker of a Restore found equal."""
-    return f"{GROUP}/restore={uid};complete"
+    return f"{begun_mark(uid)};complete"
 
 
 def replaced_mark(uid: str) -> str:

@@ -10,9 +10,9 @@ import secrets
 
 from aada_operator.adapters import postgres, postgres_roles
 from aada_operator.adapters.kube import Kube
-from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.postgres import Endpoint, Login, Session
 from aada_operator.adapters.postgres_errors import AUTHENTICATION_FAILED, DATABASE_MISSING
+from aada_operator.adapters.postgres_logins import endpoint_of, login_of
 from aada_operator.core.database import Names, ServerFacts
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.failpoints import failpoint
@@ -55,8 +55,8 @@ class DatabaseReconciler:
 
     async def _reach(self, visit: LmsVisit, world: World) -> None:
         database = visit.spec.database
-        endpoint = await self._endpoint(visit)
-        admin = await self._login(visit, database.admin_secret_ref.name)
+        endpoint = await endpoint_of(self._kube, visit.namespace, database, self._allow_local)
+        admin = await login_of(self._kube, visit.namespace, database.admin_secret_ref.name)
         async with postgres.session(endpoint, admin, postgres.MAINTENANCE) as session:
             world.facts = await postgres.facts(session, database.name)
         visit.status["database"] = database_status(visit.status.get("database") or {}, world.facts)
@@ -72,22 +72,9 @@ class DatabaseReconciler:
             await self._provision(visit, world, endpoint, admin)
             await self._read_revision(visit, world, endpoint)
 
-    async def _endpoint(self, visit: LmsVisit) -> Endpoint:
-        database = visit.spec.database
-        ca = database.ca_secret_ref
-        found = await read_keys(self._kube, visit.namespace, ca.name, [ca.key]) if ca else {}
-        text = found[ca.key].decode(errors="replace") if ca else None
-        return Endpoint(database.host, database.port, database.ssl_mode, text, self._allow_local, visit.namespace)
-
-    async def _login(self, visit: LmsVisit, secret: str, *further: str) -> Login:
-        """User and password of a Secret, which must have the ``further`` keys, too."""
-        found = await read_keys(self._kube, visit.namespace, secret, ("username", "password", *further))
-        username, password = (found[key].decode(errors="replace") for key in ("username", "password"))
-        return Login(username, password, f"Secret {secret}")
-
     async def _read_revision(self, visit: LmsVisit, world: World, endpoint: Endpoint) -> None:
         database, secret = visit.spec.database, visit.spec.database.app_secret(visit.name)
-        login = await self._login(visit, secret, *database.env.values())
+        login = await login_of(self._kube, visit.namespace, secret, *database.env.values())
         async with postgres.session(endpoint, login, database.name) as session:
             revision = await postgres.revision(session, visit.spec.schema_.revision_table)
         world.revision = revision[:REVISION_LENGTH] if revision else None
@@ -131,7 +118,7 @@ class DatabaseReconciler:
             if made is None:
                 raise Waiting("SecretChanged", f"Secret {name} was made by somebody else a moment ago", 1.0)
             return password
-        login = await self._login(visit, name)
+        login = await login_of(self._kube, visit.namespace, name)
         if login.username != names.login:
             message = f"Secret {name} names user {login.username}, not {names.login}: correct it, or delete the Secret"
             raise Waiting(AUTHENTICATION_FAILED, message)

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from aada_operator.api.common import LABEL_LMS, seconds
-from aada_operator.api.lms import AadaLmsSpec, Component
+from aada_operator.api.component import Component
+from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.clock import from_rfc3339, human
 from aada_operator.core.conditions import Truth
 from aada_operator.core.database import Inventory, Names, ServerFacts

@@ -1,6 +1,7 @@
 """The children of an AadaLms as plain dicts: Deployment, Service, Ingress and PodDisruptionBudget per component."""
 
-from aada_operator.api.lms import AadaLmsSpec, Component, Probe
+from aada_operator.api.component import Component, Probe
+from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.overlay import merged
 from aada_operator.core.resources import (
     DEPLOYMENTS,

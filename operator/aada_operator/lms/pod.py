@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
-from aada_operator.api.lms import AadaLmsSpec, Component
+from aada_operator.api.component import Component
+from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.resources import Object
 
 LABEL_JOB = f"{GROUP}/job"

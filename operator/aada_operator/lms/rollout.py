@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.api.lms import AadaLmsSpec, Component
+from aada_operator.api.component import Component
+from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.resources import Object
 from aada_operator.lms import pod

@@ -5,7 +5,7 @@ import logging
 from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
-from aada_operator.api.lms import Component
+from aada_operator.api.component import Component
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.resources import (
     DEPLOYMENTS,

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from aada_operator.api.backup import ANNOTATION_FOUND, ANNOTATION_REPLACES, ANNOTATION_SCHEDULED_FOR, BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
-from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY, seconds
+from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.manifest import backup_folder, lms_folder
 from aada_operator.api.task import CollectTask
+from aada_operator.core import backups
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobRequest
@@ -27,7 +28,7 @@ def backup_name(policy: str, slot: datetime, kind: BackupType) -> str:
 def backup(namespace: str, policy: str, lms: str, slot: datetime, kind: BackupType, replaces: str = "") -> Object:
     """The Backup of a slot (in UTC). It has no owner: deleting the policy must leave it."""
     annotations = {ANNOTATION_SCHEDULED_FOR: to_rfc3339(slot)} | ({ANNOTATION_REPLACES: replaces} if replaces else {})
-    return named_backup(namespace, policy, lms, backup_name(policy, slot, kind), kind, annotations)
+    return backups.backup(namespace, policy, lms, backup_name(policy, slot, kind), kind, annotations)
 
 
 def found_backup(
@@ -37,24 +38,7 @@ def found_backup(
     annotations = {ANNOTATION_FOUND: to_rfc3339(found_at)}
     if slot:
         annotations[ANNOTATION_SCHEDULED_FOR] = to_rfc3339(slot)
-    return named_backup(namespace, policy, lms, name, kind, annotations)
-
-
-def named_backup(
-    namespace: str, policy: str, lms: str, name: str, kind: BackupType, annotations: dict[str, str]
-) -> Object:
-    """A Backup by its name."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Backup",
-        "metadata": {
-            "namespace": namespace,
-            "name": name,
-            "labels": {LABEL_LMS: lms, LABEL_POLICY: policy},
-            "annotations": annotations,
-        },
-        "spec": {"policyRef": {"name": policy}, "type": kind},
-    }
+    return backups.backup(namespace, policy, lms, name, kind, annotations)
 
 
 def collect_job_name(policy: str, number: int) -> str:

@@ -5,11 +5,13 @@ undo after a kill. That it happened stands in the comment of the live database: 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from aada_operator.adapters import postgres
+from aada_operator.adapters.postgres import Session
 from aada_operator.adapters.postgres_cutover import Swap, give_properties, look, properties
-from aada_operator.adapters.postgres_restores import admin_session, application_session
+from aada_operator.adapters.postgres_logins import admin_session, application_session
 from aada_operator.adapters.referenced import lms_of, policy_of
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.database import CutoverNames, CutoverServer, DatabaseProperties
@@ -77,10 +79,7 @@ class Cutover:
     async def server(self) -> CutoverServer:
         """The server as it was at the first look of this visit."""
         if self._server is None:
-            lms = await self._lms()
-            async with admin_session(
-                self._work.kube, self._visit.namespace, lms.database, self._work.allow_local
-            ) as session:
+            async with self._admin() as session:
                 self._server = await look(session, self.names)
         return self._server
 
@@ -92,6 +91,14 @@ class Cutover:
     @property
     def _plan(self) -> Object:
         return dict(self._work.status["plan"])
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[Session]:
+        lms = await self._lms()
+        async with admin_session(
+            self._work.kube, self._visit.namespace, lms.database, self._work.allow_local
+        ) as opened:
+            yield opened
 
     async def _lms(self) -> AadaLmsSpec:
         """The AadaLms as it is now, if its database is still that of the plan."""
@@ -121,19 +128,13 @@ class Cutover:
         decide.demand_restored(server, self.names, self._visit.uid)
         if not server.has_live(self.names):
             return True
-        lms = await self._lms()
-        async with admin_session(
-            self._work.kube, self._visit.namespace, lms.database, self._work.allow_local
-        ) as session:
+        async with self._admin() as session:
             self._wanted = await properties(session, self.names.live)
             return await properties(session, self.names.restored) == self._wanted
 
     async def _give_properties(self) -> None:
         assert self._wanted, "they were looked at"  # noqa: S101
-        lms = await self._lms()
-        async with admin_session(
-            self._work.kube, self._visit.namespace, lms.database, self._work.allow_local
-        ) as session:
+        async with self._admin() as session:
             await give_properties(session, self.names.restored, self._wanted)
 
     async def _smoke(self) -> None:
@@ -146,11 +147,9 @@ class Cutover:
         decide.demand_revision(found, self._plan["schemaRevision"])
 
     async def _swap(self) -> None:
-        work, lms = self._work, await self._lms()
-        if held_by := await in_the_way(work.kube, self._visit.body, self._plan["lms"]):
+        if held_by := await in_the_way(self._work.kube, self._visit.body, self._plan["lms"]):
             raise Waiting("LiveDatabaseBusy", f"waits for {held_by}, which a change of names would break", 5.0)
-        place = (work.kube, self._visit.namespace, lms.database, work.allow_local)
-        async with admin_session(*place) as renaming, admin_session(*place) as ending:
+        async with self._admin() as renaming, self._admin() as ending:
             # Read again: what held when the plan was approved may hold no longer.
             server = await look(renaming, self.names)
             if server.is_swapped(self.names, self._visit.uid):

@@ -72,15 +72,16 @@ def newest(candidates: Iterable[Candidate], policy: str) -> Candidate:
 
 def database_name(live: str, uid: str, wanted: str | None) -> str:
     """The database to make: as wanted, else ``<live>_restore_<id>`` within PostgreSQL's 63 bytes."""
-    if wanted:
-        return wanted
-    suffix = f"_restore_{uid.replace('-', '')[:UID_PART]}"
-    return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
+    return wanted or _derived(live, "restore", uid)
 
 
 def old_name(live: str, uid: str) -> str:
     """The name of the live database once it is replaced: ``<live>_before_<id>`` within PostgreSQL's 63 bytes."""
-    suffix = f"_before_{uid.replace('-', '')[:UID_PART]}"
+    return _derived(live, "before", uid)
+
+
+def _derived(live: str, word: str, uid: str) -> str:
+    suffix = f"_{word}_{uid.replace('-', '')[:UID_PART]}"
     return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
 
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
-from aada_operator.api.common import API_VERSION, GROUP, LABEL_LMS, LABEL_POLICY, SecretKeyRef
+from aada_operator.api.common import GROUP, SecretKeyRef
 from aada_operator.api.lms import Database
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import DatabaseAddress, RestoreTask
+from aada_operator.core import backups
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobRequest
 from aada_operator.core.worker_mounts import database_mounts, identity_mounts, storage_mounts
@@ -63,16 +64,7 @@ def restore_job(load: Load, attempt: int, deadline: int) -> JobRequest:
 
 
 def safety_backup(restore: Object, lms: str, policy: str) -> Object:
-    """The full Backup of the database that a Cutover is about to replace. It has no owner: it outlives the Restore."""
+    """The full Backup of the database that a Cutover is about to replace."""
     metadata = restore["metadata"]
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Backup",
-        "metadata": {
-            "namespace": metadata["namespace"],
-            "name": decide.safety_backup_name(metadata["name"]),
-            "labels": {LABEL_LMS: lms, LABEL_POLICY: policy},
-            "annotations": {ANNOTATION_SAFETY_OF: metadata["uid"]},
-        },
-        "spec": {"policyRef": {"name": policy}, "type": "Full"},
-    }
+    name, annotations = decide.safety_backup_name(metadata["name"]), {ANNOTATION_SAFETY_OF: metadata["uid"]}
+    return backups.backup(metadata["namespace"], policy, lms, name, "Full", annotations)

@@ -3,7 +3,7 @@
 import logging
 
 from aada_operator.adapters.postgres_cutover import drop_replaced
-from aada_operator.adapters.postgres_restores import admin_session
+from aada_operator.adapters.postgres_logins import admin_session
 from aada_operator.adapters.referenced import lms_of
 from aada_operator.core.attempts import until
 from aada_operator.core.clock import to_rfc3339

@@ -2,7 +2,8 @@
 
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
-from aada_operator.adapters.postgres_restores import admin_session, restore_target
+from aada_operator.adapters.postgres_logins import admin_session
+from aada_operator.adapters.postgres_restores import restore_target
 from aada_operator.adapters.storage import fetch_manifest, open_store
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.task import TARGET_EXISTS

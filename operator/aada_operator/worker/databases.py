@@ -1,7 +1,5 @@
 """Making databases and roles on a server that receives a backup, and telling our own databases by their comment."""
 
-from dataclasses import dataclass
-
 import psycopg
 from psycopg import sql
 
@@ -10,41 +8,18 @@ from aada_operator.api.task import RESTORE_FAILED
 from aada_operator.core.errors import Stalled
 from aada_operator.worker.server import Connection
 
-_MARK = "lms.aada.edu/restore="
-_COMPLETE = ";complete"
 
-
-@dataclass(frozen=True)
-class Mark:
-    """What a database's comment says of the Restore that made it."""
-
-    uid: str
-    complete: bool
-
-    def __str__(self) -> str:
-        return f"{_MARK}{self.uid}{_COMPLETE if self.complete else ''}"
-
-
-def read_mark(connection: Connection, name: str) -> Mark | None:
-    """The mark of a database that a Restore made; None for any other, and for none."""
+def read_comment(connection: Connection, name: str) -> str | None:
+    """The comment on a database, empty where it has none; None when there is no database of this name."""
     row = connection.execute(
-        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [name]
+        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = %s", [name]
     ).fetchone()
-    comment = str(row[0]) if row and row[0] else ""
-    if not comment.startswith(_MARK):
-        return None
-    uid = comment.removeprefix(_MARK).removesuffix(_COMPLETE)
-    return Mark(uid, complete=comment.endswith(_COMPLETE))
+    return row[0] if row else None
 
 
-def write_mark(connection: Connection, name: str, mark: Mark) -> None:
-    """Set the mark of a database."""
-    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(str(mark))))
-
-
-def exists(connection: Connection, name: str) -> bool:
-    """Whether there is a database of this name."""
-    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount == 1
+def write_comment(connection: Connection, name: str, comment: str) -> None:
+    """Set the comment on a database."""
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment)))
 
 
 def create(connection: Connection, name: str, like: Database, owner: str | None = None) -> None:

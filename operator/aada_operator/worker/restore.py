@@ -17,13 +17,13 @@ from aada_operator.api.task import (
     RestoreResult,
     RestoreTask,
 )
+from aada_operator.core.database import begun_mark, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import databases
 from aada_operator.worker.codec import opens, parse_identities
 from aada_operator.worker.compare import demand_equal
 from aada_operator.worker.content import Contents, read_contents
-from aada_operator.worker.databases import Mark
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.load import Load
 from aada_operator.worker.progress import Reporter
@@ -78,11 +78,11 @@ class _Restore:
     def run(self) -> RestoreResult:
         started = time.monotonic()
         reporter = Reporter()
-        mark = databases.read_mark(self.connection, self.name)
-        if mark == Mark(self.task.uid, complete=True):
+        comment = databases.read_comment(self.connection, self.name)
+        if comment == complete_mark(self.task.uid):
             return self._result(adopted=True)
         reporter.stage("preflight")
-        self._preflight(mark)
+        self._preflight(comment)
         failpoint("worker.restore.before-create")
         self._create()
         try:
@@ -101,9 +101,9 @@ class _Restore:
         """The name while the database has no comment yet; nobody else would choose it."""
         return f"restore-{self.task.uid}"[:63]
 
-    def _preflight(self, mark: Mark | None) -> None:
+    def _preflight(self, comment: str | None) -> None:
         """Refuse what cannot end well before anything is touched."""
-        if databases.exists(self.connection, self.name) and mark != Mark(self.task.uid, complete=False):
+        if comment not in (None, begun_mark(self.task.uid)):
             raise Stalled(TARGET_EXISTS, f"database {self.name} exists and is not of this Restore: choose another name")
         self.backup.refuse_incomplete()
         refuse_old_programs(self.backup.manifest, self.settings)
@@ -146,14 +146,14 @@ class _Restore:
 
     def _create(self) -> None:
         """An empty database, which has our comment from the moment that it has its name."""
-        manifest, mark = self.backup.manifest, Mark(self.task.uid, complete=False)
+        manifest, mark = self.backup.manifest, begun_mark(self.task.uid)
         databases.create_roles(self.connection, databases.missing_roles(self.connection, manifest.roles))
-        if databases.read_mark(self.connection, self.name) == mark:
+        if databases.read_comment(self.connection, self.name) == mark:
             databases.drop(self.connection, self.name)
         databases.drop(self.connection, self._staging)
         databases.create(self.connection, self._staging, manifest.database, owner=manifest.database.owner)
         failpoint("worker.restore.after-create")
-        databases.write_mark(self.connection, self._staging, mark)
+        databases.write_comment(self.connection, self._staging, mark)
         databases.rename(self.connection, self._staging, self.name)
         failpoint("worker.restore.after-rename")
 
@@ -175,7 +175,7 @@ class _Restore:
         reporter.stage("compare")
         checks = demand_equal(self.backup.manifest, self._contents(reporter))
         failpoint("worker.restore.before-complete")
-        databases.write_mark(self.connection, self.name, Mark(self.task.uid, complete=True))
+        databases.write_comment(self.connection, self.name, complete_mark(self.task.uid))
         return self._result(checks, time.monotonic() - started, restore_seconds)
 
     def _contents(self, reporter: Reporter) -> Contents:

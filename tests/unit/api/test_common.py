@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from aada_operator.api.common import Condition, CronExpression, Duration, TimeZone, seconds
-from aada_operator.api.lms import AadaLmsSpec, Connections
+from aada_operator.api.component import Connections
+from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.restore import RestoreSpec, RestoreStatus
 from tests.unit.api.cases import BACKEND, LMS, RESTORE
 
