@@ -31,6 +31,7 @@ VERSION_UNSUPPORTED = "VersionUnsupported"
 UPLOADS_FAILED = "UploadsFailed"
 UPLOADS_MISSING = "UploadsMissing"
 FILES_UNREADABLE = "FilesUnreadable"
+TABLE_NOT_FOUND = "TableNotFound"
 TERMINATED = "Terminated"
 INTERNAL = "Internal"
 
@@ -138,6 +139,8 @@ class RestoreTask(Model):
     maintenance_database: Annotated[str, Field(description="Database to connect to for making the new one.")] = (
         "postgres"
     )
+    tables: Annotated[list[str], Field(description="Only these tables, see `core.tables`; empty: everything.")] = []
+    checks: Annotated[list[SqlCheck], Field(description="What must hold in the database besides.")] = []
 
 
 class CollectTask(Model):
@@ -194,10 +197,14 @@ class VerifyResult(StatusModel):
 
 
 class RestoreResult(StatusModel):
-    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it."""
+    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it.
+
+    ``left_out`` is what belongs to chosen tables and could not come with them, in words.
+    """
 
     database: str
     adopted: bool = False
+    left_out: str = ""
     tables: int
     rows: int
     digest: str
