@@ -75,6 +75,27 @@ class Target(Model):
         return self
 
 
+class RestoreUploads(Model):
+    """Users' files as of the backup's checkpoint."""
+
+    claim_name: Annotated[
+        ObjectName, Field(description="Existing PersistentVolumeClaim that they go into; nothing there is deleted.")
+    ]
+    overwrite: Annotated[bool, Field(description="True: files that are there and differ are replaced.")] = False
+
+
+class RestoredUploads(StatusModel):
+    """What became of users' files."""
+
+    attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
+    done: Annotated[bool, Field(description="Whether every file of the checkpoint is in the claim.")] = False
+    files: Annotated[int, Field(ge=0, description="Files of the checkpoint.")] = 0
+    bytes: Annotated[int, Field(ge=0, description="Their bytes.")] = 0
+    copied: Annotated[int, Field(ge=0, description="Files that were brought back by the last try.")] = 0
+    kept: Annotated[int, Field(ge=0, description="Files that were there, differ or may differ, and stayed.")] = 0
+
+
 class RestoreSpec(Model):
     """What to bring back, and where to; immutable."""
 
@@ -131,6 +152,9 @@ class RestoreSpec(Model):
             description="What must hold in the restored database; the application's login asks.",
         ),
     ] = []
+    uploads: Annotated[
+        RestoreUploads | None, Field(description="Bring users' files back, too, as of the backup's checkpoint.")
+    ] = None
     mode: Annotated[
         Mode | None,
         Field(
@@ -231,6 +255,7 @@ class RestoreStatus(CommonStatus):
     checks: Annotated[
         list[Annotated[str, Field(max_length=256)]], Field(max_length=50, description="What was compared and held.")
     ] = []
+    uploads: Annotated[RestoredUploads | None, Field(description="What became of users' files.")] = None
     safety_backup: Annotated[str, Field(max_length=63, description="The Backup that a Cutover took before.")] = ""
     old_database: Annotated[OldDatabase | None, Field(description="What a Cutover replaced.")] = None
 

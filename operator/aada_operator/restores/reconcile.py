@@ -18,8 +18,9 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import RESTORES
 from aada_operator.core.steps import Step
 from aada_operator.core.worker_jobs import WorkerImage
-from aada_operator.restores import decide, old_database, preflight, report
+from aada_operator.restores import decide, old_database, preflight, report, uploads
 from aada_operator.restores.cutover import Cutover
+from aada_operator.restores.files import Files
 from aada_operator.restores.gauges import gauges
 from aada_operator.restores.loading import Loading
 from aada_operator.restores.work import Work
@@ -70,6 +71,9 @@ class Operation:
             Step("Approve", self._is_approved, self._ask_for_approval),
             Step("Load", self._loading.done, self._loading.act),
         ]
+        if wanted := self._visit.spec.uploads:
+            files = Files(self._work, wanted)
+            until_loaded.append(Step("Uploads", files.done, files.act))
         if self._visit.spec.is_cutover:
             plan, *others = until_loaded
             open_ = [self._cutover.or_swapped(step, lambda: not self._loading.running) for step in others]
@@ -111,6 +115,8 @@ class Operation:
         work = self._work
         if work.resolved is None:
             return  # it has begun: from now on its worker proves what it needs
+        if self._visit.spec.uploads:
+            uploads.demand_checkpoint(work.resolved.backup.name, work.resolved.backup.status.uploads)
         load = work.load_of(work.resolved)
         await preflight.demand(work.kube, load, work.resolved, work.request(load, attempt=1))
         if self._visit.spec.is_cutover:
