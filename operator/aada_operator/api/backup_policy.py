@@ -22,12 +22,22 @@ from aada_operator.api.common import (
     rules,
 )
 from aada_operator.api.component import FreeForm
-from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
+from aada_operator.api.manifest import backup_folder
+from aada_operator.api.retention import CollectionStatus, CopiesStatus, Retention, RetentionStatus
 from aada_operator.api.task import SqlCheck
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
 Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
+
+
+_TWO_PLACES = (
+    "storage: the two places must be two buckets, under two names; a copy beside its original protects from nothing"
+)
+_TWO_PLACES_RULE = (
+    "size(self) < 2 || self[0].s3.bucket != self[1].s3.bucket || "
+    "(has(self[0].s3.endpoint) ? self[0].s3.endpoint : '') != (has(self[1].s3.endpoint) ? self[1].s3.endpoint : '')"
+)
 
 
 class S3(Model):
@@ -67,6 +77,10 @@ class StorageEntry(Model):
 
     name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
     s3: Annotated[S3, Field(description="An S3 bucket.")]
+
+    def location_of(self, namespace: str, lms: str, backup: str) -> Location:
+        """Where a backup lies here; with an empty name, where all of an LMS do."""
+        return self.s3.location(backup_folder(self.s3.prefix, namespace, lms, backup))
 
 
 class Schedule(Model):
@@ -188,7 +202,12 @@ class BackupPolicySpec(Model):
     ] = "1h"
     storage: Annotated[
         list[StorageEntry],
-        Field(min_length=1, max_length=1, json_schema_extra=named_list(), description="Where backups are kept."),
+        Field(
+            min_length=1,
+            max_length=2,
+            json_schema_extra=named_list() | rules((_TWO_PLACES_RULE, _TWO_PLACES)),
+            description="Where backups are kept. The first place takes them, the second holds a copy of each.",
+        ),
     ]
     encryption: Annotated[
         Encryption,
@@ -213,6 +232,19 @@ class BackupPolicySpec(Model):
     history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
+
+    @model_validator(mode="after")
+    def _two_places(self) -> "BackupPolicySpec":
+        names = {place.name for place in self.storage}
+        buckets = {(place.s3.bucket, place.s3.endpoint) for place in self.storage}
+        if len(names) < len(self.storage) or len(buckets) < len(self.storage):
+            raise ValueError(_TWO_PLACES)
+        return self
+
+    @property
+    def copy_storage(self) -> StorageEntry | None:
+        """The place that holds a copy of each backup, None without one."""
+        return self.storage[1] if len(self.storage) > 1 else None
 
     @model_validator(mode="after")
     def _incremental_needs_full(self) -> "BackupPolicySpec":
@@ -267,6 +299,10 @@ class BackupPolicyStatus(CommonStatus):
     retention: Annotated[RetentionStatus | None, Field(description="What spec.retention says now.")] = None
     collection: Annotated[
         CollectionStatus | None, Field(description="The last collection of objects that belong to no backup.")
+    ] = None
+    copies: Annotated[CopiesStatus | None, Field(description="How far the second place is.")] = None
+    copy_collection: Annotated[
+        CollectionStatus | None, Field(description="The last collection in the second place.")
     ] = None
 
 

@@ -123,6 +123,17 @@ class RestoreTask(Model):
     )
 
 
+class CopyTask(Model):
+    """Bring the backup in ``source_folder`` to a second place, where it is the same backup in ``folder``."""
+
+    name: Annotated[str, Field(description="Name of the Backup.")]
+    source: Annotated[S3Location, Field(description="Where the backup is.")]
+    source_folder: Annotated[str, Field(description="Key prefix of the backup there.")]
+    manifest_sha256: Annotated[str, Field(description="Hash of the manifest that the Backup recorded.")]
+    storage: Annotated[S3Location, Field(description="Where the copy goes.")]
+    folder: Annotated[str, Field(description="Key prefix of the copy.")]
+
+
 class CollectTask(Model):
     """Delete what belongs to no backup of an LMS any more."""
 
@@ -187,6 +198,14 @@ class RestoreResult(StatusModel):
     restore_seconds: float
     bytes: int
     checks: list[Check]
+
+
+class CopyResult(StatusModel):
+    """What a completed copy took: objects and bytes that travelled, the rest was there."""
+
+    objects: int
+    bytes: int
+    duration_seconds: float
 
 
 class CollectResult(StatusModel):

@@ -20,6 +20,7 @@ from aada_operator.api.common import seconds
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.chunk_key import ensure_chunk_key
+from aada_operator.backups.copying import Copier
 from aada_operator.backups.decide import Contender
 from aada_operator.backups.expiry import Expiry
 from aada_operator.backups.gauges import gauges
@@ -55,6 +56,7 @@ class BackupReconciler:
         self._allow_local = allow_local
         self._expiry = Expiry(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
+        self._copier = Copier(kube, image, allow_local)
         # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
         # the moment until the status says it; a restart loses it together with the visits that it kept apart.
         self._claims: dict[tuple[str, str], str] = {}
@@ -66,7 +68,8 @@ class BackupReconciler:
             case "Completed" if await self._expiry.is_due(visit):
                 return self._expiry.begin(visit)
             case "Completed":
-                return await self._verifier.reconcile(visit)
+                pauses = await self._verifier.reconcile(visit), await self._copier.reconcile(visit)
+                return min((pause for pause in pauses if pause is not None), default=None)
             case "Deleting":
                 return await self._expiry.finish(visit)
             case "Failed":

@@ -42,7 +42,7 @@ class JobRequest:
 
     name: str
     owner: Object
-    command: Literal["backup", "verify", "restore", "collect"]
+    command: Literal["backup", "verify", "restore", "collect", "copy"]
     task: dict[str, Any]
     mounts: tuple[SecretMount, ...]
     deadline: int

@@ -13,13 +13,13 @@ def database_mounts(database: Database) -> tuple[SecretMount, ...]:
     return (credentials, SecretMount("database-ca", ca.name, {ca.key: "ca.crt"})) if ca else (credentials,)
 
 
-def storage_mounts(location: Location) -> tuple[SecretMount, ...]:
-    """The bucket's credentials, and the server's CA when one is named."""
+def storage_mounts(location: Location, folder: str = "storage") -> tuple[SecretMount, ...]:
+    """The bucket's credentials, and the server's CA when one is named; a second bucket has another ``folder``."""
     keys = _same("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    credentials = SecretMount("storage", location.credentials_secret, keys)
+    credentials = SecretMount(folder, location.credentials_secret, keys)
     if not location.ca_secret:
         return (credentials,)
-    return credentials, SecretMount("storage-ca", location.ca_secret, {location.ca_key: "ca.crt"})
+    return credentials, SecretMount(f"{folder}-ca", location.ca_secret, {location.ca_key: "ca.crt"})
 
 
 def chunk_key_mounts(secret: str) -> tuple[SecretMount, ...]:

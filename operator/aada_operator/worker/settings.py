@@ -29,9 +29,9 @@ class WorkerSettings(BaseSettings):
     termination_log: Annotated[Path, Field(description="File for the outcome.")] = Path("/dev/termination-log")
     postgres_bin: Annotated[Path | None, Field(description="Folder with pg_dump; absent: Debian's newest.")] = None
 
-    def store(self, location: S3Location) -> ObjectStore:
-        """The bucket, with the mounted credentials."""
-        return ObjectStore(location, mounted_keys(self.secrets_dir / "storage"), self._ca("storage-ca"), PATIENT)
+    def store(self, location: S3Location, folder: str = "storage") -> ObjectStore:
+        """The bucket, with the credentials that are mounted in ``folder``."""
+        return ObjectStore(location, mounted_keys(self.secrets_dir / folder), self._ca(f"{folder}-ca"), PATIENT)
 
     def server(self, address: DatabaseAddress) -> Server:
         """The database server, with the mounted login."""

@@ -38,7 +38,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     error = problem(case)
     assert error is not None
     message = explain(error)
-    assert message.startswith(("spec.", "spec: components: ", "spec: full: ", "spec: target: "))
+    assert message.startswith(("spec.", "spec: components: ", "spec: full: ", "spec: storage: ", "spec: target: "))
     assert MEGABYTE[:100] not in message
 
 
