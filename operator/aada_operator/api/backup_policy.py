@@ -4,12 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from aada_operator.api.backup import Location
 from aada_operator.api.common import (
     Column,
     CommonStatus,
     CronExpression,
-    DnsLabel,
     Duration,
     LocalRef,
     Model,
@@ -22,15 +20,11 @@ from aada_operator.api.common import (
     rules,
 )
 from aada_operator.api.component import FreeForm
-from aada_operator.api.manifest import backup_folder
 from aada_operator.api.retention import CollectionStatus, CopiesStatus, Retention, RetentionStatus
+from aada_operator.api.storage import StorageEntry
 from aada_operator.api.task import SqlCheck
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
-Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
-Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
-
-
 _TWO_PLACES = (
     "storage: the two places must be two buckets, under two names; a copy beside its original protects from nothing"
 )
@@ -38,49 +32,6 @@ _TWO_PLACES_RULE = (
     "size(self) < 2 || self[0].s3.bucket != self[1].s3.bucket || "
     "(has(self[0].s3.endpoint) ? self[0].s3.endpoint : '') != (has(self[1].s3.endpoint) ? self[1].s3.endpoint : '')"
 )
-
-
-class S3(Model):
-    """A bucket on a server that speaks the S3 protocol."""
-
-    bucket: Annotated[Bucket, Field(description="Bucket; it must exist.")]
-    prefix: Annotated[Prefix, Field(description="Folder inside the bucket, without leading or trailing slash.")] = ""
-    endpoint: Annotated[
-        str | None,
-        Field(max_length=256, pattern=r"^https?://[^\s/]+$", description="URL of the server; absent: AWS."),
-    ] = None
-    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="Region.")] = (
-        "us-east-1"
-    )
-    credentials_secret_ref: Annotated[
-        LocalRef, Field(description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
-    ]
-    ca_secret_ref: Annotated[
-        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
-    ] = None
-
-    def location(self, folder: str) -> Location:
-        """A folder of this bucket, with all that is needed to reach it once the policy is gone."""
-        return Location(
-            bucket=self.bucket,
-            prefix=folder,
-            endpoint=self.endpoint or "",
-            region=self.region,
-            credentials_secret=self.credentials_secret_ref.name,
-            ca_secret=self.ca_secret_ref.name if self.ca_secret_ref else "",
-            ca_key=self.ca_secret_ref.key if self.ca_secret_ref else "",
-        )
-
-
-class StorageEntry(Model):
-    """One place that holds backups."""
-
-    name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
-    s3: Annotated[S3, Field(description="An S3 bucket.")]
-
-    def location_of(self, namespace: str, lms: str, backup: str) -> Location:
-        """Where a backup lies here; with an empty name, where all of an LMS do."""
-        return self.s3.location(backup_folder(self.s3.prefix, namespace, lms, backup))
 
 
 class Schedule(Model):

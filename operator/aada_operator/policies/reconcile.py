@@ -4,7 +4,8 @@ from datetime import datetime
 
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import backups_in_use
-from aada_operator.api.backup_policy import BackupPolicySpec, StorageEntry
+from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.storage import StorageEntry
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import RESYNC, Capability, Visit
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS

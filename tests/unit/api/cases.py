@@ -176,13 +176,13 @@ CASES: tuple[Case, ...] = (
     policy("no encryption for a recipient", False, encryption={"mode": "None"}),
     policy("an SSH key as recipient", False, encryption={"recipients": ["ssh-ed25519 AAAA"]}),
     policy("eleven recipients", False, encryption={"recipients": [RECIPIENT] * 11}),
-    policy("two names for one bucket", False, storage=[POLICY["storage"][0], POLICY["storage"][0] | {"name": "second"}]),
+    place("two names for one bucket", False, name="offsite"),
     place("a second bucket", True, name="offsite", bucket="offsite"),
     place("the same bucket on another server", True, name="offsite", endpoint="https://s3.example.edu"),
     place("another folder of the same bucket", False, name="offsite", prefix="copy"),
     place("a second bucket under the same name", False, name="primary", bucket="offsite"),
     policy("three places", False, storage=[
-        {"name": name, "s3": {"bucket": name, "credentialsSecretRef": {"name": "s3"}}} for name in ("one", "two", "three")
+        {"name": name, "s3": {"bucket": name, "credentialsSecretRef": {"name": "s3"}}} for name in ("one", "two", "six")
     ]),
     Case("BackupPolicy", "no place", POLICY | {"storage": []}, accepted=False),
     s3("an endpoint", True, endpoint="https://s3.example.edu:9000"),

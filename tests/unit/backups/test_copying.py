@@ -15,6 +15,7 @@ from tests.unit.backups.api_server import NAMESPACE, Crash
 from tests.unit.backups.school import BACKUP_RESULT, TWO_PLACES, School, failure, manifest
 
 POLICY = "nightly"
+RULE = {"daily": 1, "minCount": 1}
 COPIED = {"ok": True, "result": {"objects": 3, "bytes": 2048, "durationSeconds": 1.5}}
 
 
@@ -48,7 +49,7 @@ def policy(school: School, **patch: Any) -> None:
 
 
 def visit_all(school: School, rounds: int = 4) -> None:
-    """What the operator does in a while: the policy and each of its Backups, several times; a killed one starts anew."""
+    """What the operator does in a while: the policy and its Backups, several times; a killed operator starts anew."""
     for _ in range(rounds):
         for resource, names in ((BACKUP_POLICIES, [POLICY]), (BACKUPS, school.api.names(BACKUPS))):
             for name in names:
@@ -269,8 +270,6 @@ class TestFailures:
 
 
 class TestRetention:
-    RULE: dict[str, Any] = {"daily": 1, "minCount": 1}
-
     @pytest.fixture
     def two(self, school: School) -> list[str]:
         """Two nights, both copied; the rule comes later."""
@@ -284,7 +283,7 @@ class TestRetention:
 
     def rule(self, school: School) -> None:
         body = school.api.read(BACKUP_POLICIES, POLICY)
-        body["spec"]["retention"] = self.RULE
+        body["spec"]["retention"] = RULE
         body["metadata"]["generation"] += 1
 
     def test_what_goes_goes_in_both_places_which_are_then_collected(self, school: School, two: list[str]) -> None:
@@ -341,12 +340,13 @@ class TestRetention:
 
     def test_one_that_goes_is_not_copied_first(self, school: School) -> None:
         old, new = taken(school, 1), taken(school, 2)
-        policy(school, retention=self.RULE)
+        policy(school, retention=RULE)
         visit_all(school)
         assert [job for job in school.api.names(JOBS) if "-copy-" in job] == [f"{new}-copy-1"]
         assert old not in school.api.names(BACKUPS)
 
-    def test_while_objects_are_collected_no_copy_begins(self, school: School, two: list[str]) -> None:
+    @pytest.mark.usefixtures("two")
+    def test_while_objects_are_collected_no_copy_begins(self, school: School) -> None:
         self.rule(school)
         visit_all(school)
         late = taken(school, 3)
