@@ -13,9 +13,11 @@ from aada_operator.api.common import (
     Model,
     Resource,
     SecretKeyRef,
+    Size,
     StatusModel,
     Timestamp,
     TimeZone,
+    byte_count,
     named_list,
     rules,
 )
@@ -151,6 +153,10 @@ class BackupPolicySpec(Model):
     max_snapshot_age: Annotated[
         Duration, Field(description="Longest time that a dump may hold its snapshot on the server.")
     ] = "1h"
+    max_rate: Annotated[
+        Size | None,
+        Field(description="Most that a backup, and a copy, uploads in a second, as 100Mi; absent: as much as it can."),
+    ] = None
     storage: Annotated[
         list[StorageEntry],
         Field(
@@ -191,6 +197,11 @@ class BackupPolicySpec(Model):
         if len(names) < len(self.storage) or len(buckets) < len(self.storage):
             raise ValueError(_TWO_PLACES)
         return self
+
+    @property
+    def most_bytes_a_second(self) -> int | None:
+        """spec.maxRate as a number."""
+        return byte_count(self.max_rate) if self.max_rate else None
 
     @property
     def copy_storage(self) -> StorageEntry | None:

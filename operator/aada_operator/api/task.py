@@ -82,6 +82,7 @@ class BackupTask(Model):
     object_bytes: Annotated[int, Field(ge=1, description="Most bytes of one object; more make another.")] = (
         DEFAULT_OBJECT_BYTES
     )
+    max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
 class SqlCheck(Model):
@@ -132,6 +133,7 @@ class CopyTask(Model):
     manifest_sha256: Annotated[str, Field(description="Hash of the manifest that the Backup recorded.")]
     storage: Annotated[S3Location, Field(description="Where the copy goes.")]
     folder: Annotated[str, Field(description="Key prefix of the copy.")]
+    max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
 class CollectTask(Model):

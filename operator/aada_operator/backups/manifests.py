@@ -90,6 +90,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | Non
         recipients=list(policy.encryption.recipients),
         compression_level=policy.compression.level,
         max_snapshot_age_seconds=max(1, int(seconds(policy.max_snapshot_age))),
+        max_rate=policy.most_bytes_a_second,
     )
     return JobRequest(
         name=backup_job_name(metadata["name"], attempt),
@@ -140,6 +141,7 @@ def copy_job(context: Context, copy: Location, attempt: int) -> JobRequest:
         manifest_sha256=context.backup["status"]["manifestSha256"],
         storage=copy.s3(context.allow_local),
         folder=copy.prefix,
+        max_rate=context.policy.most_bytes_a_second,
     )
     return JobRequest(
         name=copy_job_name(task.name, attempt),

@@ -51,7 +51,7 @@ def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
         OperatorError: there is no new backup; what was uploaded is no part of any.
     """
     parse_recipients(task.recipients)
-    store = settings.store(task.storage)
+    store = settings.store(task.storage, max_rate=task.max_rate)
     present = find_backup(store, task.folder)
     if present:
         return _adopt(present)

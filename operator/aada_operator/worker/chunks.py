@@ -46,18 +46,20 @@ def _copy(session: RowSession, sealer: Sealer, destination: Destination, piece: 
 def _store(sealer: Sealer, destination: Destination, piece: Piece, chunk: memoryview) -> Part:
     destination.count(len(chunk))
     content = destination.names.name(chunk)
-    if known := destination.base.parts.get(content):
+    if known := destination.known(content):
         return known.model_copy(update=piece.place)
     name = destination.chunk(content)
     sealed = sealer.seal(chunk)
     destination.store.write(destination.key(name), sealed)
-    return Part(
-        key=name,
-        kind="copy",
-        **piece.place,
-        encryption=destination.encryption,
-        size=len(sealed),
-        sha256=hashlib.sha256(sealed).hexdigest(),
-        plain_size=len(chunk),
-        content=content,
+    return destination.written(
+        Part(
+            key=name,
+            kind="copy",
+            **piece.place,
+            encryption=destination.encryption,
+            size=len(sealed),
+            sha256=hashlib.sha256(sealed).hexdigest(),
+            plain_size=len(chunk),
+            content=content,
+        )
     )

@@ -29,9 +29,10 @@ class WorkerSettings(BaseSettings):
     termination_log: Annotated[Path, Field(description="File for the outcome.")] = Path("/dev/termination-log")
     postgres_bin: Annotated[Path | None, Field(description="Folder with pg_dump; absent: Debian's newest.")] = None
 
-    def store(self, location: S3Location, folder: str = "storage") -> ObjectStore:
-        """The bucket, with the credentials that are mounted in ``folder``."""
-        return ObjectStore(location, mounted_keys(self.secrets_dir / folder), self._ca(f"{folder}-ca"), PATIENT)
+    def store(self, location: S3Location, folder: str = "storage", max_rate: int | None = None) -> ObjectStore:
+        """The bucket, with the credentials that are mounted in ``folder``; uploads send ``max_rate`` bytes a second."""
+        keys, ca_file = mounted_keys(self.secrets_dir / folder), self._ca(f"{folder}-ca")
+        return ObjectStore(location, keys, ca_file, PATIENT, max_rate)
 
     def server(self, address: DatabaseAddress) -> Server:
         """The database server, with the mounted login."""

@@ -184,6 +184,10 @@ CASES: tuple[Case, ...] = (
     policy("three places", False, storage=[
         {"name": name, "s3": {"bucket": name, "credentialsSecretRef": {"name": "s3"}}} for name in ("one", "two", "six")
     ]),
+    policy("a limit to the upload", True, maxRate="100Mi"),
+    policy("a limit of nothing", False, maxRate="0Mi"),
+    policy("a limit without a unit", False, maxRate="100"),
+    policy("a limit in another unit", False, maxRate="100MB/s"),
     Case("BackupPolicy", "no place", POLICY | {"storage": []}, accepted=False),
     s3("an endpoint", True, endpoint="https://s3.example.edu:9000"),
     s3("an endpoint with a path", False, endpoint="https://s3.example.edu/bucket"),

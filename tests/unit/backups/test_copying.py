@@ -119,6 +119,15 @@ class TestCopy:
         assert (task["source"]["bucket"], task["storage"]["bucket"]) == ("backups", "offsite")
         assert task["manifestSha256"] == school.status(BACKUPS, name)["manifestSha256"]
 
+    @pytest.mark.parametrize(("limit", "told"), [({}, None), ({"maxRate": "10Mi"}, 10 * 2**20)])
+    def test_both_kinds_of_job_know_the_limit(self, school: School, limit: dict[str, str], told: int | None) -> None:
+        policy(school, **limit)
+        name = taken(school, 1)
+        school.backup()
+        visit_all(school)
+        pods = [school.api.read(JOBS, job)["spec"]["template"]["spec"] for job in ("by-hand-1", f"{name}-copy-1")]
+        assert [json.loads(pod["containers"][0]["env"][0]["value"]).get("maxRate") for pod in pods] == [told] * 2
+
     def test_once_all_is_there_nothing_is_written_or_asked_for(self, school: School) -> None:
         policy(school)
         name = taken(school, 1)
