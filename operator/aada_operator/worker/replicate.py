@@ -44,6 +44,7 @@ def run(task: CopyTask, settings: WorkerSettings) -> CopyResult:
     backup = demand_backup(settings.store(task.source), task.source_folder)
     if backup.sha256 != task.manifest_sha256:
         raise Stalled(CORRUPT, f"the manifest in {task.source_folder} is not the one that was written: not copied")
+    backup.refuse_incomplete()
     target = settings.store(task.storage, _TARGET, task.max_rate)
     abort_stale_uploads(target, lms_folder(task.folder))
     with intent(target, task.folder, f"{task.name}-copy-{secrets.token_hex(4)}", {"backup": task.name}):
