@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.common import StatusModel
 
 FORMAT = "lms.aada.edu/backup"
 FORMAT_MAJOR = 1
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
 MANIFEST_NAME = "manifest.json"
 # Folders beside those of the backups; no Backup can have such a name.
 CHUNKS = "_chunks"
@@ -126,13 +127,14 @@ class Part(StatusModel):
 
     The kinds: ``schema`` and ``rest`` are archives of ``pg_dump --format=custom`` with everything but rows, and with
     the few rows that COPY cannot write (large objects, tables of extensions) and the sequences. ``copy`` is COPY text
-    of one piece of a table. Parts that agree in kind, schema, table and piece are, in the order of the list, pieces of
-    one stream. ``plain_size`` is the size before compression. ``content`` names the content of a chunk by a keyed
-    hash, so that a later backup finds it again.
+    of one piece of a table. ``bundle`` is the document of `api.bundle`. A kind that a newer minor version added is
+    looked after as all others, and not loaded. Parts that agree in kind, schema, table and piece are, in the order of
+    the list, pieces of one stream. ``plain_size`` is the size before compression. ``content`` names the content of a
+    chunk by a keyed hash, so that a later backup finds it again.
     """
 
     key: str
-    kind: Literal["schema", "rest", "copy"]
+    kind: str
     schema_: Annotated[str | None, Field(alias="schema")] = None
     table: str | None = None
     piece: int = 0
@@ -186,6 +188,7 @@ class Manifest(StatusModel):
     base: str | None = None
     new_bytes: int
     parts: list[Part]
+    bundle: BundleSummary | None = None
     encryption: Encryption
     started_at: str
     snapshot_at: str

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from aada_operator.api.bundle import BundleOrder, BundleSummary
 from aada_operator.api.common import DnsLabel, Model, StatusModel
 
 # Reasons of a failed Job. Whether a retry can help is said by `Outcome.retryable`, not by the reason.
@@ -74,6 +75,7 @@ class BackupTask(Model):
     base: Annotated[
         str | None, Field(description="Backup of the same LMS whose chunks need not travel again; absent: all do.")
     ] = None
+    bundle: Annotated[BundleOrder, Field(description="What is packed besides the database.")] = BundleOrder()
     recipients: Annotated[list[str], Field(description="age public keys; empty: not encrypted.")] = []
     compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 1
     lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
@@ -174,6 +176,7 @@ class BackupResult(StatusModel):
     system_identifier: str | None = None
     lsn: str | None = None
     encrypted: bool
+    bundle: BundleSummary | None = None
 
 
 class VerifyResult(StatusModel):

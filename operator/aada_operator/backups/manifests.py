@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.task import BackupTask, CopyTask, DatabaseAddress, VerifyTask
+from aada_operator.core.bundle import bundle_mounts
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.core.worker_jobs import JobRequest
 from aada_operator.core.worker_mounts import chunk_key_mounts, database_mounts, identity_mounts, storage_mounts
@@ -70,7 +72,7 @@ def copy_job_name(backup: str, attempt: int) -> str:
     return f"{backup}-copy-{attempt}"
 
 
-def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | None) -> JobRequest:
+def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | None, bundle: BundleOrder) -> JobRequest:
     """The Job that takes the backup; ``base`` is the one whose chunks it may share."""
     policy, metadata = context.policy, context.backup["metadata"]
     task = BackupTask(
@@ -87,6 +89,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | Non
         storage=context.location.s3(context.allow_local),
         folder=context.location.prefix,
         base=base,
+        bundle=bundle,
         recipients=list(policy.encryption.recipients),
         compression_level=policy.compression.level,
         max_snapshot_age_seconds=max(1, int(seconds(policy.max_snapshot_age))),
@@ -101,6 +104,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | Non
             *database_mounts(lms.database),
             *storage_mounts(context.location),
             *chunk_key_mounts(chunk_key_name(policy.lms_ref.name)),
+            *bundle_mounts(bundle),
         ),
         deadline=task.max_snapshot_age_seconds + BACKUP_MARGIN,
         labels=context.labels,

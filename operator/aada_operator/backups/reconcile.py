@@ -19,6 +19,7 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
+from aada_operator.backups.bundle import bundle_order
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.copying import Copier
 from aada_operator.backups.decide import Contender
@@ -151,7 +152,8 @@ class BackupReconciler:
         lms = await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
         base = await self._base(visit)
         await ensure_chunk_key(self._kube, visit.namespace, policy.lms_ref.name)
-        request = manifests.backup_job(self._context(visit, policy), lms, attempt, base)
+        bundle = await bundle_order(self._kube, visit.namespace, policy, lms)
+        request = manifests.backup_job(self._context(visit, policy), lms, attempt, base, bundle)
         await require_mounts(self._kube, visit.namespace, request.mounts)
         await worker_jobs.discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)
@@ -224,6 +226,7 @@ class BackupReconciler:
             (report.ADOPTED, f"found in the bucket: {content}") if adopted else ("BackupCompleted", content)
         )
         report.completed(visit, reason, message)
+        report.bundled(visit, result.bundle)
         report.settled(visit)
         return NOW
 

@@ -1,6 +1,7 @@
 """The conditions of a Backup, said in one place; pure."""
 
 from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
+from aada_operator.api.bundle import BundleSummary
 from aada_operator.core import conditions
 from aada_operator.core.controller import Visit
 
@@ -9,9 +10,10 @@ FAILED = "Failed"
 ENCRYPTED = "Encrypted"
 VERIFIED = "Verified"
 REPLICATED = "Replicated"
+BUNDLED = "Bundled"
 # Reason of Completed for a backup that another object of this name had taken.
 ADOPTED = "Adopted"
-KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED, REPLICATED)
+KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED, BUNDLED, REPLICATED)
 
 
 def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -> None:
@@ -38,6 +40,23 @@ def completed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     visit.conditions.set(COMPLETED, True, reason, message)
     visit.conditions.set(FAILED, False, reason)
     encrypted(visit, visit.status["encryption"])
+
+
+def bundled(visit: Visit[BackupSpec], found: BundleSummary | None) -> None:
+    """Whether it has all that the LMS needs besides its database."""
+    if found is None:
+        visit.conditions.set(BUNDLED, "Unknown", "NoBundle", "taken by a version that packed the database alone")
+        return
+    content = f"{found.objects} custom resources, {found.roles} roles"
+    if visit.status["encryption"] == "None":
+        message = f"{content}; without encryption no Secret is in it: keep them elsewhere, or add recipients"
+        visit.conditions.set(BUNDLED, False, "SecretsWithheld", message)
+    elif found.missing:
+        missing = ", ".join(found.missing[:5]) + (f" and {len(found.missing) - 5} more" if found.missing[5:] else "")
+        message = f"{missing} not in it: make what is missing, or correct who names it, and take another backup"
+        visit.conditions.set(BUNDLED, False, "Incomplete", message)
+    else:
+        visit.conditions.set(BUNDLED, True, "Complete", f"{content}, {found.secrets} Secrets")
 
 
 def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:

@@ -23,6 +23,7 @@ RPO_UNREACHABLE = "RPOUnreachable"
 RTO_AT_RISK = "RTOAtRisk"
 VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
+OFFLINE_KEY = "OfflineKey"
 METHOD_CHOSEN = "MethodChosen"
 KNOWN = (
     conditions.READY,
@@ -34,6 +35,7 @@ KNOWN = (
     RTO_AT_RISK,
     VERIFIED,
     ENCRYPTED,
+    OFFLINE_KEY,
     METHOD_CHOSEN,
     COPIES_CURRENT,
 )
@@ -161,9 +163,21 @@ def _encryption(visit: Visit[BackupPolicySpec]) -> None:
     if visit.spec.encryption.mode == "None":
         message = "backups are readable for whoever can read the bucket: add recipients"
         visit.conditions.set(ENCRYPTED, False, "None", message)
+        visit.conditions.set(OFFLINE_KEY, "Unknown", "NotEncrypted", "there is no key to be kept")
     else:
-        count = len(visit.spec.encryption.recipients)
+        count = len(set(visit.spec.encryption.recipients))
         visit.conditions.set(ENCRYPTED, True, "Age", f"for {count} recipient{'s' if count > 1 else ''}")
+        _offline_key(visit, count)
+
+
+def _offline_key(visit: Visit[BackupPolicySpec], recipients: int) -> None:
+    """Whether a key is left when the cluster is not: the one that it verifies with dies with it."""
+    if recipients == 1 and visit.spec.encryption.verification_identity_secret_ref:
+        message = "the only private key is in this cluster: add a recipient whose key you keep offline"
+        visit.conditions.set(OFFLINE_KEY, False, "OnlyInCluster", message)
+    else:
+        message = "a recipient's private key is not in this cluster: keep it safe, and try it once"
+        visit.conditions.set(OFFLINE_KEY, True, "OutsideCluster", message)
 
 
 def _newest(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:

@@ -27,7 +27,7 @@ from aada_operator.api.task import (
 from aada_operator.core.clock import SystemClock, to_rfc3339
 from aada_operator.core.errors import OperatorError, Stalled
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker import catalog
+from aada_operator.worker import bundle, catalog
 from aada_operator.worker.codec import parse_recipients
 from aada_operator.worker.content import SequenceName, SequenceState, read_revision, read_sequences
 from aada_operator.worker.destination import Destination
@@ -73,6 +73,7 @@ class _Backup:
         self._names = names
         self._run = run
         self._server = settings.server(task.database)
+        self._mounted = settings.secrets_dir
         self._programs = settings.programs
         self._started_at = SystemClock().now()
         self._reporter = Reporter()
@@ -80,22 +81,26 @@ class _Backup:
     def make(self, base: Base) -> Manifest:
         """Dump everything that ``base`` does not have yet, and describe it."""
         task = self._task
+        destination = Destination(task, self._store, self._names, base, self._run, self._reporter)
         self._reporter.stage("snapshot")
         with (
             statement_failures(self._server.place(task.database.name), SNAPSHOT_FAILED),
             hold_snapshot(self._server, task.database.name, task.lock_timeout_seconds) as snapshot,
         ):
             failpoint("worker.backup.after-snapshot")
-            return self._dump(snapshot, base)
+            manifest = self._dump(snapshot, base, destination)
+            document, summary = bundle.compose(snapshot.connection, task.bundle, self._mounted)
+        part = bundle.store(destination, document)
+        known = {"parts": [*manifest.parts, part], "new_bytes": manifest.new_bytes + part.size, "bundle": summary}
+        return manifest.model_copy(update=known)
 
-    def _dump(self, snapshot: Snapshot, base: Base) -> Manifest:
+    def _dump(self, snapshot: Snapshot, base: Base, destination: Destination) -> Manifest:
         connection = snapshot.connection
         database = catalog.read_database(connection).model_copy(update={"lsn": catalog.read_position(connection)})
         tools = self._tools(database)
         before = read_sequences(connection)
         extents = catalog.read_extents(connection)
         self._reporter.stage("dump", sum(extent.size for extent in extents.values()))
-        destination = Destination(self._task, self._store, self._names, base, self._run, self._reporter)
         dumped = Dump(self._server, self._programs, snapshot, extents, destination).run()
         self._reporter.stage("finalize")
         completed_at = SystemClock().now()
@@ -197,4 +202,5 @@ def _result(backup: StoredBackup) -> BackupResult:
         system_identifier=manifest.database.system_identifier,
         lsn=manifest.database.lsn,
         encrypted=manifest.encryption.mode == "Age",
+        bundle=manifest.bundle,
     )

@@ -9,8 +9,9 @@ from aada_operator.api.manifest import Manifest
 from aada_operator.api.task import RESTORE_FAILED, VERSION_UNSUPPORTED, Check, SqlCheck, VerifyResult, VerifyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker import databases
+from aada_operator.worker import bundle, databases
 from aada_operator.worker.checks import Inspection
+from aada_operator.worker.codec import parse_identities
 from aada_operator.worker.compare import demand_equal
 from aada_operator.worker.content import Contents, read_contents
 from aada_operator.worker.failures import statement_failures
@@ -45,9 +46,10 @@ def run(task: VerifyTask, settings: WorkerSettings) -> VerifyResult:
             locale, restore_seconds, contents = verification.run()
             equal = demand_equal(backup.manifest, contents)
             inspected = verification.inspect(task.checks)
+            bundled = verification.bundle()
         except Waiting as failure:
             raise scratch.explain(failure) from None
-    checks = [Check(name="hashes", ok=True), *equal, locale, *inspected]
+    checks = [Check(name="hashes", ok=True), *equal, locale, *bundled, *inspected]
     return VerifyResult(
         tables=len(contents.tables),
         rows=sum(table.rows for table in contents.tables),
@@ -86,6 +88,15 @@ class _Verification:
         place = self.scratch.server.place(_DATABASE)
         with statement_failures(place, RESTORE_FAILED):
             return Inspection(self.scratch, _DATABASE, self.settings.programs).run(checks)
+
+    def bundle(self) -> list[Check]:
+        """That the bundle opens and reads; none for a backup that has none."""
+        encrypted = self.backup.manifest.encryption.mode == "Age"
+        found = bundle.read(self.backup, parse_identities(self.settings.identity()) if encrypted else [])
+        if found is None:
+            return []
+        secrets, roles = len(found.objects("Secret")), len(found.roles)
+        return [Check(name="bundle", ok=True, message=f"{secrets} Secrets, {roles} roles")]
 
     def _load(self, server_version: int) -> None:
         identity, programs = self.settings.identity(), self.settings.programs

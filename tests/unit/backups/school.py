@@ -10,6 +10,7 @@ import pytest
 
 from aada_operator.adapters import storage
 from aada_operator.adapters.object_store import BucketSettings, Capabilities
+from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
 from aada_operator.api.task import S3Location
 from aada_operator.backups import reconcile as backups
@@ -198,7 +199,9 @@ class School:
         return str(found[kind])
 
 
-def manifest(name: str, *, uid: str, lms: str = "aada", policy: str = "nightly") -> Manifest:
+def manifest(
+    name: str, *, uid: str, lms: str = "aada", policy: str = "nightly", bundle: BundleSummary | None = None
+) -> Manifest:
     """A manifest as a worker writes it."""
     return Manifest(
         backup=name,
@@ -227,6 +230,7 @@ def manifest(name: str, *, uid: str, lms: str = "aada", policy: str = "nightly")
         chunks=ChunkStore(epoch="monday-1", names="n"),
         new_bytes=300,
         parts=[Part(key="dump", kind="rest", encryption="age", size=300, sha256="ef" * 32, plain_size=900)],
+        bundle=bundle,
         encryption=Encryption(mode="Age"),
         started_at="2026-02-01T02:00:00Z",
         snapshot_at="2026-02-01T02:00:01Z",
