@@ -9,6 +9,7 @@ from aada_operator.api.common import (
     GROUP,
     Column,
     CommonStatus,
+    DnsLabel,
     Duration,
     LocalRef,
     LongText,
@@ -43,6 +44,13 @@ class Source(Model):
     backup_name: Annotated[ObjectName | None, Field(description="Name of a completed Backup.")] = None
     policy_ref: Annotated[LocalRef | None, Field(description="A BackupPolicy; with latest: true.")] = None
     latest: Annotated[bool | None, Field(description="The newest completed backup of the policy.")] = None
+    copy_: Annotated[
+        DnsLabel | None,
+        Field(
+            alias="copy",
+            description="Read its copy in this place of the policy's storage. Absent: the backup itself is read.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Source":

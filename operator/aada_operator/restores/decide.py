@@ -26,12 +26,13 @@ _VERIFIED = {"True": "verified", "False": "its verification FAILED"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Backup as far as a restore needs to know it."""
+    """A Backup as far as a restore needs to know it; ``copy`` is the place that is read instead of the backup's own."""
 
     name: str
     policy: str
     status: BackupStatus
     verified: str
+    copy: str = ""
 
     @classmethod
     def of(cls, body: Object) -> "Candidate":
@@ -43,6 +44,11 @@ class Candidate:
     @property
     def completed(self) -> bool:
         return self.status.phase == "Completed"
+
+    @property
+    def copied_to(self) -> dict[str, Location]:
+        """Where its completed copies lie, by the names of their places."""
+        return {copy.name: copy.location for copy in self.status.copies if copy.state == "Completed"}
 
 
 def demand_completed(candidate: Candidate) -> Location:
@@ -57,6 +63,18 @@ def demand_completed(candidate: Candidate) -> Location:
     if candidate.status.phase == "Failed":
         raise Stalled("BackupFailed", f"Backup {candidate.name} failed: restore another one")
     raise Waiting("BackupNotCompleted", f"Backup {candidate.name} is not completed yet")
+
+
+def demand_copy(candidate: Candidate, place: str) -> Location:
+    """Where its copy in a place lies, which is the same backup, byte by byte.
+
+    Raises:
+        Waiting: CopyNotFound.
+    """
+    if place in candidate.copied_to:
+        return candidate.copied_to[place]
+    there = ", ".join(candidate.copied_to) or "no place"
+    raise Waiting("CopyNotFound", f"Backup {candidate.name} has no copy in {place}: it has one in {there}", 30.0)
 
 
 def newest(candidates: Iterable[Candidate], policy: str) -> Candidate:
@@ -94,6 +112,7 @@ def plan(candidate: Candidate, database: Database, name: str, old: str = "", tab
     status = candidate.status
     facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
     facts += [database.name, old] if old else []
+    facts += [f"copy={candidate.copy}"] if candidate.copy else []
     facts += tables
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
     planned = {
@@ -116,9 +135,8 @@ def _summary(candidate: Candidate, database: Database, name: str, old: str, chos
     verified = _VERIFIED.get(candidate.verified, "not verified")
     moment = status.recoverable_from or "its snapshot"
     some = f"{', '.join(chosen[:_MOST_NAMED])}{_more(chosen)} of " if chosen else ""
-    content = (
-        f"{some}Backup {candidate.name} ({tables}{status.size}{revision}; {verified}), the content as of {moment}, "
-    )
+    facts = f"{tables}{status.size}{revision}; {verified}{_where(candidate)}"
+    content = f"{some}Backup {candidate.name} ({facts}), the content as of {moment}, "
     server = f"{database.host}:{database.port}"
     if not old:
         return f"{content}goes into the new database {name} on {server}; database {database.name} is not touched"
@@ -127,6 +145,14 @@ def _summary(candidate: Candidate, database: Database, name: str, old: str, chos
         f"in it no longer. The present one is kept as {old}. Every session is ended for a moment; an older schema "
         f"is then migrated forward by AadaLms {status.lms}"
     )
+
+
+def _where(candidate: Candidate) -> str:
+    """Which of its places is read, and which other ones there are."""
+    if candidate.copy:
+        return f"; read from its copy in {candidate.copy}"
+    others = ", ".join(candidate.copied_to)
+    return f"; source.copy would read it from {others}" if others else ""
 
 
 def _more(names: Sequence[str]) -> str:
