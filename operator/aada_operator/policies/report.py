@@ -19,6 +19,7 @@ STORAGE_RULES = "StorageRulesSafe"
 RPO_MET = "RPOMet"
 RPO_UNREACHABLE = "RPOUnreachable"
 RTO_AT_RISK = "RTOAtRisk"
+SCHEDULE_KEPT = "ScheduleKept"
 VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
 METHOD_CHOSEN = "MethodChosen"
@@ -30,6 +31,7 @@ KNOWN = (
     RPO_MET,
     RPO_UNREACHABLE,
     RTO_AT_RISK,
+    SCHEDULE_KEPT,
     VERIFIED,
     ENCRYPTED,
     METHOD_CHOSEN,
@@ -85,6 +87,7 @@ def _gone_since(before: Object, backups: list[KnownBackup]) -> int:
 
 def ready(visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> None:
     """Ready, as the sum of all: the policy does what it says, and what it says is enough."""
+    _schedule_kept(visit, decide.newest_completed(world.backups))
     status, reason, message = _ready(visit, world, hold)
     visit.conditions.set(conditions.READY, status, reason, message)
     busy = (hold is not None and reason != "Suspended") or any(backup.active for backup in world.backups)
@@ -196,6 +199,22 @@ def _reachable(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> No
         fix = objectives.advice(spec, found)
         message = f"{objectives.told(found)}: {spec.objectives.rpo} cannot be kept; {fix}"
         visit.conditions.set(RPO_UNREACHABLE, True, "ScheduleTooRare", message)
+
+
+def _schedule_kept(visit: Visit[BackupPolicySpec], newest: KnownBackup | None) -> None:
+    """Whether every slot had its backup; a missed one is told until a backup was completed after it was noticed."""
+    noticed = decide.open_miss(visit.status.get("missedAt"), newest)
+    put(visit, "missedAt", to_rfc3339(noticed) if noticed else None)
+    if visit.spec.full is None:
+        visit.conditions.set(SCHEDULE_KEPT, "Unknown", "NoSchedule", "there are only backups by hand")
+    elif noticed is None:
+        visit.conditions.set(SCHEDULE_KEPT, True, "OnTime", "")
+    else:
+        message = (
+            f"a slot up to {visit.status['lastSlot']} has no backup of its own, seen at {to_rfc3339(noticed)}: "
+            "the operator, the storage or the database was away; the next completed backup ends this"
+        )
+        visit.conditions.set(SCHEDULE_KEPT, False, "SlotMissed", message)
 
 
 def _verified(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
