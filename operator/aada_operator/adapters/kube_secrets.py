@@ -34,5 +34,5 @@ async def require_mounts(kube: Kube, namespace: str, mounts: Iterable[SecretMoun
     Raises:
         Waiting: SecretMissing, as in `read_keys`.
     """
-    for mount in mounts:
+    for mount in (mount for mount in mounts if not mount.optional):
         await read_keys(kube, namespace, mount.secret, mount.items)

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from aada_operator.adapters.postgres import Session, one
+from aada_operator.adapters.postgres_globals import GRANTS, LISTS, OWNER_AND_LIMIT, SETTINGS
 from aada_operator.core.database import (
     CutoverNames,
     CutoverServer,
@@ -25,8 +26,6 @@ from aada_operator.core.errors import Waiting
 DATABASE_IN_USE = "DatabaseInUse"
 # How often sessions that are still in, or came in before the lock, are ended.
 _END_SECONDS = 0.05
-# Lists of names, which one literal cannot hold (GUC_LIST_QUOTE in guc_tables.c).
-_LISTS = frozenset({"search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"})
 
 _PRIVILEGES = {"CREATE": sql.SQL("CREATE"), "CONNECT": sql.SQL("CONNECT"), "TEMPORARY": sql.SQL("TEMPORARY")}
 
@@ -58,31 +57,9 @@ async def look(connection: Session, names: CutoverNames) -> CutoverServer:
 
 async def properties(connection: Session, database: str) -> DatabaseProperties:
     """What belongs to a database that is there."""
-    row = await one(
-        connection,
-        "SELECT pg_get_userbyid(datdba) AS owner, datconnlimit AS connection_limit FROM pg_database WHERE datname = %s",
-        [database],
-    )
-    grants = await connection.execute(
-        """
-        SELECT r.rolname AS grantee, a.privilege_type AS privilege, a.is_grantable AS grantable
-          FROM pg_database d CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-          LEFT JOIN pg_roles r ON r.oid = a.grantee
-         WHERE d.datname = %s AND (a.grantee = 0 OR r.oid IS NOT NULL)
-        """,
-        [database],
-    )
-    settings = await connection.execute(
-        """
-        SELECT r.rolname AS role, split_part(entry, '=', 1) AS name,
-               substr(entry, strpos(entry, '=') + 1) AS value
-          FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
-         CROSS JOIN unnest(s.setconfig) entry
-          LEFT JOIN pg_roles r ON r.oid = s.setrole
-         WHERE d.datname = %s AND (s.setrole = 0 OR r.oid IS NOT NULL)
-        """,
-        [database],
-    )
+    row = await one(connection, OWNER_AND_LIMIT, [database])
+    grants = await connection.execute(GRANTS, [database])
+    settings = await connection.execute(SETTINGS, [database])
     return DatabaseProperties(
         row["owner"],
         row["connection_limit"],
@@ -130,7 +107,7 @@ def _sessions(database: sql.Identifier, role: str | None) -> sql.Composed:
 
 async def _set(connection: Session, database: sql.Identifier, setting: Setting) -> None:
     target, name = _sessions(database, setting.role), sql.Identifier(*setting.name.split("."))
-    if setting.name.lower() in _LISTS:
+    if setting.name.lower() in LISTS:
         await connection.execute("SELECT set_config(%s, %s, true)", [setting.name, setting.value])
         await connection.execute(sql.SQL("{} SET {} FROM CURRENT").format(target, name))
         return

@@ -63,6 +63,24 @@ class Location(StatusModel):
         )
 
 
+class CopyStatus(StatusModel):
+    """The copy of this backup in another place."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the place in the policy's spec.storage.")]
+    location: Annotated[Location, Field(description="Where it is.")]
+    state: Annotated[str, Field(max_length=16, description="Running, Waiting (for another try) or Completed.")] = ""
+    time: Annotated[Timestamp | None, Field(description="When it was completed.")] = None
+    bytes: Annotated[int, Field(ge=0, description="Bytes that travelled in the try that completed it.")] = 0
+    attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
+
+    def is_at(self, name: str, location: Location) -> bool:
+        """Whether it is the copy in that place, which is still the same bucket and folder."""
+        here, there = self.location, location
+        same = (here.bucket, here.prefix, here.endpoint) == (there.bucket, there.prefix, there.endpoint)
+        return self.name == name and same
+
+
 class PostgresInfo(StatusModel):
     """The server that was backed up."""
 
@@ -98,6 +116,19 @@ class VerificationStatus(StatusModel):
     ] = []
 
 
+class FilesCheckpoint(StatusModel):
+    """The moment as of which the bucket has every file that the backup's rows name."""
+
+    checkpoint: Annotated[Timestamp, Field(description="That moment, by the bucket's clock.")]
+    bucket: Annotated[str, Field(max_length=63, description="Bucket.")]
+    prefix: Annotated[str, Field(max_length=1024, description="Folder with the files.")]
+    files: Annotated[int, Field(ge=0, description="Files in it at that moment.")]
+    bytes: Annotated[int, Field(ge=0, description="Their bytes.")]
+    list_key: Annotated[str, Field(max_length=1024, description="Object with the version of each of them.")]
+    list_sha256: Annotated[str, Field(max_length=64, description="SHA-256 of that object.")]
+    versioned: Annotated[bool | None, Field(description="Whether the bucket kept versions; absent: not told.")] = None
+
+
 class BackupStatus(CommonStatus):
     """What is true of one backup."""
 
@@ -126,7 +157,11 @@ class BackupStatus(CommonStatus):
     schema_revision: Annotated[str, Field(max_length=128, description="Revision of the schema in it.")] = ""
     tables: Annotated[Tables | None, Field(description="What is in it.")] = None
     recoverable_from: Annotated[Timestamp | None, Field(description="The moment whose content it holds.")] = None
+    uploads: Annotated[FilesCheckpoint | None, Field(description="Users' files that belong to it.")] = None
     verification: Annotated[VerificationStatus | None, Field(description="The last verification.")] = None
+    copies: Annotated[
+        list[CopyStatus], Field(max_length=4, description="Its copies in the further places of spec.storage.")
+    ] = []
 
 
 BACKUP = Resource(
@@ -145,6 +180,7 @@ BACKUP = Resource(
         Column(name="SIZE", path=".status.size"),
         Column(name="TOOK", path=".status.duration"),
         Column(name="COMPLETED", path=".status.completionTime", type="date"),
+        Column(name="COPIED", path='.status.conditions[?(@.type=="Replicated")].status', priority=1),
         Column(name="NEW", path=".status.newBytes", type="integer", priority=1),
         Column(name="LSN", path=".status.postgres.lsn", priority=1),
         Column(name="SHA256", path=".status.manifestSha256", priority=1),

@@ -4,69 +4,37 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from aada_operator.api.backup import Location
 from aada_operator.api.common import (
     Column,
     CommonStatus,
     CronExpression,
-    DnsLabel,
     Duration,
     LocalRef,
     Model,
     Resource,
     SecretKeyRef,
+    Size,
     StatusModel,
     Timestamp,
     TimeZone,
+    byte_count,
     named_list,
     rules,
 )
 from aada_operator.api.component import FreeForm
-from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
+from aada_operator.api.retention import CollectionStatus, CopiesStatus, Retention, RetentionStatus
+from aada_operator.api.storage import StorageEntry
 from aada_operator.api.task import SqlCheck
+from aada_operator.api.uploads import Uploads, UploadsStatus
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
-Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
-Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
-
-
-class S3(Model):
-    """A bucket on a server that speaks the S3 protocol."""
-
-    bucket: Annotated[Bucket, Field(description="Bucket; it must exist.")]
-    prefix: Annotated[Prefix, Field(description="Folder inside the bucket, without leading or trailing slash.")] = ""
-    endpoint: Annotated[
-        str | None,
-        Field(max_length=256, pattern=r"^https?://[^\s/]+$", description="URL of the server; absent: AWS."),
-    ] = None
-    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="Region.")] = (
-        "us-east-1"
-    )
-    credentials_secret_ref: Annotated[
-        LocalRef, Field(description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
-    ]
-    ca_secret_ref: Annotated[
-        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
-    ] = None
-
-    def location(self, folder: str) -> Location:
-        """A folder of this bucket, with all that is needed to reach it once the policy is gone."""
-        return Location(
-            bucket=self.bucket,
-            prefix=folder,
-            endpoint=self.endpoint or "",
-            region=self.region,
-            credentials_secret=self.credentials_secret_ref.name,
-            ca_secret=self.ca_secret_ref.name if self.ca_secret_ref else "",
-            ca_key=self.ca_secret_ref.key if self.ca_secret_ref else "",
-        )
-
-
-class StorageEntry(Model):
-    """One place that holds backups."""
-
-    name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
-    s3: Annotated[S3, Field(description="An S3 bucket.")]
+_TWO_PLACES = (
+    "storage: the two places must be two buckets, under two names; a copy beside its original protects from nothing"
+)
+_TWO_PLACES_RULE = (
+    "size(self) < 2 || self[0].s3.bucket != self[1].s3.bucket || "
+    "(has(self[0].s3.endpoint) ? self[0].s3.endpoint : '') != (has(self[1].s3.endpoint) ? self[1].s3.endpoint : '')"
+)
 
 
 class Schedule(Model):
@@ -186,9 +154,18 @@ class BackupPolicySpec(Model):
     max_snapshot_age: Annotated[
         Duration, Field(description="Longest time that a dump may hold its snapshot on the server.")
     ] = "1h"
+    max_rate: Annotated[
+        Size | None,
+        Field(description="Most that a backup, and a copy, uploads in a second, as 100Mi; absent: as much as it can."),
+    ] = None
     storage: Annotated[
         list[StorageEntry],
-        Field(min_length=1, max_length=1, json_schema_extra=named_list(), description="Where backups are kept."),
+        Field(
+            min_length=1,
+            max_length=2,
+            json_schema_extra=named_list() | rules((_TWO_PLACES_RULE, _TWO_PLACES)),
+            description="Where backups are kept. The first place takes them, the second holds a copy of each.",
+        ),
     ]
     encryption: Annotated[
         Encryption,
@@ -210,9 +187,30 @@ class BackupPolicySpec(Model):
         Retention | None,
         Field(description="Which backups of the schedule stay; the others' data is deleted. Absent: all stay."),
     ] = None
+    uploads: Annotated[Uploads | None, Field(description="Where users' files are copied to. Absent: they are not.")] = (
+        None
+    )
     history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
+
+    @model_validator(mode="after")
+    def _two_places(self) -> "BackupPolicySpec":
+        names = {place.name for place in self.storage}
+        buckets = {(place.s3.bucket, place.s3.endpoint) for place in self.storage}
+        if len(names) < len(self.storage) or len(buckets) < len(self.storage):
+            raise ValueError(_TWO_PLACES)
+        return self
+
+    @property
+    def most_bytes_a_second(self) -> int | None:
+        """spec.maxRate as a number."""
+        return byte_count(self.max_rate) if self.max_rate else None
+
+    @property
+    def copy_storage(self) -> StorageEntry | None:
+        """The place that holds a copy of each backup, None without one."""
+        return self.storage[1] if len(self.storage) > 1 else None
 
     @model_validator(mode="after")
     def _incremental_needs_full(self) -> "BackupPolicySpec":
@@ -268,8 +266,13 @@ class BackupPolicyStatus(CommonStatus):
     ] = None
     inventory: Annotated[Inventory | None, Field(description="What a new policy found in its bucket.")] = None
     retention: Annotated[RetentionStatus | None, Field(description="What spec.retention says now.")] = None
+    uploads: Annotated[UploadsStatus | None, Field(description="How far the copies of users' files are.")] = None
     collection: Annotated[
         CollectionStatus | None, Field(description="The last collection of objects that belong to no backup.")
+    ] = None
+    copies: Annotated[CopiesStatus | None, Field(description="How far the second place is.")] = None
+    copy_collection: Annotated[
+        CollectionStatus | None, Field(description="The last collection in the second place.")
     ] = None
 
 

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.common import StatusModel
 
 FORMAT = "lms.aada.edu/backup"
 FORMAT_MAJOR = 1
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
 MANIFEST_NAME = "manifest.json"
 # Folders beside those of the backups; no Backup can have such a name.
 CHUNKS = "_chunks"
@@ -96,11 +97,19 @@ class Sample(StatusModel):
     key: list[str]
 
 
+class Ancestor(StatusModel):
+    """A partitioned table that a partition is a part of."""
+
+    schema_: Annotated[str, Field(alias="schema")]
+    name: str
+
+
 class Table(StatusModel):
     """Rows and content digest of one table, partition or all large objects, without children.
 
     ``sample`` is missing where the digest covers all rows. ``columns`` are those of the rows in the parts of kind
-    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``.
+    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``. ``ancestors`` are those of a
+    partition, the nearest first.
     """
 
     schema_: Annotated[str, Field(alias="schema")]
@@ -109,6 +118,7 @@ class Table(StatusModel):
     digest: str
     sample: Sample | None = None
     columns: list[str] = []
+    ancestors: list[Ancestor] = []
 
 
 class Digest(StatusModel):
@@ -126,13 +136,14 @@ class Part(StatusModel):
 
     The kinds: ``schema`` and ``rest`` are archives of ``pg_dump --format=custom`` with everything but rows, and with
     the few rows that COPY cannot write (large objects, tables of extensions) and the sequences. ``copy`` is COPY text
-    of one piece of a table. Parts that agree in kind, schema, table and piece are, in the order of the list, pieces of
-    one stream. ``plain_size`` is the size before compression. ``content`` names the content of a chunk by a keyed
-    hash, so that a later backup finds it again.
+    of one piece of a table. ``bundle`` is the document of `api.bundle`. A kind that a newer minor version added is
+    looked after as all others, and not loaded. Parts that agree in kind, schema, table and piece are, in the order of
+    the list, pieces of one stream. ``plain_size`` is the size before compression. ``content`` names the content of a
+    chunk by a keyed hash, so that a later backup finds it again.
     """
 
     key: str
-    kind: Literal["schema", "rest", "copy"]
+    kind: str
     schema_: Annotated[str | None, Field(alias="schema")] = None
     table: str | None = None
     piece: int = 0
@@ -186,6 +197,7 @@ class Manifest(StatusModel):
     base: str | None = None
     new_bytes: int
     parts: list[Part]
+    bundle: BundleSummary | None = None
     encryption: Encryption
     started_at: str
     snapshot_at: str

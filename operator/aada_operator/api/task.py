@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from aada_operator.api.bundle import BundleOrder, BundleSummary
 from aada_operator.api.common import DnsLabel, Model, StatusModel
 
 # Reasons of a failed Job. Whether a retry can help is said by `Outcome.retryable`, not by the reason.
@@ -27,6 +28,10 @@ NO_SPACE = "NoSpace"
 TARGET_EXISTS = "TargetExists"
 RESTORE_FAILED = "RestoreFailed"
 VERSION_UNSUPPORTED = "VersionUnsupported"
+UPLOADS_FAILED = "UploadsFailed"
+UPLOADS_MISSING = "UploadsMissing"
+FILES_UNREADABLE = "FilesUnreadable"
+TABLE_NOT_FOUND = "TableNotFound"
 TERMINATED = "Terminated"
 INTERNAL = "Internal"
 
@@ -74,6 +79,7 @@ class BackupTask(Model):
     base: Annotated[
         str | None, Field(description="Backup of the same LMS whose chunks need not travel again; absent: all do.")
     ] = None
+    bundle: Annotated[BundleOrder, Field(description="What is packed besides the database.")] = BundleOrder()
     recipients: Annotated[list[str], Field(description="age public keys; empty: not encrypted.")] = []
     compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 1
     lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
@@ -82,6 +88,7 @@ class BackupTask(Model):
     object_bytes: Annotated[int, Field(ge=1, description="Most bytes of one object; more make another.")] = (
         DEFAULT_OBJECT_BYTES
     )
+    max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
 class SqlCheck(Model):
@@ -100,12 +107,24 @@ class SqlCheck(Model):
         return (1, None) if self.min is None and self.max is None else (self.min, self.max)
 
 
+class FilesCheck(Model):
+    """Files that the restored copy names must be in the bucket as of the backup's checkpoint."""
+
+    storage: Annotated[S3Location, Field(description="Where users' files are.")]
+    folder: Annotated[str, Field(description="Their key prefix.")]
+    list_key: Annotated[str, Field(description="Object with the version of each file of the checkpoint.")]
+    list_sha256: Annotated[str, Field(description="Its hash.")]
+    sql: Annotated[str, Field(description="A query for their paths.")]
+    sample: Annotated[int, Field(ge=1, description="How many of them, by chance.")]
+
+
 class VerifyTask(Model):
     """Restore the backup in ``folder`` on a scratch server and compare."""
 
     storage: Annotated[S3Location, Field(description="Where the backup is.")]
     folder: Annotated[str, Field(description="Key prefix of the backup.")]
     checks: Annotated[list[SqlCheck], Field(description="What must hold in the copy besides.")] = []
+    files: Annotated[FilesCheck | None, Field(description="Users' files that are looked for.")] = None
 
 
 class RestoreTask(Model):
@@ -121,6 +140,20 @@ class RestoreTask(Model):
     maintenance_database: Annotated[str, Field(description="Database to connect to for making the new one.")] = (
         "postgres"
     )
+    tables: Annotated[list[str], Field(description="Only these tables, see `core.tables`; empty: everything.")] = []
+    checks: Annotated[list[SqlCheck], Field(description="What must hold in the database besides.")] = []
+
+
+class CopyTask(Model):
+    """Bring the backup in ``source_folder`` to a second place, where it is the same backup in ``folder``."""
+
+    name: Annotated[str, Field(description="Name of the Backup.")]
+    source: Annotated[S3Location, Field(description="Where the backup is.")]
+    source_folder: Annotated[str, Field(description="Key prefix of the backup there.")]
+    manifest_sha256: Annotated[str, Field(description="Hash of the manifest that the Backup recorded.")]
+    storage: Annotated[S3Location, Field(description="Where the copy goes.")]
+    folder: Annotated[str, Field(description="Key prefix of the copy.")]
+    max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
 class CollectTask(Model):
@@ -161,6 +194,7 @@ class BackupResult(StatusModel):
     system_identifier: str | None = None
     lsn: str | None = None
     encrypted: bool
+    bundle: BundleSummary | None = None
 
 
 class VerifyResult(StatusModel):
@@ -176,10 +210,14 @@ class VerifyResult(StatusModel):
 
 
 class RestoreResult(StatusModel):
-    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it."""
+    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it.
+
+    ``left_out`` is what belongs to chosen tables and could not come with them, in words.
+    """
 
     database: str
     adopted: bool = False
+    left_out: str = ""
     tables: int
     rows: int
     digest: str
@@ -187,6 +225,14 @@ class RestoreResult(StatusModel):
     restore_seconds: float
     bytes: int
     checks: list[Check]
+
+
+class CopyResult(StatusModel):
+    """What a completed copy took: objects and bytes that travelled, the rest was there."""
+
+    objects: int
+    bytes: int
+    duration_seconds: float
 
 
 class CollectResult(StatusModel):

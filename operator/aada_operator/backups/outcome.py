@@ -34,6 +34,7 @@ def result_of(manifest: Manifest, sha256: str) -> BackupResult:
         system_identifier=database.system_identifier,
         lsn=database.lsn,
         encrypted=manifest.encryption.mode == "Age",
+        bundle=manifest.bundle,
     )
 
 

@@ -19,7 +19,10 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
+from aada_operator.backups.bundle import bundle_order
+from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
+from aada_operator.backups.copying import Copier
 from aada_operator.backups.decide import Contender
 from aada_operator.backups.expiry import Expiry
 from aada_operator.backups.gauges import gauges
@@ -54,7 +57,9 @@ class BackupReconciler:
         self._image = image
         self._allow_local = allow_local
         self._expiry = Expiry(kube, allow_local)
+        self._checkpoint = Checkpoint(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
+        self._copier = Copier(kube, image, allow_local)
         # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
         # the moment until the status says it; a restart loses it together with the visits that it kept apart.
         self._claims: dict[tuple[str, str], str] = {}
@@ -66,7 +71,9 @@ class BackupReconciler:
             case "Completed" if await self._expiry.is_due(visit):
                 return self._expiry.begin(visit)
             case "Completed":
-                return await self._verifier.reconcile(visit)
+                delay = await self._checkpoint.look(visit)
+                delay = sooner(delay, await self._verifier.reconcile(visit))
+                return sooner(delay, await self._copier.reconcile(visit))
             case "Deleting":
                 return await self._expiry.finish(visit)
             case "Failed":
@@ -148,7 +155,8 @@ class BackupReconciler:
         lms = await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
         base = await self._base(visit)
         await ensure_chunk_key(self._kube, visit.namespace, policy.lms_ref.name)
-        request = manifests.backup_job(self._context(visit, policy), lms, attempt, base)
+        bundle = await bundle_order(self._kube, visit.namespace, policy, lms)
+        request = manifests.backup_job(self._context(visit, policy), lms, attempt, base, bundle)
         await require_mounts(self._kube, visit.namespace, request.mounts)
         await worker_jobs.discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)
@@ -221,6 +229,7 @@ class BackupReconciler:
             (report.ADOPTED, f"found in the bucket: {content}") if adopted else ("BackupCompleted", content)
         )
         report.completed(visit, reason, message)
+        report.bundled(visit, result.bundle)
         report.settled(visit)
         return NOW
 

@@ -1,16 +1,21 @@
 """The conditions of a Backup, said in one place; pure."""
 
 from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
+from aada_operator.api.bundle import BundleSummary
 from aada_operator.core import conditions
 from aada_operator.core.controller import Visit
+from aada_operator.core.resources import Object
 
 COMPLETED = "Completed"
 FAILED = "Failed"
 ENCRYPTED = "Encrypted"
+UPLOADS_CHECKPOINTED = "UploadsCheckpointed"
 VERIFIED = "Verified"
+REPLICATED = "Replicated"
+BUNDLED = "Bundled"
 # Reason of Completed for a backup that another object of this name had taken.
 ADOPTED = "Adopted"
-KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED)
+KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED, BUNDLED, REPLICATED)
 
 
 def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -> None:
@@ -19,6 +24,7 @@ def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -
     visit.conditions.set(COMPLETED, "Unknown", reason, message)
     visit.conditions.set(FAILED, False, "UnderWay")
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
+    visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, "Unknown", reason, message)
     visit.conditions.set(conditions.RECONCILING, True, reason, message)
 
@@ -38,6 +44,23 @@ def completed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     encrypted(visit, visit.status["encryption"])
 
 
+def bundled(visit: Visit[BackupSpec], found: BundleSummary | None) -> None:
+    """Whether it has all that the LMS needs besides its database."""
+    if found is None:
+        visit.conditions.set(BUNDLED, "Unknown", "NoBundle", "taken by a version that packed the database alone")
+        return
+    content = f"{found.objects} custom resources, {found.roles} roles"
+    if visit.status["encryption"] == "None":
+        message = f"{content}; without encryption no Secret is in it: keep them elsewhere, or add recipients"
+        visit.conditions.set(BUNDLED, False, "SecretsWithheld", message)
+    elif found.missing:
+        missing = ", ".join(found.missing[:5]) + (f" and {len(found.missing) - 5} more" if found.missing[5:] else "")
+        message = f"{missing} not in it: make what is missing, or correct who names it, and take another backup"
+        visit.conditions.set(BUNDLED, False, "Incomplete", message)
+    else:
+        visit.conditions.set(BUNDLED, True, "Complete", f"{content}, {found.secrets} Secrets")
+
+
 def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     """It will never be; the phase is final."""
     visit.status["phase"] = "Failed"
@@ -46,6 +69,7 @@ def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     visit.conditions.set(COMPLETED, False, reason, message)
     visit.conditions.set(FAILED, True, reason, message)
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
+    visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, False, reason, message)
     visit.conditions.set(conditions.RECONCILING, False, reason)
 
@@ -70,6 +94,16 @@ def not_verified(visit: Visit[BackupSpec], reason: str, message: str) -> None:
         visit.conditions.set(VERIFIED, "Unknown", reason, message)
 
 
+def checkpointed(visit: Visit[BackupSpec], known: Object) -> None:
+    """Users' files that the backup's rows name are in their bucket."""
+    content = f"{known['files']} files as of {known['checkpoint']}"
+    if known.get("versioned"):
+        visit.conditions.set(UPLOADS_CHECKPOINTED, True, "CheckpointTaken", content)
+    else:
+        message = f"{content}; what is changed later is lost as it was: see UploadsVersioned of the policy"
+        visit.conditions.set(UPLOADS_CHECKPOINTED, False, "NotVersioned", message)
+
+
 def settled(visit: Visit[BackupSpec]) -> None:
     """Ready of a completed Backup: it is there, and no verification found it bad."""
     bad = visit.conditions.status_of(VERIFIED) == "False"
@@ -78,3 +112,32 @@ def settled(visit: Visit[BackupSpec]) -> None:
     message = "the backup did not pass its verification: see the condition Verified" if bad else ""
     visit.conditions.set(conditions.READY, not bad, reason, message)
     visit.conditions.set(conditions.RECONCILING, busy, "Verifying" if busy else "Settled")
+
+
+def no_copy(visit: Visit[BackupSpec]) -> None:
+    """Nobody wants a copy; one that is there stays."""
+    if visit.conditions.status_of(REPLICATED) != "True":
+        message = "the policy names one place: a second entry in spec.storage holds a copy of each backup"
+        visit.conditions.set(REPLICATED, "Unknown", "NoCopy", message)
+
+
+def awaits_copy(visit: Visit[BackupSpec], place: str) -> None:
+    """Its turn will come; why an earlier try failed stays until then."""
+    if visit.conditions.status_of(REPLICATED) != "False":
+        visit.conditions.set(REPLICATED, "Unknown", "AwaitingCopy", f"waits for its turn to be copied to {place}")
+
+
+def copying(visit: Visit[BackupSpec], message: str) -> None:
+    """A Job copies; why an earlier try failed stays until it ends."""
+    if visit.conditions.status_of(REPLICATED) != "False":
+        visit.conditions.set(REPLICATED, "Unknown", "Copying", message)
+
+
+def copied(visit: Visit[BackupSpec], message: str) -> None:
+    """The same backup is in two places."""
+    visit.conditions.set(REPLICATED, True, "Copied", message)
+
+
+def not_copied(visit: Visit[BackupSpec], reason: str, message: str) -> None:
+    """The copy is missing for now; the backup itself is none the worse."""
+    visit.conditions.set(REPLICATED, False, reason, message)

@@ -21,11 +21,15 @@ CONTAINER = "worker"
 
 @dataclass(frozen=True)
 class SecretMount:
-    """A Secret as files under ``/run/aada/<folder>``; ``items`` maps keys to file names, empty means all keys."""
+    """A Secret as files under ``/run/aada/<folder>``; ``items`` maps keys to file names, empty means all keys.
+
+    ``optional``: the pod starts without it, too.
+    """
 
     folder: str
     secret: str
     items: dict[str, str] = field(default_factory=dict)
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class JobRequest:
 
     name: str
     owner: Object
-    command: Literal["backup", "verify", "restore", "collect"]
+    command: Literal["backup", "verify", "restore", "collect", "copy", "uploads", "uploads-restore"]
     task: dict[str, Any]
     mounts: tuple[SecretMount, ...]
     deadline: int
@@ -128,6 +132,8 @@ def _pod_spec(request: JobRequest, image: WorkerImage) -> Object:
 
 def _secret_volume(mount: SecretMount) -> Object:
     source: Object = {"secretName": mount.secret, "defaultMode": 0o440}
+    if mount.optional:
+        source["optional"] = True
     if mount.items:
         source["items"] = [{"key": key, "path": path} for key, path in sorted(mount.items.items())]
     return source

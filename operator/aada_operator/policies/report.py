@@ -8,11 +8,13 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
+from aada_operator.core.conditions import Truth
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.policies import decide, objectives
+from aada_operator.policies import decide, objectives, uploads
+from aada_operator.policies.copies import COPIES_CURRENT
 from aada_operator.policies.retention import MOST_NAMES, expired
-from aada_operator.policies.world import Hold, KnownBackup, World
+from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
 
 STORAGE_REACHABLE = "StorageReachable"
 STORAGE_RULES = "StorageRulesSafe"
@@ -22,6 +24,7 @@ RTO_AT_RISK = "RTOAtRisk"
 SCHEDULE_KEPT = "ScheduleKept"
 VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
+OFFLINE_KEY = "OfflineKey"
 METHOD_CHOSEN = "MethodChosen"
 KNOWN = (
     conditions.READY,
@@ -34,8 +37,18 @@ KNOWN = (
     SCHEDULE_KEPT,
     VERIFIED,
     ENCRYPTED,
+    OFFLINE_KEY,
     METHOD_CHOSEN,
+    COPIES_CURRENT,
 )
+
+# What Ready says where one of these is False.
+_TROUBLES = {
+    RPO_MET: ("RPONotMet", "the newest recovery point is older than objectives.rpo, or there is none"),
+    STORAGE_RULES: ("LifecycleDeletes", "a rule of the bucket deletes backups: see the condition StorageRulesSafe"),
+    VERIFIED: ("VerificationFailed", "the last verification failed: see the condition Verified"),
+    COPIES_CURRENT: ("CopiesBehind", "backups are not copied to the second place: see the condition CopiesCurrent"),
+}
 
 
 def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
@@ -106,7 +119,7 @@ def _ready(
         return "False", *trouble
     if running := next((backup for backup in world.backups if backup.active), None):
         return "True", "Running", f"Backup {running.name} is on its way"
-    return "True", "Settled", "backups are as the policy wants them"
+    return "True", "Settled", f"backups are as the policy wants them{uploads.advice(visit.spec, world.lms)}"
 
 
 def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | None:
@@ -116,13 +129,8 @@ def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | 
     last = decide.newest_finished(world.backups)
     if last is not None and last.failed:
         return "LastBackupFailed", f"Backup {last.name} failed: see its condition Failed"
-    if visit.conditions.status_of(RPO_MET) == "False":
-        return "RPONotMet", "the newest recovery point is older than objectives.rpo, or there is none"
-    if visit.conditions.status_of(STORAGE_RULES) == "False":
-        return "LifecycleDeletes", "a rule of the bucket deletes backups: see the condition StorageRulesSafe"
-    if visit.conditions.status_of(VERIFIED) == "False":
-        return "VerificationFailed", "the last verification failed: see the condition Verified"
-    return None
+    found = next((told for kind, told in _TROUBLES.items() if visit.conditions.status_of(kind) == "False"), None)
+    return found or uploads.trouble(visit)
 
 
 def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
@@ -134,7 +142,16 @@ def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
     else:
         visit.conditions.set(STORAGE_REACHABLE, found.ok, found.reason, found.message)
         if found.ok:
-            visit.conditions.set(STORAGE_RULES, *found.rules)
+            visit.conditions.set(STORAGE_RULES, *_rules(visit, world, found))
+
+
+def _rules(visit: Visit[BackupPolicySpec], world: World, primary: Reachability) -> tuple[Truth, str, str]:
+    """What is said of the rules of all places: the first harmful ones, else those of the first place."""
+    place = visit.spec.copy_storage
+    if place and world.copy and world.copy.ok and primary.rules[0] != "False" and world.copy.rules[0] == "False":
+        status, reason, message = world.copy.rules
+        return status, reason, f"{place.name}: {message}"
+    return primary.rules
 
 
 def _method(visit: Visit[BackupPolicySpec]) -> None:
@@ -150,9 +167,21 @@ def _encryption(visit: Visit[BackupPolicySpec]) -> None:
     if visit.spec.encryption.mode == "None":
         message = "backups are readable for whoever can read the bucket: add recipients"
         visit.conditions.set(ENCRYPTED, False, "None", message)
+        visit.conditions.set(OFFLINE_KEY, "Unknown", "NotEncrypted", "there is no key to be kept")
     else:
-        count = len(visit.spec.encryption.recipients)
+        count = len(set(visit.spec.encryption.recipients))
         visit.conditions.set(ENCRYPTED, True, "Age", f"for {count} recipient{'s' if count > 1 else ''}")
+        _offline_key(visit, count)
+
+
+def _offline_key(visit: Visit[BackupPolicySpec], recipients: int) -> None:
+    """Whether a key is left when the cluster is not: the one that it verifies with dies with it."""
+    if recipients == 1 and visit.spec.encryption.verification_identity_secret_ref:
+        message = "the only private key is in this cluster: add a recipient whose key you keep offline"
+        visit.conditions.set(OFFLINE_KEY, False, "OnlyInCluster", message)
+    else:
+        message = "a recipient's private key is not in this cluster: keep it safe, and try it once"
+        visit.conditions.set(OFFLINE_KEY, True, "OutsideCluster", message)
 
 
 def _newest(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:

@@ -27,12 +27,13 @@ from aada_operator.api.task import (
 from aada_operator.core.clock import SystemClock, to_rfc3339
 from aada_operator.core.errors import OperatorError, Stalled
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker import catalog
+from aada_operator.worker import bundle, catalog
 from aada_operator.worker.codec import parse_recipients
 from aada_operator.worker.content import SequenceName, SequenceState, read_revision, read_sequences
 from aada_operator.worker.destination import Destination
 from aada_operator.worker.dump import Dump
 from aada_operator.worker.failures import statement_failures
+from aada_operator.worker.leftovers import abort_stale_uploads
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.reuse import Base, ChunkNames, pinned_base
 from aada_operator.worker.settings import WorkerSettings, major_version
@@ -50,11 +51,11 @@ def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
         OperatorError: there is no new backup; what was uploaded is no part of any.
     """
     parse_recipients(task.recipients)
-    store = settings.store(task.storage)
+    store = settings.store(task.storage, max_rate=task.max_rate)
     present = find_backup(store, task.folder)
     if present:
         return _adopt(present)
-    _abort_stale_uploads(store, task)
+    abort_stale_uploads(store, lms_folder(task.folder))
     names, run = ChunkNames(settings.chunk_key(), task), secrets.token_hex(4)
     with pinned_base(store, task, names, run) as base:
         manifest = _Backup(task, settings, store, names, run).make(base)
@@ -72,6 +73,7 @@ class _Backup:
         self._names = names
         self._run = run
         self._server = settings.server(task.database)
+        self._mounted = settings.secrets_dir
         self._programs = settings.programs
         self._started_at = SystemClock().now()
         self._reporter = Reporter()
@@ -79,22 +81,26 @@ class _Backup:
     def make(self, base: Base) -> Manifest:
         """Dump everything that ``base`` does not have yet, and describe it."""
         task = self._task
+        destination = Destination(task, self._store, self._names, base, self._run, self._reporter)
         self._reporter.stage("snapshot")
         with (
             statement_failures(self._server.place(task.database.name), SNAPSHOT_FAILED),
             hold_snapshot(self._server, task.database.name, task.lock_timeout_seconds) as snapshot,
         ):
             failpoint("worker.backup.after-snapshot")
-            return self._dump(snapshot, base)
+            manifest = self._dump(snapshot, base, destination)
+            document, summary = bundle.compose(snapshot.connection, task.bundle, self._mounted)
+        part = bundle.store(destination, document)
+        known = {"parts": [*manifest.parts, part], "new_bytes": manifest.new_bytes + part.size, "bundle": summary}
+        return manifest.model_copy(update=known)
 
-    def _dump(self, snapshot: Snapshot, base: Base) -> Manifest:
+    def _dump(self, snapshot: Snapshot, base: Base, destination: Destination) -> Manifest:
         connection = snapshot.connection
         database = catalog.read_database(connection).model_copy(update={"lsn": catalog.read_position(connection)})
         tools = self._tools(database)
         before = read_sequences(connection)
         extents = catalog.read_extents(connection)
         self._reporter.stage("dump", sum(extent.size for extent in extents.values()))
-        destination = Destination(self._task, self._store, self._names, base, self._run, self._reporter)
         dumped = Dump(self._server, self._programs, snapshot, extents, destination).run()
         self._reporter.stage("finalize")
         completed_at = SystemClock().now()
@@ -196,15 +202,5 @@ def _result(backup: StoredBackup) -> BackupResult:
         system_identifier=manifest.database.system_identifier,
         lsn=manifest.database.lsn,
         encrypted=manifest.encryption.mode == "Age",
+        bundle=manifest.bundle,
     )
-
-
-def _abort_stale_uploads(store: ObjectStore, task: BackupTask) -> None:
-    """Free what killed tries of this LMS's backups left; a server that forbids it is no reason not to back up."""
-    try:
-        aborted = store.abort_stale_uploads(f"{lms_folder(task.folder)}/", SystemClock().now())
-    except OperatorError as error:
-        logger.warning("stale uploads cannot be aborted: %s", error)
-        return
-    if aborted:
-        logger.info("aborted %d stale uploads", aborted)

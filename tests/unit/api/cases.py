@@ -25,6 +25,7 @@ POLICY: Spec = {
     "storage": [{"name": "primary", "s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}}],
     "encryption": {"mode": "Age", "recipients": [RECIPIENT]},
 }
+UPLOADS: Spec = {"s3": {"bucket": "files", "credentialsSecretRef": {"name": "s3"}}}
 BACKUP: Spec = {"policyRef": {"name": "nightly"}}
 RESTORE: Spec = {"source": {"backupName": "monday"}}
 MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE}
@@ -67,6 +68,13 @@ def policy(words: str, accepted: bool, by: Literal["both", "operator"] = "both",
 def s3(words: str, accepted: bool, **patch: Any) -> Case:
     place = copy.deepcopy(POLICY["storage"][0])
     return policy(words, accepted, storage=[place | {"s3": place["s3"] | patch}])
+
+
+def place(words: str, accepted: bool, name: str, **patch: Any) -> Case:
+    """A second place that differs from the first in this."""
+    first: Spec = POLICY["storage"][0]
+    second = {"name": name, "s3": first["s3"] | patch}
+    return Case("BackupPolicy", words, POLICY | {"storage": [first, second]}, accepted)
 
 
 def restore(words: str, accepted: bool, spec: Spec) -> Case:
@@ -169,7 +177,18 @@ CASES: tuple[Case, ...] = (
     policy("no encryption for a recipient", False, encryption={"mode": "None"}),
     policy("an SSH key as recipient", False, encryption={"recipients": ["ssh-ed25519 AAAA"]}),
     policy("eleven recipients", False, encryption={"recipients": [RECIPIENT] * 11}),
-    policy("two places", False, storage=[POLICY["storage"][0], POLICY["storage"][0] | {"name": "second"}]),
+    place("two names for one bucket", False, name="offsite"),
+    place("a second bucket", True, name="offsite", bucket="offsite"),
+    place("the same bucket on another server", True, name="offsite", endpoint="https://s3.example.edu"),
+    place("another folder of the same bucket", False, name="offsite", prefix="copy"),
+    place("a second bucket under the same name", False, name="primary", bucket="offsite"),
+    policy("three places", False, storage=[
+        {"name": name, "s3": {"bucket": name, "credentialsSecretRef": {"name": "s3"}}} for name in ("one", "two", "six")
+    ]),
+    policy("a limit to the upload", True, maxRate="100Mi"),
+    policy("a limit of nothing", False, maxRate="0Mi"),
+    policy("a limit without a unit", False, maxRate="100"),
+    policy("a limit in another unit", False, maxRate="100MB/s"),
     Case("BackupPolicy", "no place", POLICY | {"storage": []}, accepted=False),
     s3("an endpoint", True, endpoint="https://s3.example.edu:9000"),
     s3("an endpoint with a path", False, endpoint="https://s3.example.edu/bucket"),
@@ -188,6 +207,13 @@ CASES: tuple[Case, ...] = (
     policy("objectives", True, objectives={"rpo": "1d", "rto": "90m"}),
     policy("an objective of forever", False, objectives={"rpo": "forever"}),
     policy("a method that is not there yet", False, method="streaming"),
+    policy("users' files", True, uploads=UPLOADS),
+    policy("users' files that are looked for", True,
+           uploads=UPLOADS | {"interval": "15m", "check": {"sql": "SELECT path FROM documents", "sample": 10}}),
+    policy("users' files without a bucket", False, uploads={"interval": "5m"}),
+    policy("users' files every now and then", False, uploads=UPLOADS | {"interval": "often"}),
+    policy("users' files that nobody names", False, uploads=UPLOADS | {"check": {"sql": ""}}),
+    policy("a sample of none", False, uploads=UPLOADS | {"check": {"sql": "SELECT path FROM documents", "sample": 0}}),
     # Backup
     Case("Backup", "a policy that is no name", {"policyRef": {"name": "Nightly!"}}, accepted=False),
     Case("Backup", "every type", BACKUP | {"type": "Incremental"}, accepted=True),
@@ -210,6 +236,16 @@ CASES: tuple[Case, ...] = (
             RESTORE | {"target": {"mode": "Cutover"}, "safetyBackup": False, "keepOldFor": "30d", "mode": "Auto"}),
     restore("a cutover that names a database", False, RESTORE | {"target": {"mode": "Cutover", "database": "aada"}}),
     restore("a cutover's fields without one", False, RESTORE | {"keepOldFor": "30d"}),
+    restore("some tables", True, RESTORE | {"tables": ["grades", "public.grades", "Schöne Schule.Kürs -- %s"]}),
+    restore("a table without a name", False, RESTORE | {"tables": [""]}),
+    restore("a table with a name of a megabyte", False, RESTORE | {"tables": [MEGABYTE]}),
+    restore("a hundred and one tables", False, RESTORE | {"tables": [f"t{n}" for n in range(101)]}),
+    restore("a cutover of some tables", False, RESTORE | {"target": {"mode": "Cutover"}, "tables": ["grades"]}),
+    restore("a cutover of no tables but all", True, RESTORE | {"target": {"mode": "Cutover"}, "tables": []}),
+    restore("checks", True, RESTORE | {"checks": [{"name": "users", "sql": "SELECT count(*) FROM users", "min": 1}]}),
+    restore("checks of a cutover", True,
+            RESTORE | {"target": {"mode": "Cutover"}, "checks": [{"name": "any", "sql": "SELECT 1"}]}),
+    restore("a check that asks nothing", False, RESTORE | {"checks": [{"name": "users"}]}),
     restore("a safety backup of what is not replaced", False, RESTORE | {"safetyBackup": True}),
     restore("a target that is not there yet", False, RESTORE | {"target": {"mode": "NewServer"}}),
     restore("every mode", True, RESTORE | {"mode": "Approve"}),

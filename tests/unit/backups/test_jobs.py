@@ -8,6 +8,7 @@ import pytest
 
 from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.task import BackupTask, VerifyTask
 from aada_operator.backups import decide, manifests, outcome
@@ -29,7 +30,9 @@ def context(**policy: object) -> manifests.Context:
 
 
 def test_the_task_says_all_that_the_worker_needs_and_no_secret() -> None:
-    request = manifests.backup_job(context(maxSnapshotAge="30m"), AadaLmsSpec.model_validate(LMS_SPEC), 2, "monday")
+    request = manifests.backup_job(
+        context(maxSnapshotAge="30m"), AadaLmsSpec.model_validate(LMS_SPEC), 2, "monday", BundleOrder()
+    )
     task = BackupTask.model_validate(request.task)
     assert (task.name, task.uid, task.namespace, task.lms, task.policy) == (
         "before-term", "u1", "school", "aada", "nightly",

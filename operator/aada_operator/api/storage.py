@@ -1,0 +1,55 @@
+"""Where things are kept: a bucket on a server that speaks the S3 protocol."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from aada_operator.api.backup import Location
+from aada_operator.api.common import DnsLabel, LocalRef, Model, SecretKeyRef
+from aada_operator.api.manifest import backup_folder
+
+Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
+
+
+class S3(Model):
+    """A bucket on a server that speaks the S3 protocol."""
+
+    bucket: Annotated[Bucket, Field(description="Bucket; it must exist.")]
+    prefix: Annotated[Prefix, Field(description="Folder inside the bucket, without leading or trailing slash.")] = ""
+    endpoint: Annotated[
+        str | None,
+        Field(max_length=256, pattern=r"^https?://[^\s/]+$", description="URL of the server; absent: AWS."),
+    ] = None
+    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="Region.")] = (
+        "us-east-1"
+    )
+    credentials_secret_ref: Annotated[
+        LocalRef, Field(description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+    ]
+    ca_secret_ref: Annotated[
+        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
+    ] = None
+
+    def location(self, folder: str) -> Location:
+        """A folder of this bucket, with all that is needed to reach it once the policy is gone."""
+        return Location(
+            bucket=self.bucket,
+            prefix=folder,
+            endpoint=self.endpoint or "",
+            region=self.region,
+            credentials_secret=self.credentials_secret_ref.name,
+            ca_secret=self.ca_secret_ref.name if self.ca_secret_ref else "",
+            ca_key=self.ca_secret_ref.key if self.ca_secret_ref else "",
+        )
+
+
+class StorageEntry(Model):
+    """One place that holds backups."""
+
+    name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
+    s3: Annotated[S3, Field(description="An S3 bucket.")]
+
+    def location_of(self, namespace: str, lms: str, backup: str) -> Location:
+        """Where a backup lies here; with an empty name, where all of an LMS do."""
+        return self.s3.location(backup_folder(self.s3.prefix, namespace, lms, backup))
