@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from aada_operator.api.backup import Location
 from aada_operator.api.common import DnsLabel, LocalRef, Model, SecretKeyRef
 from aada_operator.api.manifest import backup_folder
+from aada_operator.api.task import ObjectLock
 
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
 Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
@@ -31,6 +32,10 @@ class S3(Model):
         SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
     ] = None
 
+    object_lock: Annotated[
+        ObjectLock | None, Field(description="Lock what is written against deletion; absent: not locked.")
+    ] = None
+
     def location(self, folder: str) -> Location:
         """A folder of this bucket, with all that is needed to reach it once the policy is gone."""
         return Location(
@@ -41,6 +46,7 @@ class S3(Model):
             credentials_secret=self.credentials_secret_ref.name,
             ca_secret=self.ca_secret_ref.name if self.ca_secret_ref else "",
             ca_key=self.ca_secret_ref.key if self.ca_secret_ref else "",
+            object_lock=self.object_lock,
         )
 
 

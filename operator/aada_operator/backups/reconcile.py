@@ -69,6 +69,7 @@ class BackupReconciler:
             case "Completed" if await self._expiry.is_due(visit):
                 return self._expiry.begin(visit)
             case "Completed":
+                report.immutable(visit)
                 pauses = await self._verifier.reconcile(visit), await self._copier.reconcile(visit)
                 return min((pause for pause in pauses if pause is not None), default=None)
             case "Deleting":

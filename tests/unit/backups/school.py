@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aada_operator.adapters import storage
-from aada_operator.adapters.object_store import BucketSettings, Capabilities
+from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities
 from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
 from aada_operator.api.task import S3Location
