@@ -25,6 +25,7 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
+from aada_operator.api.task import SqlCheck
 
 # On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
 ANNOTATION_SAFETY_OF = f"{GROUP}/safety-of"
@@ -32,6 +33,9 @@ TargetMode = Literal["NewDatabase", "Cutover"]
 KEEP_OLD_FOR = "7d"
 _NO_NAME = "database is for mode NewDatabase: after a Cutover the restored database has the name of the live one"
 _CUTOVER_ONLY = "target: keepOldFor and safetyBackup are for its mode Cutover"
+_TABLES_BESIDE = "tables: a Cutover takes the whole database; some tables go into a new one (mode NewDatabase)"
+# With or without its schema, as the backup's manifest has it; no quotes.
+TableName = Annotated[str, Field(min_length=1, max_length=127)]
 
 
 class Source(Model):
@@ -88,7 +92,12 @@ class RestoreSpec(Model):
                 "(has(self.target) && has(self.target.mode) && self.target.mode == 'Cutover') "
                 "|| (!has(self.keepOldFor) && !has(self.safetyBackup))",
                 _CUTOVER_ONLY,
-            )
+            ),
+            (
+                "!has(self.tables) || size(self.tables) == 0 || !has(self.target) || !has(self.target.mode) "
+                "|| self.target.mode != 'Cutover'",
+                _TABLES_BESIDE,
+            ),
         )
     )
 
@@ -114,6 +123,22 @@ class RestoreSpec(Model):
             ),
         ),
     ] = Target()
+    tables: Annotated[
+        list[TableName],
+        Field(
+            max_length=100,
+            description="Only these tables with their rows, as name or schema.name; not for a Cutover. "
+            "Empty: everything.",
+        ),
+    ] = []
+    checks: Annotated[
+        list[SqlCheck],
+        Field(
+            max_length=20,
+            json_schema_extra=named_list(),
+            description="What must hold in the restored database; the application's login asks.",
+        ),
+    ] = []
     mode: Annotated[
         Mode | None,
         Field(
@@ -135,6 +160,12 @@ class RestoreSpec(Model):
     def _cutover_only(self) -> "RestoreSpec":
         if not self.is_cutover and (self.safety_backup is not None or self.keep_old_for is not None):
             raise ValueError(_CUTOVER_ONLY)
+        return self
+
+    @model_validator(mode="after")
+    def _tables_beside(self) -> "RestoreSpec":
+        if self.is_cutover and self.tables:
+            raise ValueError(_TABLES_BESIDE)
         return self
 
     @property
@@ -202,6 +233,12 @@ class RestoreStatus(CommonStatus):
     tables: Annotated[int, Field(ge=0, description="Tables restored and compared.")] = 0
     rows: Annotated[int, Field(ge=0, description="Rows restored and compared.")] = 0
     digest: Annotated[str, Field(max_length=128, description="Digest of the restored content.")] = ""
+    left_out: Annotated[
+        str, Field(max_length=1024, description="What of the chosen tables could not come with them: foreign keys.")
+    ] = ""
+    checks: Annotated[
+        list[Annotated[str, Field(max_length=256)]], Field(max_length=50, description="What was compared and held.")
+    ] = []
     safety_backup: Annotated[str, Field(max_length=63, description="The Backup that a Cutover took before.")] = ""
     old_database: Annotated[OldDatabase | None, Field(description="What a Cutover replaced.")] = None
 

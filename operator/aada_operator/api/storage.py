@@ -32,10 +32,6 @@ class S3(Model):
         SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
     ] = None
 
-    object_lock: Annotated[
-        ObjectLock | None, Field(description="Lock what is written against deletion; absent: not locked.")
-    ] = None
-
     def location(self, folder: str) -> Location:
         """A folder of this bucket, with all that is needed to reach it once the policy is gone."""
         return Location(
@@ -46,15 +42,26 @@ class S3(Model):
             credentials_secret=self.credentials_secret_ref.name,
             ca_secret=self.ca_secret_ref.name if self.ca_secret_ref else "",
             ca_key=self.ca_secret_ref.key if self.ca_secret_ref else "",
-            object_lock=self.object_lock,
         )
+
+
+class LockableS3(S3):
+    """A bucket that may be made for locking objects."""
+
+    object_lock: Annotated[
+        ObjectLock | None, Field(description="Lock what is written against deletion; absent: not locked.")
+    ] = None
+
+    def location(self, folder: str) -> Location:
+        """As that of any bucket, with the lock."""
+        return super().location(folder).model_copy(update={"object_lock": self.object_lock})
 
 
 class StorageEntry(Model):
     """One place that holds backups."""
 
     name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
-    s3: Annotated[S3, Field(description="An S3 bucket.")]
+    s3: Annotated[LockableS3, Field(description="An S3 bucket.")]
 
     def location_of(self, namespace: str, lms: str, backup: str) -> Location:
         """Where a backup lies here; with an empty name, where all of an LMS do."""

@@ -20,6 +20,7 @@ from aada_operator.api.common import seconds
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.bundle import bundle_order
+from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.copying import Copier
 from aada_operator.backups.decide import Contender
@@ -56,6 +57,7 @@ class BackupReconciler:
         self._image = image
         self._allow_local = allow_local
         self._expiry = Expiry(kube, allow_local)
+        self._checkpoint = Checkpoint(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
         self._copier = Copier(kube, image, allow_local)
         # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
@@ -70,8 +72,9 @@ class BackupReconciler:
                 return self._expiry.begin(visit)
             case "Completed":
                 report.immutable(visit)
-                pauses = await self._verifier.reconcile(visit), await self._copier.reconcile(visit)
-                return min((pause for pause in pauses if pause is not None), default=None)
+                delay = await self._checkpoint.look(visit)
+                delay = sooner(delay, await self._verifier.reconcile(visit))
+                return sooner(delay, await self._copier.reconcile(visit))
             case "Deleting":
                 return await self._expiry.finish(visit)
             case "Failed":

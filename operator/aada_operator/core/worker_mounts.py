@@ -1,5 +1,7 @@
 """Which Secrets a worker Job sees, and under which folder: the other half is ``worker/``'s reading of them."""
 
+from dataclasses import replace
+
 from aada_operator.api.backup import Location
 from aada_operator.api.common import SecretKeyRef
 from aada_operator.api.lms import Database
@@ -13,6 +15,11 @@ def database_mounts(database: Database) -> tuple[SecretMount, ...]:
     return (credentials, SecretMount("database-ca", ca.name, {ca.key: "ca.crt"})) if ca else (credentials,)
 
 
+def application_mounts(database: Database, lms: str) -> tuple[SecretMount, ...]:
+    """The credentials of the application, which may do less than the admin."""
+    return (SecretMount("application", database.app_secret(lms), _same("username", "password")),)
+
+
 def storage_mounts(location: Location, folder: str = "storage") -> tuple[SecretMount, ...]:
     """The bucket's credentials, and the server's CA when one is named; a second bucket has another ``folder``."""
     keys = _same("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -20,6 +27,11 @@ def storage_mounts(location: Location, folder: str = "storage") -> tuple[SecretM
     if not location.ca_secret:
         return (credentials,)
     return credentials, SecretMount(f"{folder}-ca", location.ca_secret, {location.ca_key: "ca.crt"})
+
+
+def uploads_mounts(location: Location) -> tuple[SecretMount, ...]:
+    """As `storage_mounts`, for the bucket with users' files."""
+    return tuple(replace(mount, folder=f"uploads-{mount.folder}") for mount in storage_mounts(location))
 
 
 def chunk_key_mounts(secret: str) -> tuple[SecretMount, ...]:

@@ -28,8 +28,22 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
         ("copies_behind", "Completed backups that are not in the second place.", _number(status, "copies", "behind")),
         ("copy_last_success_timestamp_seconds", "Last completed copy.", _stamp(status.get("copies", {}), "lastCopied")),
     ]
+    found += _uploads(spec.get("uploads"), status)
     plain = [Sample(name, text, value, labels) for name, text, value in found if value is not None]
     return [*_last_success(status, labels), *plain]
+
+
+def _uploads(declared: Object | None, status: Object) -> list[tuple[str, str, float | None]]:
+    if declared is None:
+        return []
+    known = status.get("uploads") or {}
+    return [
+        ("uploads_last_sync_timestamp_seconds", "What was uploaded before is copied.", _stamp(known, "lastSync")),
+        ("uploads_interval_seconds", "How often users' files are copied.", _span(declared.get("interval", "5m"))),
+        ("uploads_files", "Users' files in their bucket.", _number(status, "uploads", "files")),
+        ("uploads_bytes", "Bytes of users' files in their bucket.", _number(status, "uploads", "bytes")),
+        ("uploads_unsettled_files", "Files that the last copy left out.", _number(status, "uploads", "unsettled")),
+    ]
 
 
 def _last_success(status: Object, labels: dict[str, str]) -> list[Sample]:

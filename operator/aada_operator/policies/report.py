@@ -11,7 +11,7 @@ from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.conditions import Truth
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.policies import decide, locks, objectives
+from aada_operator.policies import decide, locks, objectives, uploads
 from aada_operator.policies.copies import COPIES_CURRENT
 from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
@@ -120,7 +120,7 @@ def _ready(
         return "False", *trouble
     if running := next((backup for backup in world.backups if backup.active), None):
         return "True", "Running", f"Backup {running.name} is on its way"
-    return "True", "Settled", "backups are as the policy wants them"
+    return "True", "Settled", f"backups are as the policy wants them{uploads.advice(visit.spec, world.lms)}"
 
 
 def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | None:
@@ -130,7 +130,8 @@ def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | 
     last = decide.newest_finished(world.backups)
     if last is not None and last.failed:
         return "LastBackupFailed", f"Backup {last.name} failed: see its condition Failed"
-    return next((told for kind, told in _TROUBLES.items() if visit.conditions.status_of(kind) == "False"), None)
+    found = next((told for kind, told in _TROUBLES.items() if visit.conditions.status_of(kind) == "False"), None)
+    return found or uploads.trouble(visit)
 
 
 def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aada_operator.api.backup import BackupStatus, Location, Progress
 from aada_operator.api.lms import Database
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
-from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED
+from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED, RestoreResult
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.database import CutoverNames, CutoverServer, RestoreTarget, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
@@ -20,6 +20,7 @@ UID_PART = 8
 HASH_LENGTH = 16
 # Phases in which a Backup's Job reads the live database.
 _AT_WORK = ("Running", "Uploading", "Finalizing")
+_MOST_CHECKS, _LONGEST_CHECK, _MOST_NAMED = 50, 256, 5
 _VERIFIED = {"True": "verified", "False": "its verification FAILED"}
 
 
@@ -103,15 +104,16 @@ def _derived(live: str, word: str, uid: str) -> str:
     return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
 
 
-def plan(candidate: Candidate, database: Database, name: str, old: str = "") -> Object:
+def plan(candidate: Candidate, database: Database, name: str, old: str = "", tables: Sequence[str] = ()) -> Object:
     """``status.plan``: what an approval approves. Its hash changes with the backup's content, name and server.
 
-    ``old`` is what the live database is called after a Cutover; empty: it is not touched.
+    ``old`` is what the live database is called after a Cutover; empty: it is not touched. ``tables``: only these.
     """
     status = candidate.status
     facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
     facts += [database.name, old] if old else []
-    facts += [candidate.copy] if candidate.copy else []
+    facts += [f"copy={candidate.copy}"] if candidate.copy else []
+    facts += tables
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
     planned = {
         "hash": digest,
@@ -120,20 +122,21 @@ def plan(candidate: Candidate, database: Database, name: str, old: str = "") -> 
         "policy": candidate.policy,
         "database": name,
         "schemaRevision": status.schema_revision,
-        "summary": _summary(candidate, database, name, old),
+        "summary": _summary(candidate, database, name, old, tables),
     }
     cutover = {"replaces": database.name, "oldDatabase": old, "address": address(database)} if old else {}
     return planned | cutover | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
 
 
-def _summary(candidate: Candidate, database: Database, name: str, old: str) -> str:
+def _summary(candidate: Candidate, database: Database, name: str, old: str, chosen: Sequence[str]) -> str:
     status = candidate.status
     tables = f"{status.tables.count} tables, {status.tables.rows} rows, " if status.tables else ""
     revision = f", schema revision {status.schema_revision}" if status.schema_revision else ""
     verified = _VERIFIED.get(candidate.verified, "not verified")
     moment = status.recoverable_from or "its snapshot"
+    some = f"{', '.join(chosen[:_MOST_NAMED])}{_more(chosen)} of " if chosen else ""
     facts = f"{tables}{status.size}{revision}; {verified}{_where(candidate)}"
-    content = f"Backup {candidate.name} ({facts}), the content as of {moment}, "
+    content = f"{some}Backup {candidate.name} ({facts}), the content as of {moment}, "
     server = f"{database.host}:{database.port}"
     if not old:
         return f"{content}goes into the new database {name} on {server}; database {database.name} is not touched"
@@ -150,6 +153,10 @@ def _where(candidate: Candidate) -> str:
         return f"; read from its copy in {candidate.copy}"
     others = ", ".join(candidate.copied_to)
     return f"; source.copy would read it from {others}" if others else ""
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
 
 
 def demand_manifest(manifest: Manifest | None, sha256: str, candidate: Candidate) -> Manifest:
@@ -288,6 +295,14 @@ def address(database: Database) -> str:
 def safety_backup_name(restore: str) -> str:
     """The Backup that a Cutover takes before."""
     return f"{restore}-safety"
+
+
+def loaded_fields(result: RestoreResult) -> Object:
+    """What the status tells of a load that ended well."""
+    checks = [f"{check.name}: {check.message}" if check.message else check.name for check in result.checks]
+    told: Object = {"leftOut": result.left_out} if result.left_out else {}
+    told |= {"checks": [check[:_LONGEST_CHECK] for check in checks[:_MOST_CHECKS]]} if checks else {}
+    return {"tables": result.tables, "rows": result.rows, "digest": result.digest} | told
 
 
 def progress_text(progress: Progress) -> str:

@@ -56,7 +56,7 @@ class Work:
         live, uid, spec = resolved.server.name, self.visit.uid, self.visit.spec
         name = decide.database_name(live, uid, spec.target.database)
         old = decide.old_name(live, uid) if spec.is_cutover else ""
-        return decide.plan(resolved.backup, resolved.server, name, old)
+        return decide.plan(resolved.backup, resolved.server, name, old, spec.tables)
 
     def load_of(self, resolved: Resolved) -> Load:
         """What its Job is made of."""
@@ -70,6 +70,9 @@ class Work:
             identity=resolved.identity,
             job=resolved.job,
             allow_local=self.allow_local,
+            lms=resolved.backup.status.lms,
+            tables=tuple(self.visit.spec.tables),
+            checks=tuple(self.visit.spec.checks),
         )
 
     def request(self, load: Load, attempt: int) -> JobRequest:

@@ -17,8 +17,9 @@ from aada_operator.api.task import (
     RestoreTask,
     VerifyTask,
 )
+from aada_operator.api.uploads import RestoreFilesTask, SyncTask
 from aada_operator.core.errors import OperatorError, Stalled
-from aada_operator.worker import backup, collect, replicate, restore, verify
+from aada_operator.worker import backup, collect, replicate, restore, uploads, uploads_restore, verify
 from aada_operator.worker.settings import WorkerSettings
 from aada_operator.worker.tools import kill_all
 
@@ -51,6 +52,10 @@ _TASKS: dict[str, Callable[[WorkerSettings], BaseModel]] = {
     "copy": lambda settings: replicate.run(CopyTask.model_validate_json(settings.task), settings),
     "collect": lambda settings: collect.run(CollectTask.model_validate_json(settings.task), settings),
     "restore": lambda settings: restore.run(RestoreTask.model_validate_json(settings.task), settings),
+    "uploads": lambda settings: uploads.run(SyncTask.model_validate_json(settings.task), settings),
+    "uploads-restore": lambda settings: uploads_restore.run(
+        RestoreFilesTask.model_validate_json(settings.task), settings
+    ),
 }
 
 

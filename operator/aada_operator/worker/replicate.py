@@ -15,7 +15,7 @@ from functools import partial
 from typing import IO
 
 from aada_operator.api.manifest import MANIFEST_NAME, Part, lms_folder, manifest_key
-from aada_operator.api.task import CORRUPT, TERMINATED, CopyResult, CopyTask
+from aada_operator.api.task import CORRUPT, STORAGE_ACCESS_DENIED, TERMINATED, CopyResult, CopyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker.leftovers import abort_stale_uploads, intent
@@ -132,5 +132,7 @@ class _Copy:
         except Stalled as gap:
             raise Waiting(gap.reason, f"the copy is not complete yet, tried again: {gap.message}") from None
         failpoint("worker.copy.before-manifest")
-        self.target.store.put_if_absent(manifest_key(self.target.folder), self.target.data, lock=True)
+        key, store = manifest_key(self.target.folder), self.target.store
+        if not store.put_if_absent(key, self.target.data, lock=True) and not store.extend_lock(key):
+            raise Waiting(STORAGE_ACCESS_DENIED, f"{key} is there and its lock cannot be extended: tried again")
         failpoint("worker.copy.after-manifest")

@@ -11,8 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from aada_operator.adapters.object_store import PATIENT, ObjectStore
 from aada_operator.adapters.s3_client import mounted_keys
+from aada_operator.adapters.versioned_store import VersionedStore
 from aada_operator.api.task import VERSION_UNSUPPORTED, DatabaseAddress, S3Location
+from aada_operator.api.uploads import CLAIM_PATH
 from aada_operator.core.errors import Stalled
+from aada_operator.worker.rclone import Rclone
 from aada_operator.worker.server import Login, Server
 
 _DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
@@ -27,6 +30,7 @@ class WorkerSettings(BaseSettings):
     secrets_dir: Annotated[Path, Field(description="Folder with one folder per mounted Secret.")] = Path("/run/aada")
     scratch_dir: Annotated[Path, Field(description="Room for a scratch server.")] = Path("/scratch")
     termination_log: Annotated[Path, Field(description="File for the outcome.")] = Path("/dev/termination-log")
+    claim_dir: Annotated[Path, Field(description="Where the claim with users' files is.")] = Path(CLAIM_PATH)
     postgres_bin: Annotated[Path | None, Field(description="Folder with pg_dump; absent: Debian's newest.")] = None
 
     def store(self, location: S3Location, folder: str = "storage", max_rate: int | None = None) -> ObjectStore:
@@ -34,9 +38,23 @@ class WorkerSettings(BaseSettings):
         keys, ca_file = mounted_keys(self.secrets_dir / folder), self._ca(f"{folder}-ca")
         return ObjectStore(location, keys, ca_file, PATIENT, max_rate)
 
+    def uploads_store(self, location: S3Location) -> VersionedStore:
+        """The bucket with users' files, which has credentials of its own."""
+        keys, ca_file = mounted_keys(self.secrets_dir / "uploads-storage"), self._ca("uploads-storage-ca")
+        return VersionedStore(location, keys, ca_file, PATIENT)
+
+    def rclone(self, location: S3Location, folder: str) -> Rclone:
+        """A folder of that bucket for rclone."""
+        keys = mounted_keys(self.secrets_dir / "uploads-storage")()
+        return Rclone(location, keys, self._ca("uploads-storage-ca"), folder)
+
     def server(self, address: DatabaseAddress) -> Server:
         """The database server, with the mounted login."""
         return Server(address.host, address.port, address.ssl_mode, self._login, self._ca("database-ca"))
+
+    def application_server(self, address: DatabaseAddress) -> Server:
+        """The same server with the mounted login of the application."""
+        return Server(address.host, address.port, address.ssl_mode, self._application, self._ca("database-ca"))
 
     def identity(self) -> str | None:
         """The mounted age identity; None when no Secret was named."""
@@ -63,7 +81,13 @@ class WorkerSettings(BaseSettings):
         return found[max(found)]
 
     def _login(self) -> Login:
-        folder = self.secrets_dir / "database"
+        return self._login_in("database")
+
+    def _application(self) -> Login:
+        return self._login_in("application")
+
+    def _login_in(self, name: str) -> Login:
+        folder = self.secrets_dir / name
         return Login((folder / "username").read_text().strip(), (folder / "password").read_text().strip())
 
     def _ca(self, folder: str) -> Path | None:

@@ -25,6 +25,7 @@ POLICY: Spec = {
     "storage": [{"name": "primary", "s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}}],
     "encryption": {"mode": "Age", "recipients": [RECIPIENT]},
 }
+UPLOADS: Spec = {"s3": {"bucket": "files", "credentialsSecretRef": {"name": "s3"}}}
 BACKUP: Spec = {"policyRef": {"name": "nightly"}}
 RESTORE: Spec = {"source": {"backupName": "monday"}}
 MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE}
@@ -177,6 +178,10 @@ CASES: tuple[Case, ...] = (
     policy("an SSH key as recipient", False, encryption={"recipients": ["ssh-ed25519 AAAA"]}),
     policy("eleven recipients", False, encryption={"recipients": [RECIPIENT] * 11}),
     place("two names for one bucket", False, name="offsite"),
+    s3("a lock", True, objectLock={"mode": "Compliance", "days": 30}),
+    s3("a lock of no days", False, objectLock={"mode": "Compliance", "days": 0}),
+    s3("a lock without a mode", False, objectLock={"days": 30}),
+    s3("a lock in another mode", False, objectLock={"mode": "Strict", "days": 30}),
     place("a second bucket", True, name="offsite", bucket="offsite"),
     place("the same bucket on another server", True, name="offsite", endpoint="https://s3.example.edu"),
     place("another folder of the same bucket", False, name="offsite", prefix="copy"),
@@ -206,6 +211,13 @@ CASES: tuple[Case, ...] = (
     policy("objectives", True, objectives={"rpo": "1d", "rto": "90m"}),
     policy("an objective of forever", False, objectives={"rpo": "forever"}),
     policy("a method that is not there yet", False, method="streaming"),
+    policy("users' files", True, uploads=UPLOADS),
+    policy("users' files that are looked for", True,
+           uploads=UPLOADS | {"interval": "15m", "check": {"sql": "SELECT path FROM documents", "sample": 10}}),
+    policy("users' files without a bucket", False, uploads={"interval": "5m"}),
+    policy("users' files every now and then", False, uploads=UPLOADS | {"interval": "often"}),
+    policy("users' files that nobody names", False, uploads=UPLOADS | {"check": {"sql": ""}}),
+    policy("a sample of none", False, uploads=UPLOADS | {"check": {"sql": "SELECT path FROM documents", "sample": 0}}),
     # Backup
     Case("Backup", "a policy that is no name", {"policyRef": {"name": "Nightly!"}}, accepted=False),
     Case("Backup", "every type", BACKUP | {"type": "Incremental"}, accepted=True),
@@ -228,6 +240,16 @@ CASES: tuple[Case, ...] = (
             RESTORE | {"target": {"mode": "Cutover"}, "safetyBackup": False, "keepOldFor": "30d", "mode": "Auto"}),
     restore("a cutover that names a database", False, RESTORE | {"target": {"mode": "Cutover", "database": "aada"}}),
     restore("a cutover's fields without one", False, RESTORE | {"keepOldFor": "30d"}),
+    restore("some tables", True, RESTORE | {"tables": ["grades", "public.grades", "Schöne Schule.Kürs -- %s"]}),
+    restore("a table without a name", False, RESTORE | {"tables": [""]}),
+    restore("a table with a name of a megabyte", False, RESTORE | {"tables": [MEGABYTE]}),
+    restore("a hundred and one tables", False, RESTORE | {"tables": [f"t{n}" for n in range(101)]}),
+    restore("a cutover of some tables", False, RESTORE | {"target": {"mode": "Cutover"}, "tables": ["grades"]}),
+    restore("a cutover of no tables but all", True, RESTORE | {"target": {"mode": "Cutover"}, "tables": []}),
+    restore("checks", True, RESTORE | {"checks": [{"name": "users", "sql": "SELECT count(*) FROM users", "min": 1}]}),
+    restore("checks of a cutover", True,
+            RESTORE | {"target": {"mode": "Cutover"}, "checks": [{"name": "any", "sql": "SELECT 1"}]}),
+    restore("a check that asks nothing", False, RESTORE | {"checks": [{"name": "users"}]}),
     restore("a safety backup of what is not replaced", False, RESTORE | {"safetyBackup": True}),
     restore("a target that is not there yet", False, RESTORE | {"target": {"mode": "NewServer"}}),
     restore("every mode", True, RESTORE | {"mode": "Approve"}),
