@@ -9,13 +9,16 @@ from aada_operator.api.common import (
     GROUP,
     Column,
     CommonStatus,
+    DnsLabel,
     Duration,
+    HostName,
     LocalRef,
     LongText,
     Mode,
     Model,
     ObjectName,
     Resource,
+    SecretKeyRef,
     SqlName,
     StatusModel,
     StepStatus,
@@ -24,29 +27,84 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
+from aada_operator.api.lms import SslMode
+from aada_operator.api.storage import S3
 
 # On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
 ANNOTATION_SAFETY_OF = f"{GROUP}/safety-of"
-TargetMode = Literal["NewDatabase", "Cutover"]
+# On an AadaLms or BackupPolicy that a Restore made again: uid of the Restore.
+ANNOTATION_RESTORED_BY = f"{GROUP}/restored-by"
+TargetMode = Literal["NewDatabase", "Cutover", "NewServer"]
 KEEP_OLD_FOR = "7d"
-_NO_NAME = "database is for mode NewDatabase: after a Cutover the restored database has the name of the live one"
+_ONE_SOURCE = "give one of backupName, policyRef with latest: true, and storage"
+_ONE_BACKUP = "give either backup or latest: true"
+_NO_NAME = "database is for mode NewDatabase: in the other modes the restored database has the name of the live one"
+_SERVER = "server belongs to mode NewServer, which needs it"
+_NO_CUTOVER = "target: mode Cutover needs a Backup as source; what is in storage can go to a NewServer or a NewDatabase"
 _CUTOVER_ONLY = "target: keepOldFor and safetyBackup are for its mode Cutover"
 
 
+class StoredSource(Model):
+    """A backup in a bucket, of which the cluster need not know anything."""
+
+    s3: Annotated[S3, Field(description="The bucket, and the prefix that the policy had.")]
+    namespace: Annotated[
+        DnsLabel | None, Field(description="Namespace that the LMS was in. Default: that of the Restore.")
+    ] = None
+    lms: Annotated[DnsLabel, Field(description="Name of the AadaLms that was backed up.")]
+    backup: Annotated[ObjectName | None, Field(description="Name of the backup.")] = None
+    latest: Annotated[bool | None, Field(description="The newest backup of that LMS.")] = None
+    identity_secret_ref: Annotated[
+        SecretKeyRef | None, Field(description="Private key of a recipient; absent: the backup is not encrypted.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_backup(self) -> "StoredSource":
+        if (self.backup is None) == (self.latest is not True) or (self.backup and self.latest is not None):
+            raise ValueError(_ONE_BACKUP)
+        return self
+
+
 class Source(Model):
-    """Which backup: one by name, or the newest completed one of a policy."""
+    """Which backup: one by name, the newest completed one of a policy, or one in a bucket."""
 
     backup_name: Annotated[ObjectName | None, Field(description="Name of a completed Backup.")] = None
     policy_ref: Annotated[LocalRef | None, Field(description="A BackupPolicy; with latest: true.")] = None
     latest: Annotated[bool | None, Field(description="The newest completed backup of the policy.")] = None
+    storage: Annotated[
+        StoredSource | None,
+        Field(
+            description="A backup in a bucket; neither Backup nor BackupPolicy nor AadaLms needs to be there.",
+            json_schema_extra=rules(
+                ("has(self.backup) ? !has(self.latest) : (has(self.latest) && self.latest)", _ONE_BACKUP)
+            ),
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Source":
         by_policy = self.policy_ref is not None and self.latest is True
         half = (self.policy_ref is None) != (self.latest is None)
-        if half or (self.backup_name is not None) == by_policy:
-            raise ValueError("give either backupName, or policyRef with latest: true")
+        if half or [self.backup_name is not None, by_policy, self.storage is not None].count(True) != 1:
+            raise ValueError(_ONE_SOURCE)
         return self
+
+
+class TargetServer(Model):
+    """A PostgreSQL server; the fields are those of an AadaLms' database."""
+
+    host: Annotated[HostName, Field(description="Host name or address of the server.")]
+    port: Annotated[int, Field(ge=1, le=65535, description="Port of the server.")] = 5432
+    ssl_mode: Annotated[SslMode, Field(description="How far TLS is demanded and verified, as libpq's sslmode.")] = (
+        "verify-full"
+    )
+    ca_secret_ref: Annotated[
+        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
+    ] = None
+    admin_secret_ref: Annotated[
+        LocalRef,
+        Field(description="Secret with username and password of a role that may create roles and databases."),
+    ]
 
 
 class Target(Model):
@@ -56,18 +114,22 @@ class Target(Model):
         TargetMode,
         Field(
             description="NewDatabase: beside the live one. Cutover: in its place; the live one is kept under another "
-            "name for keepOldFor."
+            "name for keepOldFor. NewServer: on another server, with the roles, and whatever is missing in this "
+            "namespace of Secrets, AadaLms and BackupPolicies."
         ),
     ] = "NewDatabase"
     database: Annotated[
         SqlName | None,
         Field(description="Name of the new database, in mode NewDatabase. Default: <database>_restore_<id>."),
     ] = None
+    server: Annotated[TargetServer | None, Field(description="The server, in mode NewServer.")] = None
 
     @model_validator(mode="after")
-    def _name_of_new_only(self) -> "Target":
-        if self.mode == "Cutover" and self.database is not None:
+    def _fields_fit_the_mode(self) -> "Target":
+        if self.mode != "NewDatabase" and self.database is not None:
             raise ValueError(_NO_NAME)
+        if (self.mode == "NewServer") != (self.server is not None):
+            raise ValueError(_SERVER)
         return self
 
 
@@ -80,7 +142,12 @@ class RestoreSpec(Model):
                 "(has(self.target) && has(self.target.mode) && self.target.mode == 'Cutover') "
                 "|| (!has(self.keepOldFor) && !has(self.safetyBackup))",
                 _CUTOVER_ONLY,
-            )
+            ),
+            (
+                "!(has(self.source.storage) && has(self.target) && has(self.target.mode) "
+                "&& self.target.mode == 'Cutover')",
+                _NO_CUTOVER,
+            ),
         )
     )
 
@@ -90,9 +157,10 @@ class RestoreSpec(Model):
             description="Which backup.",
             json_schema_extra=rules(
                 (
-                    "has(self.backupName) ? (!has(self.policyRef) && !has(self.latest)) "
-                    ": (has(self.policyRef) && has(self.latest) && self.latest)",
-                    "give either backupName, or policyRef with latest: true",
+                    "(has(self.backupName) ? 1 : 0) + (has(self.storage) ? 1 : 0) "
+                    "+ (has(self.policyRef) || has(self.latest) ? 1 : 0) == 1 "
+                    "&& has(self.policyRef) == (has(self.latest) && self.latest)",
+                    _ONE_SOURCE,
                 )
             ),
         ),
@@ -102,7 +170,8 @@ class RestoreSpec(Model):
         Field(
             description="Where to.",
             json_schema_extra=rules(
-                ("!(has(self.mode) && self.mode == 'Cutover' && has(self.database))", _NO_NAME),
+                ("!(has(self.mode) && self.mode != 'NewDatabase' && has(self.database))", _NO_NAME),
+                ("(has(self.mode) && self.mode == 'NewServer') == has(self.server)", _SERVER),
             ),
         ),
     ] = Target()
@@ -127,12 +196,19 @@ class RestoreSpec(Model):
     def _cutover_only(self) -> "RestoreSpec":
         if not self.is_cutover and (self.safety_backup is not None or self.keep_old_for is not None):
             raise ValueError(_CUTOVER_ONLY)
+        if self.is_cutover and self.source.storage:
+            raise ValueError(_NO_CUTOVER)
         return self
 
     @property
     def is_cutover(self) -> bool:
         """Whether the live database is replaced."""
         return self.target.mode == "Cutover"
+
+    @property
+    def is_new_server(self) -> bool:
+        """Whether the LMS is made again on another server."""
+        return self.target.mode == "NewServer"
 
     @property
     def asks(self) -> Mode:
@@ -159,6 +235,14 @@ class Plan(StatusModel):
     database: Annotated[str, Field(max_length=63, description="The database that is made.")]
     replaces: Annotated[str | None, Field(max_length=63, description="Live database that a Cutover replaces.")] = None
     old_database: Annotated[str | None, Field(max_length=63, description="The name that it gets then.")] = None
+    makes: Annotated[
+        list[Annotated[str, Field(max_length=330)]] | None,
+        Field(max_length=300, description="Objects that are made on the way to a new server, as Kind/name."),
+    ] = None
+    keeps: Annotated[
+        list[Annotated[str, Field(max_length=330)]] | None,
+        Field(max_length=300, description="Objects of the backup that are here already, and left as they are."),
+    ] = None
     address: Annotated[str | None, Field(max_length=330, description="Server and name of the live database.")] = None
     schema_revision: Annotated[str, Field(max_length=128, description="Revision of the restored schema.")] = ""
     recovery_point: Annotated[Timestamp | None, Field(description="The moment whose content it will hold.")] = None
@@ -177,7 +261,7 @@ class OldDatabase(StatusModel):
 class RestoreStatus(CommonStatus):
     """What is true of one restore."""
 
-    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase or Cutover.")] = ""
+    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase, Cutover or NewServer.")] = ""
     plan: Annotated[Plan | None, Field(description="What is done.")] = None
     steps: Annotated[
         list[StepStatus], Field(max_length=20, json_schema_extra=named_list(), description="How far it is.")

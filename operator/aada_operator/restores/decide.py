@@ -14,10 +14,12 @@ from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.database import CutoverNames, CutoverServer, RestoreTarget, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
+from aada_operator.restores.rebuild import Rebuild
 
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
 HASH_LENGTH = 16
+_LONGEST_SUMMARY = 4096
 # Phases in which a Backup's Job reads the live database.
 _AT_WORK = ("Running", "Uploading", "Finalizing")
 _VERIFIED = {"True": "verified", "False": "its verification FAILED"}
@@ -85,14 +87,16 @@ def _derived(live: str, word: str, uid: str) -> str:
     return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
 
 
-def plan(candidate: Candidate, database: Database, name: str, old: str = "") -> Object:
+def plan(candidate: Candidate, database: Database, name: str, old: str = "", rebuild: Rebuild | None = None) -> Object:
     """``status.plan``: what an approval approves. Its hash changes with the backup's content, name and server.
 
-    ``old`` is what the live database is called after a Cutover; empty: it is not touched.
+    ``old`` is what the live database is called after a Cutover; empty: it is not touched. ``rebuild`` is what is made
+    on the way to a new server.
     """
     status = candidate.status
     facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
     facts += [database.name, old] if old else []
+    facts += ["NewServer", *rebuild.references] if rebuild else []
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
     planned = {
         "hash": digest,
@@ -101,13 +105,16 @@ def plan(candidate: Candidate, database: Database, name: str, old: str = "") -> 
         "policy": candidate.policy,
         "database": name,
         "schemaRevision": status.schema_revision,
-        "summary": _summary(candidate, database, name, old),
+        "summary": _summary(candidate, database, name, old, rebuild),
     }
+    new_server: Object = {"makes": rebuild.makes, "keeps": rebuild.keeps} if rebuild else {}
     cutover = {"replaces": database.name, "oldDatabase": old, "address": address(database)} if old else {}
-    return planned | cutover | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
+    return (
+        planned | new_server | cutover | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
+    )
 
 
-def _summary(candidate: Candidate, database: Database, name: str, old: str) -> str:
+def _summary(candidate: Candidate, database: Database, name: str, old: str, rebuild: Rebuild | None) -> str:
     status = candidate.status
     tables = f"{status.tables.count} tables, {status.tables.rows} rows, " if status.tables else ""
     revision = f", schema revision {status.schema_revision}" if status.schema_revision else ""
@@ -115,6 +122,12 @@ def _summary(candidate: Candidate, database: Database, name: str, old: str) -> s
     moment = status.recoverable_from or "its snapshot"
     content = f"Backup {candidate.name} ({tables}{status.size}{revision}; {verified}), the content as of {moment}, "
     server = f"{database.host}:{database.port}"
+    if rebuild:
+        kept = f"; left as they are: {', '.join(rebuild.keeps)}" if rebuild.keeps else ""
+        made = ", ".join(rebuild.makes) or "nothing in this namespace"
+        return f"{content}goes to database {name} on {server} with {len(rebuild.roles)} roles; made: {made}{kept}"[
+            :4096
+        ]
     if not old:
         return f"{content}goes into the new database {name} on {server}; database {database.name} is not touched"
     return (

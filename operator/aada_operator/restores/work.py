@@ -48,15 +48,15 @@ class Work:
     async def demand_resolved(self) -> Resolved:
         """The backup with all that it names; raises as `world.resolve`."""
         visit = self.visit
-        self.resolved = await resolve(self.kube, visit.namespace, visit.spec.source, self.pinned)
+        self.resolved = await resolve(self.kube, visit, self.pinned, self.allow_local)
         return self.resolved
 
     def planned(self, resolved: Resolved) -> Object:
         """The plan for what was resolved."""
         live, uid, spec = resolved.server.name, self.visit.uid, self.visit.spec
-        name = decide.database_name(live, uid, spec.target.database)
+        name = live if resolved.rebuild else decide.database_name(live, uid, spec.target.database)
         old = decide.old_name(live, uid) if spec.is_cutover else ""
-        return decide.plan(resolved.backup, resolved.server, name, old)
+        return decide.plan(resolved.backup, resolved.server, name, old, resolved.rebuild)
 
     def load_of(self, resolved: Resolved) -> Load:
         """What its Job is made of."""
