@@ -154,6 +154,7 @@ class TestWhich:
 
     def test_beside_the_live_database_of_an_lms_that_is_there(self, loss: TotalLoss) -> None:
         loss.api.add(AADA_LMS, custom_resource("AadaLms", "aada", LMS_SPEC))
+        loss.api.secret("db-admin", username="admin", password="password")
         loss.restore("x", source=source(), target={"mode": "NewDatabase"})
         loss.settle()
         assert loss.task()["database"]["host"] == "db"
