@@ -97,11 +97,19 @@ class Sample(StatusModel):
     key: list[str]
 
 
+class Ancestor(StatusModel):
+    """A partitioned table that a partition is a part of."""
+
+    schema_: Annotated[str, Field(alias="schema")]
+    name: str
+
+
 class Table(StatusModel):
     """Rows and content digest of one table, partition or all large objects, without children.
 
     ``sample`` is missing where the digest covers all rows. ``columns`` are those of the rows in the parts of kind
-    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``.
+    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``. ``ancestors`` are those of a
+    partition, the nearest first.
     """
 
     schema_: Annotated[str, Field(alias="schema")]
@@ -110,6 +118,7 @@ class Table(StatusModel):
     digest: str
     sample: Sample | None = None
     columns: list[str] = []
+    ancestors: list[Ancestor] = []
 
 
 class Digest(StatusModel):

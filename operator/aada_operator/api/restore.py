@@ -1,6 +1,6 @@
 """Restore: brings one backup back, beside the live database or in its place, and compares it with its manifest."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -9,17 +9,11 @@ from aada_operator.api.common import (
     GROUP,
     Column,
     CommonStatus,
-    DnsLabel,
     Duration,
-    HostName,
-    LocalRef,
     LongText,
     Mode,
     Model,
-    ObjectName,
     Resource,
-    SecretKeyRef,
-    SqlName,
     StatusModel,
     StepStatus,
     Timestamp,
@@ -27,110 +21,19 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
-from aada_operator.api.lms import SslMode
-from aada_operator.api.storage import S3
+from aada_operator.api.restore_places import NO_NAME, ONE_SOURCE, SERVER, Source, Target
+from aada_operator.api.task import SqlCheck
 
 # On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
 ANNOTATION_SAFETY_OF = f"{GROUP}/safety-of"
 # On an AadaLms or BackupPolicy that a Restore made again: uid of the Restore.
 ANNOTATION_RESTORED_BY = f"{GROUP}/restored-by"
-TargetMode = Literal["NewDatabase", "Cutover", "NewServer"]
 KEEP_OLD_FOR = "7d"
-_ONE_SOURCE = "give one of backupName, policyRef with latest: true, and storage"
-_ONE_BACKUP = "give either backup or latest: true"
-_NO_NAME = "database is for mode NewDatabase: in the other modes the restored database has the name of the live one"
-_SERVER = "server belongs to mode NewServer, which needs it"
 _NO_CUTOVER = "target: mode Cutover needs a Backup as source; what is in storage can go to a NewServer or a NewDatabase"
 _CUTOVER_ONLY = "target: keepOldFor and safetyBackup are for its mode Cutover"
-
-
-class StoredSource(Model):
-    """A backup in a bucket, of which the cluster need not know anything."""
-
-    s3: Annotated[S3, Field(description="The bucket, and the prefix that the policy had.")]
-    namespace: Annotated[
-        DnsLabel | None, Field(description="Namespace that the LMS was in. Default: that of the Restore.")
-    ] = None
-    lms: Annotated[DnsLabel, Field(description="Name of the AadaLms that was backed up.")]
-    backup: Annotated[ObjectName | None, Field(description="Name of the backup.")] = None
-    latest: Annotated[bool | None, Field(description="The newest backup of that LMS.")] = None
-    identity_secret_ref: Annotated[
-        SecretKeyRef | None, Field(description="Private key of a recipient; absent: the backup is not encrypted.")
-    ] = None
-
-    @model_validator(mode="after")
-    def _one_backup(self) -> "StoredSource":
-        if (self.backup is None) == (self.latest is not True) or (self.backup and self.latest is not None):
-            raise ValueError(_ONE_BACKUP)
-        return self
-
-
-class Source(Model):
-    """Which backup: one by name, the newest completed one of a policy, or one in a bucket."""
-
-    backup_name: Annotated[ObjectName | None, Field(description="Name of a completed Backup.")] = None
-    policy_ref: Annotated[LocalRef | None, Field(description="A BackupPolicy; with latest: true.")] = None
-    latest: Annotated[bool | None, Field(description="The newest completed backup of the policy.")] = None
-    storage: Annotated[
-        StoredSource | None,
-        Field(
-            description="A backup in a bucket; neither Backup nor BackupPolicy nor AadaLms needs to be there.",
-            json_schema_extra=rules(
-                ("has(self.backup) ? !has(self.latest) : (has(self.latest) && self.latest)", _ONE_BACKUP)
-            ),
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Source":
-        by_policy = self.policy_ref is not None and self.latest is True
-        half = (self.policy_ref is None) != (self.latest is None)
-        if half or [self.backup_name is not None, by_policy, self.storage is not None].count(True) != 1:
-            raise ValueError(_ONE_SOURCE)
-        return self
-
-
-class TargetServer(Model):
-    """A PostgreSQL server; the fields are those of an AadaLms' database."""
-
-    host: Annotated[HostName, Field(description="Host name or address of the server.")]
-    port: Annotated[int, Field(ge=1, le=65535, description="Port of the server.")] = 5432
-    ssl_mode: Annotated[SslMode, Field(description="How far TLS is demanded and verified, as libpq's sslmode.")] = (
-        "verify-full"
-    )
-    ca_secret_ref: Annotated[
-        SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
-    ] = None
-    admin_secret_ref: Annotated[
-        LocalRef,
-        Field(description="Secret with username and password of a role that may create roles and databases."),
-    ]
-
-
-class Target(Model):
-    """Where to."""
-
-    mode: Annotated[
-        TargetMode,
-        Field(
-            description="NewDatabase: beside the live one. Cutover: in its place; the live one is kept under another "
-            "name for keepOldFor. NewServer: on another server, with the roles, and whatever is missing in this "
-            "namespace of Secrets, AadaLms and BackupPolicies."
-        ),
-    ] = "NewDatabase"
-    database: Annotated[
-        SqlName | None,
-        Field(description="Name of the new database, in mode NewDatabase. Default: <database>_restore_<id>."),
-    ] = None
-    server: Annotated[TargetServer | None, Field(description="The server, in mode NewServer.")] = None
-
-    @model_validator(mode="after")
-    def _fields_fit_the_mode(self) -> "Target":
-        if self.mode != "NewDatabase" and self.database is not None:
-            raise ValueError(_NO_NAME)
-        if (self.mode == "NewServer") != (self.server is not None):
-            raise ValueError(_SERVER)
-        return self
+_TABLES_BESIDE = "tables: the other modes take the whole database; some tables go into a new one (mode NewDatabase)"
+# With or without its schema, as the backup's manifest has it; no quotes.
+TableName = Annotated[str, Field(min_length=1, max_length=127)]
 
 
 class RestoreSpec(Model):
@@ -148,6 +51,11 @@ class RestoreSpec(Model):
                 "&& self.target.mode == 'Cutover')",
                 _NO_CUTOVER,
             ),
+            (
+                "!has(self.tables) || size(self.tables) == 0 || !has(self.target) || !has(self.target.mode) "
+                "|| self.target.mode == 'NewDatabase'",
+                _TABLES_BESIDE,
+            ),
         )
     )
 
@@ -160,7 +68,7 @@ class RestoreSpec(Model):
                     "(has(self.backupName) ? 1 : 0) + (has(self.storage) ? 1 : 0) "
                     "+ (has(self.policyRef) || has(self.latest) ? 1 : 0) == 1 "
                     "&& has(self.policyRef) == (has(self.latest) && self.latest)",
-                    _ONE_SOURCE,
+                    ONE_SOURCE,
                 )
             ),
         ),
@@ -170,11 +78,27 @@ class RestoreSpec(Model):
         Field(
             description="Where to.",
             json_schema_extra=rules(
-                ("!(has(self.mode) && self.mode != 'NewDatabase' && has(self.database))", _NO_NAME),
-                ("(has(self.mode) && self.mode == 'NewServer') == has(self.server)", _SERVER),
+                ("!(has(self.mode) && self.mode != 'NewDatabase' && has(self.database))", NO_NAME),
+                ("(has(self.mode) && self.mode == 'NewServer') == has(self.server)", SERVER),
             ),
         ),
     ] = Target()
+    tables: Annotated[
+        list[TableName],
+        Field(
+            max_length=100,
+            description="Only these tables with their rows, as name or schema.name; not for a Cutover. "
+            "Empty: everything.",
+        ),
+    ] = []
+    checks: Annotated[
+        list[SqlCheck],
+        Field(
+            max_length=20,
+            json_schema_extra=named_list(),
+            description="What must hold in the restored database; the application's login asks.",
+        ),
+    ] = []
     mode: Annotated[
         Mode | None,
         Field(
@@ -198,6 +122,12 @@ class RestoreSpec(Model):
             raise ValueError(_CUTOVER_ONLY)
         if self.is_cutover and self.source.storage:
             raise ValueError(_NO_CUTOVER)
+        return self
+
+    @model_validator(mode="after")
+    def _tables_beside(self) -> "RestoreSpec":
+        if self.target.mode != "NewDatabase" and self.tables:
+            raise ValueError(_TABLES_BESIDE)
         return self
 
     @property
@@ -278,6 +208,12 @@ class RestoreStatus(CommonStatus):
     tables: Annotated[int, Field(ge=0, description="Tables restored and compared.")] = 0
     rows: Annotated[int, Field(ge=0, description="Rows restored and compared.")] = 0
     digest: Annotated[str, Field(max_length=128, description="Digest of the restored content.")] = ""
+    left_out: Annotated[
+        str, Field(max_length=1024, description="What of the chosen tables could not come with them: foreign keys.")
+    ] = ""
+    checks: Annotated[
+        list[Annotated[str, Field(max_length=256)]], Field(max_length=50, description="What was compared and held.")
+    ] = []
     safety_backup: Annotated[str, Field(max_length=63, description="The Backup that a Cutover took before.")] = ""
     old_database: Annotated[OldDatabase | None, Field(description="What a Cutover replaced.")] = None
 

@@ -28,6 +28,7 @@ NO_SPACE = "NoSpace"
 TARGET_EXISTS = "TargetExists"
 RESTORE_FAILED = "RestoreFailed"
 VERSION_UNSUPPORTED = "VersionUnsupported"
+TABLE_NOT_FOUND = "TableNotFound"
 TERMINATED = "Terminated"
 INTERNAL = "Internal"
 
@@ -123,6 +124,8 @@ class RestoreTask(Model):
     maintenance_database: Annotated[str, Field(description="Database to connect to for making the new one.")] = (
         "postgres"
     )
+    tables: Annotated[list[str], Field(description="Only these tables, see `core.tables`; empty: everything.")] = []
+    checks: Annotated[list[SqlCheck], Field(description="What must hold in the database besides.")] = []
 
 
 class CollectTask(Model):
@@ -179,10 +182,14 @@ class VerifyResult(StatusModel):
 
 
 class RestoreResult(StatusModel):
-    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it."""
+    """What a completed restore made; ``adopted``: an earlier try of this Restore had completed it.
+
+    ``left_out`` is what belongs to chosen tables and could not come with them, in words.
+    """
 
     database: str
     adopted: bool = False
+    left_out: str = ""
     tables: int
     rows: int
     digest: str

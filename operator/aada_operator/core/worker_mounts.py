@@ -13,6 +13,11 @@ def database_mounts(database: Database) -> tuple[SecretMount, ...]:
     return (credentials, SecretMount("database-ca", ca.name, {ca.key: "ca.crt"})) if ca else (credentials,)
 
 
+def application_mounts(database: Database, lms: str) -> tuple[SecretMount, ...]:
+    """The credentials of the application, which may do less than the admin."""
+    return (SecretMount("application", database.app_secret(lms), _same("username", "password")),)
+
+
 def storage_mounts(location: Location) -> tuple[SecretMount, ...]:
     """The bucket's credentials, and the server's CA when one is named."""
     keys = _same("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

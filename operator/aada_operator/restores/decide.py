@@ -1,7 +1,5 @@
 """What one Restore should do now: pure functions of its spec, the backups, what its Jobs said, and the time."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,20 +7,17 @@ from aada_operator.api.backup import BackupStatus, Location, Progress
 from aada_operator.api.lms import Database
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
-from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED
+from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED, RestoreResult
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.database import CutoverNames, CutoverServer, RestoreTarget, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
-from aada_operator.restores.rebuild import Rebuild
 
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
-HASH_LENGTH = 16
-_LONGEST_SUMMARY = 4096
 # Phases in which a Backup's Job reads the live database.
 _AT_WORK = ("Running", "Uploading", "Finalizing")
-_VERIFIED = {"True": "verified", "False": "its verification FAILED"}
+_MOST_CHECKS, _LONGEST_CHECK = 50, 256
 
 
 @dataclass(frozen=True)
@@ -85,56 +80,6 @@ def old_name(live: str, uid: str) -> str:
 def _derived(live: str, word: str, uid: str) -> str:
     suffix = f"_{word}_{uid.replace('-', '')[:UID_PART]}"
     return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
-
-
-def plan(candidate: Candidate, database: Database, name: str, old: str = "", rebuild: Rebuild | None = None) -> Object:
-    """``status.plan``: what an approval approves. Its hash changes with the backup's content, name and server.
-
-    ``old`` is what the live database is called after a Cutover; empty: it is not touched. ``rebuild`` is what is made
-    on the way to a new server.
-    """
-    status = candidate.status
-    facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
-    facts += [database.name, old] if old else []
-    facts += ["NewServer", *rebuild.references] if rebuild else []
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
-    planned = {
-        "hash": digest,
-        "backup": candidate.name,
-        "lms": status.lms,
-        "policy": candidate.policy,
-        "database": name,
-        "schemaRevision": status.schema_revision,
-        "summary": _summary(candidate, database, name, old, rebuild),
-    }
-    new_server: Object = {"makes": rebuild.makes, "keeps": rebuild.keeps} if rebuild else {}
-    cutover = {"replaces": database.name, "oldDatabase": old, "address": address(database)} if old else {}
-    return (
-        planned | new_server | cutover | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
-    )
-
-
-def _summary(candidate: Candidate, database: Database, name: str, old: str, rebuild: Rebuild | None) -> str:
-    status = candidate.status
-    tables = f"{status.tables.count} tables, {status.tables.rows} rows, " if status.tables else ""
-    revision = f", schema revision {status.schema_revision}" if status.schema_revision else ""
-    verified = _VERIFIED.get(candidate.verified, "not verified")
-    moment = status.recoverable_from or "its snapshot"
-    content = f"Backup {candidate.name} ({tables}{status.size}{revision}; {verified}), the content as of {moment}, "
-    server = f"{database.host}:{database.port}"
-    if rebuild:
-        kept = f"; left as they are: {', '.join(rebuild.keeps)}" if rebuild.keeps else ""
-        made = ", ".join(rebuild.makes) or "nothing in this namespace"
-        return f"{content}goes to database {name} on {server} with {len(rebuild.roles)} roles; made: {made}{kept}"[
-            :4096
-        ]
-    if not old:
-        return f"{content}goes into the new database {name} on {server}; database {database.name} is not touched"
-    return (
-        f"{content}takes the place of database {database.name} on {server}: what was written after that moment is "
-        f"in it no longer. The present one is kept as {old}. Every session is ended for a moment; an older schema "
-        f"is then migrated forward by AadaLms {status.lms}"
-    )
 
 
 def demand_manifest(manifest: Manifest | None, sha256: str, candidate: Candidate) -> Manifest:
@@ -273,6 +218,14 @@ def address(database: Database) -> str:
 def safety_backup_name(restore: str) -> str:
     """The Backup that a Cutover takes before."""
     return f"{restore}-safety"
+
+
+def loaded_fields(result: RestoreResult) -> Object:
+    """What the status tells of a load that ended well."""
+    checks = [f"{check.name}: {check.message}" if check.message else check.name for check in result.checks]
+    told: Object = {"leftOut": result.left_out} if result.left_out else {}
+    told |= {"checks": [check[:_LONGEST_CHECK] for check in checks[:_MOST_CHECKS]]} if checks else {}
+    return {"tables": result.tables, "rows": result.rows, "digest": result.digest} | told
 
 
 def progress_text(progress: Progress) -> str:

@@ -5,7 +5,7 @@ from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.storage import StoredManifest, fetch_manifest, in_thread, open_store
 from aada_operator.api.backup import BackupStatus, Location, Tables
 from aada_operator.api.manifest import backup_folder
-from aada_operator.api.restore import StoredSource
+from aada_operator.api.restore_places import StoredSource
 from aada_operator.core.clock import from_rfc3339, human_bytes, to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.restores.decide import Candidate

@@ -45,7 +45,7 @@ class Loading:
         except ValidationError:
             self._job = JobState("Failed", reason="ResultUnreadable", message="the worker's result is not readable")
             return False
-        self._status |= {"tables": result.tables, "rows": result.rows, "digest": result.digest}
+        self._status |= decide.loaded_fields(result)
         return True
 
     async def act(self) -> None:

@@ -7,11 +7,11 @@ from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import GROUP, SecretKeyRef
 from aada_operator.api.lms import Database
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
-from aada_operator.api.task import DatabaseAddress, RestoreTask
+from aada_operator.api.task import DatabaseAddress, RestoreTask, SqlCheck
 from aada_operator.core import backups
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobRequest
-from aada_operator.core.worker_mounts import database_mounts, identity_mounts, storage_mounts
+from aada_operator.core.worker_mounts import application_mounts, database_mounts, identity_mounts, storage_mounts
 from aada_operator.restores import decide
 
 # What the Job loads stands on it: a Restore whose status was lost must not take another backup for its own.
@@ -33,6 +33,9 @@ class Load:
     identity: SecretKeyRef | None
     job: JobTemplate
     allow_local: bool
+    lms: str
+    tables: tuple[str, ...] = ()
+    checks: tuple[SqlCheck, ...] = ()
 
 
 def job_name(restore: str, attempt: int) -> str:
@@ -49,13 +52,21 @@ def restore_job(load: Load, attempt: int, deadline: int) -> JobRequest:
         folder=load.location.prefix,
         manifest_sha256=load.manifest_sha256,
         database=DatabaseAddress(host=server.host, port=server.port, name=load.database, ssl_mode=server.ssl_mode),
+        tables=list(load.tables),
+        checks=list(load.checks),
     )
+    application = application_mounts(server, load.lms) if load.checks else ()
     return JobRequest(
         name=job_name(metadata["name"], attempt),
         owner=load.restore,
         command="restore",
         task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
-        mounts=(*database_mounts(server), *storage_mounts(load.location), *identity_mounts(load.identity)),
+        mounts=(
+            *database_mounts(server),
+            *application,
+            *storage_mounts(load.location),
+            *identity_mounts(load.identity),
+        ),
         deadline=deadline,
         labels={LABEL_RESTORE: metadata["name"], LABEL_BACKUP: load.backup, LABEL_ATTEMPT: str(attempt)},
         resources=load.job.resources,

@@ -8,6 +8,7 @@ from aada_operator.adapters.storage import fetch_manifest, open_store
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.task import TARGET_EXISTS
 from aada_operator.core.errors import Stalled
+from aada_operator.core.tables import choose_tables
 from aada_operator.core.worker_jobs import JobRequest
 from aada_operator.restores import decide
 from aada_operator.restores.manifests import Load
@@ -26,6 +27,7 @@ async def demand(kube: Kube, load: Load, resolved: Resolved, request: JobRequest
     namespace = load.restore["metadata"]["namespace"]
     await require_mounts(kube, namespace, request.mounts)
     manifest = await _manifest(kube, namespace, load, resolved)
+    choose_tables(manifest, load.tables)
     async with admin_session(kube, namespace, load.server, load.allow_local) as session:
         target = await restore_target(session, load.database)
     decide.demand_target(target, manifest, load.database, load.restore["metadata"]["uid"])

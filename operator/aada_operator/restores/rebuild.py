@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aada_operator.api.bundle import Bundle, DatabaseDefinition, RoleDefinition
 from aada_operator.api.lms import Database, Schema
-from aada_operator.api.restore import ANNOTATION_RESTORED_BY, TargetServer
+from aada_operator.api.restore import ANNOTATION_RESTORED_BY
+from aada_operator.api.restore_places import TargetServer
 from aada_operator.core.bundle import chunk_key_name, secrets_named
 from aada_operator.core.database import DatabaseProperties, Grant, ServerRole, Setting
 from aada_operator.core.resources import Object

@@ -151,6 +151,7 @@ class Operation:
         database = status["plan"].get("replaces") or status["plan"]["database"]
         content = f"{status.get('tables', 0)} tables, {status.get('rows', 0)} rows, equal to the manifest"
         kept = await self._keep_old() if self._visit.spec.is_cutover else ""
+        kept += f"; left out: {status['leftOut']}" if "leftOut" in status else ""
         status |= {
             "database": database,
             "completionTime": moment,

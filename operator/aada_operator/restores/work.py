@@ -11,7 +11,7 @@ from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobRequest, WorkerImage
-from aada_operator.restores import decide, manifests
+from aada_operator.restores import decide, manifests, planning
 from aada_operator.restores.manifests import Load
 from aada_operator.restores.world import Resolved, resolve
 
@@ -56,7 +56,7 @@ class Work:
         live, uid, spec = resolved.server.name, self.visit.uid, self.visit.spec
         name = live if resolved.rebuild else decide.database_name(live, uid, spec.target.database)
         old = decide.old_name(live, uid) if spec.is_cutover else ""
-        return decide.plan(resolved.backup, resolved.server, name, old, resolved.rebuild)
+        return planning.plan(resolved.backup, resolved.server, name, old, spec.tables, resolved.rebuild)
 
     def load_of(self, resolved: Resolved) -> Load:
         """What its Job is made of."""
@@ -70,6 +70,9 @@ class Work:
             identity=resolved.identity,
             job=resolved.job,
             allow_local=self.allow_local,
+            lms=resolved.backup.status.lms,
+            tables=tuple(self.visit.spec.tables),
+            checks=tuple(self.visit.spec.checks),
         )
 
     def request(self, load: Load, attempt: int) -> JobRequest:

@@ -11,7 +11,8 @@ from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import LABEL_LMS, LABEL_OWNER, SecretKeyRef
 from aada_operator.api.lms import Database
-from aada_operator.api.restore import RestoreSpec, Source, StoredSource, TargetServer
+from aada_operator.api.restore import RestoreSpec
+from aada_operator.api.restore_places import Source, StoredSource, TargetServer
 from aada_operator.core.controller import Visit
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, OWN, RESTORES, SECRETS, Object

@@ -23,7 +23,8 @@ class TableName:
     """A table as the catalog knows it; ``stored``: it has rows of its own (a partitioned parent has none).
 
     ``columns`` are all of them in alphabetical order, ``given`` those that are not generated, in their own order, and
-    ``key`` those of the primary key, if there is one.
+    ``key`` those of the primary key, if there is one. ``ancestors`` are the partitioned tables that a partition is a
+    part of, the nearest first.
     """
 
     oid: int
@@ -33,6 +34,7 @@ class TableName:
     columns: tuple[str, ...]
     given: tuple[str, ...]
     key: tuple[str, ...]
+    ancestors: tuple[tuple[str, str], ...]
 
 
 def list_tables(connection: Connection) -> list[TableName]:
@@ -46,14 +48,18 @@ def list_tables(connection: Connection) -> list[TableName]:
                      AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum),
                ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a
                      ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-                     WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY a.attname)
+                     WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY a.attname),
+               ARRAY(SELECT ARRAY[place.nspname::text, above.relname::text]
+                     FROM pg_partition_ancestors(c.oid) WITH ORDINALITY AS line (oid, n)
+                     JOIN pg_class above ON above.oid = line.oid
+                     JOIN pg_namespace place ON place.oid = above.relnamespace WHERE line.oid <> c.oid ORDER BY line.n)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p') AND {_OWN} ORDER BY 2, 3
         """  # noqa: S608 - _OWN is a constant
     )
     return [
-        TableName(oid, schema, name, stored, tuple(columns), tuple(given), tuple(key))
-        for oid, schema, name, stored, columns, given, key in rows
+        TableName(oid, schema, name, stored, tuple(columns), tuple(given), tuple(key), tuple(map(tuple, ancestors)))
+        for oid, schema, name, stored, columns, given, key, ancestors in rows
     ]
 
 

@@ -62,7 +62,7 @@ class Inspection:
         # A session of its own: one of the owner could become the owner again.
         reader = replace(self.scratch.server, login=lambda: Login(_READER, ""))
         with closing(reader.connect(self.database)) as connection:
-            found += [_passed(connection, check) for check in wanted]
+            found += [passed(connection, check) for check in wanted]
         return [*found, self._amcheck(server_version)]
 
     def _amcheck(self, server_version: int) -> Check:
@@ -80,8 +80,8 @@ class Inspection:
         return Check(name="amcheck", ok=True)
 
 
-def _passed(connection: Connection, check: SqlCheck) -> Check:
-    """One check of the policy.
+def passed(connection: Connection, check: SqlCheck) -> Check:
+    """One check, asked by a session that may do no harm.
 
     Raises:
         Stalled: CheckFailed, its value is out of bounds; CheckInvalid, it has none.
@@ -103,7 +103,8 @@ def _value(connection: Connection, check: SqlCheck) -> "float | object":
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = '{_SECONDS}s'")
             connection.execute("""SET LOCAL search_path = "$user", public""")
-            row = connection.execute(check.sql.encode()).fetchone()
+            # With results in binary it is one statement: none that would end this transaction and begin another one.
+            row = connection.execute(check.sql.encode(), binary=True).fetchone()
     except psycopg.Error as error:
         if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
             raise  # the server has gone

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from aada_operator.api.manifest import Manifest, Sample, Table
+from aada_operator.api.manifest import Ancestor, Manifest, Sample, Table
 from aada_operator.worker.catalog import Extent, TableName, list_sequences, list_tables
 from aada_operator.worker.server import Connection
 
@@ -87,7 +87,8 @@ def _measure(connection: Connection, table: TableName, sample: Sample | None) ->
         _hash(table.columns), chosen, sql.Identifier(table.schema, table.name)
     )
     rows, digest = connection.execute(query).fetchall()[0]
-    return Table(schema_=table.schema, name=table.name, rows=rows, digest=digest, sample=sample)
+    ancestors = [Ancestor(schema_=schema, name=name) for schema, name in table.ancestors]
+    return Table(schema_=table.schema, name=table.name, rows=rows, digest=digest, sample=sample, ancestors=ancestors)
 
 
 def _hash(columns: Iterable[str]) -> sql.Composed:

@@ -1,6 +1,7 @@
 """A backup into an empty database: what describes the tables, their rows in parallel streams, then indexes and keys.
 
-Every byte is hashed on the way, and believed only when its hash was right.
+Every byte is hashed on the way, and believed only when its hash was right. Of chosen tables alone only these entries
+of the archive are restored, and only their chunks are read.
 """
 
 import hashlib
@@ -15,16 +16,19 @@ from typing import IO
 
 from psycopg import conninfo
 
+from aada_operator.adapters.postgres_errors import Place
 from aada_operator.adapters.sealed import Identity, parse_identities
 from aada_operator.api.manifest import Part
 from aada_operator.api.task import CORRUPT, RESTORE_FAILED, WRONG_KEY
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker.codec import unpack
+from aada_operator.worker.contents_list import Chosen
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.parallel import GiveUp, run_all
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.refill import RowLoader, TableQueue
+from aada_operator.worker.selection import Selection
 from aada_operator.worker.server import Server
 from aada_operator.worker.stored import StoredBackup
 from aada_operator.worker.streams import Pump
@@ -45,7 +49,8 @@ _MAYBE_DAMAGE = {CORRUPT, WRONG_KEY, RESTORE_FAILED}
 class Load:
     """The content of a backup into the database ``name`` of a server.
 
-    ``passing``: nobody keeps that database, so its tables need no WAL.
+    ``passing``: nobody keeps that database, so its tables need no WAL. ``selection``: only these tables, to
+    which ``backup`` is narrowed.
     """
 
     backup: StoredBackup
@@ -56,9 +61,10 @@ class Load:
     programs: Path
     reporter: Reporter
     passing: bool = False
+    selection: Selection | None = None
 
-    def run(self) -> None:
-        """Load everything.
+    def run(self) -> Chosen | None:
+        """Load everything, or the chosen tables; returns what came with these.
 
         Raises:
             Stalled: Corrupt, WrongKey, RestoreFailed, InsufficientPrivilege or VersionUnsupported.
@@ -71,25 +77,52 @@ class Load:
             schema = Path(folder) / "schema.pgc"
             with schema.open("wb") as file:
                 self._unpack("schema", file)
-            self._restore(environment, "--section=pre-data", str(schema))
+            chosen, only = self._choose(environment, self.selection, schema) if self.selection else (None, [])
+            self._restore(environment, "--section=pre-data", *only, str(schema))
             if self.passing:
                 self._without_wal()
             self._rows()
-            with self._pg_restore(environment, "--section=data") as pg_restore:
-                # When pg_restore has ended early, its exit code tells more than the broken pipe.
-                with suppress(BrokenPipeError):
-                    self._unpack("rest", pg_restore.stdin)
-                    pg_restore.stdin.close()
-                pg_restore.finish()
+            if self.selection and chosen:
+                self._sequences(self.selection, chosen)
+            else:
+                self._rest(environment)
             # Indexes and keys: several at once, for which pg_restore needs a file.
-            self._restore(environment, "--section=post-data", f"--jobs={STREAMS}", str(schema))
+            self._restore(environment, "--section=post-data", f"--jobs={STREAMS}", *only, str(schema))
+            return chosen
+
+    def _choose(self, environment: dict[str, str], selection: Selection, schema: Path) -> tuple[Chosen, list[str]]:
+        """What of the archive is for the chosen tables, and how pg_restore is told."""
+        argv = [str(self.programs / "pg_restore"), "--list", "--verbose", str(schema)]
+        with Tool(argv, environment, self._place, RESTORE_FAILED, stdout=subprocess.PIPE) as pg_restore:
+            listing = pg_restore.stdout.read().decode()
+            pg_restore.finish()
+        chosen = selection.entries(listing)
+        lines = schema.with_suffix(".list")
+        lines.write_text("".join(f"{line}\n" for line in chosen.lines))
+        return chosen, [f"--use-list={lines}"]
+
+    def _sequences(self, selection: Selection, chosen: Chosen) -> None:
+        with closing(self.server.connect(self.name)) as connection, statement_failures(self._place, RESTORE_FAILED):
+            selection.set_sequences(connection, chosen)
+
+    def _rest(self, environment: dict[str, str]) -> None:
+        """What COPY could not write, and where sequences are."""
+        with self._pg_restore(environment, "--section=data") as pg_restore:
+            # When pg_restore has ended early, its exit code tells more than the broken pipe.
+            with suppress(BrokenPipeError):
+                self._unpack("rest", pg_restore.stdin)
+                pg_restore.stdin.close()
+            pg_restore.finish()
 
     def _without_wal(self) -> None:
         """Make the empty tables unlogged, unless a partitioned table is there: it cannot be, nor refer to them then."""
-        place = self.server.place(self.name)
-        with closing(self.server.connect(self.name)) as connection, statement_failures(place, RESTORE_FAILED):
+        with closing(self.server.connect(self.name)) as connection, statement_failures(self._place, RESTORE_FAILED):
             for (statement,) in connection.execute(_UNLOGGED).fetchall():
                 connection.execute(statement.encode())
+
+    @property
+    def _place(self) -> Place:
+        return self.server.place(self.name)
 
     @cached_property
     def _identities(self) -> "list[Identity]":
@@ -115,7 +148,7 @@ class Load:
             f"--dbname={conninfo.make_conninfo(dbname=self.name)}",
             *arguments,
         ]
-        return Tool(argv, environment, self.server.place(self.name), RESTORE_FAILED, stdin=subprocess.PIPE)
+        return Tool(argv, environment, self._place, RESTORE_FAILED, stdin=subprocess.PIPE)
 
     def _unpack(self, kind: str, sink: IO[bytes]) -> None:
         """An archive as pg_dump wrote it."""

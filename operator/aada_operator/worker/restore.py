@@ -22,12 +22,15 @@ from aada_operator.core.database import begun_mark, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import databases
+from aada_operator.worker.checks import passed
 from aada_operator.worker.codec import opens
 from aada_operator.worker.compare import demand_equal
-from aada_operator.worker.content import Contents, read_contents
+from aada_operator.worker.content import read_contents
+from aada_operator.worker.contents_list import Chosen, told
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.load import Load
 from aada_operator.worker.progress import Reporter
+from aada_operator.worker.selection import Selection, select, without
 from aada_operator.worker.server import Connection, Server
 from aada_operator.worker.settings import WorkerSettings
 from aada_operator.worker.stored import StoredBackup, demand_backup
@@ -56,7 +59,9 @@ def run(task: RestoreTask, settings: WorkerSettings) -> RestoreResult:
         statement_failures(place, RESTORE_FAILED),
         _alone(connection, task.uid),
     ):
-        return _Restore(task, settings, backup, server, connection).run()
+        selection = select(backup.manifest, task.tables)
+        narrowed = selection.narrowed(backup) if selection else backup
+        return _Restore(task, settings, narrowed, selection, server, connection).run()
 
 
 @contextmanager
@@ -73,6 +78,7 @@ class _Restore:
     task: RestoreTask
     settings: WorkerSettings
     backup: StoredBackup
+    selection: Selection | None
     server: Server
     connection: Connection
 
@@ -163,7 +169,7 @@ class _Restore:
         reporter.stage("restore", self.backup.manifest.stored_bytes)
         loading = time.monotonic()
         server_version = self.connection.info.server_version
-        Load(
+        chosen = Load(
             self.backup,
             self.settings.identity(),
             self.server,
@@ -171,18 +177,35 @@ class _Restore:
             self.name,
             self.settings.programs,
             reporter,
+            selection=self.selection,
         ).run()
         restore_seconds = time.monotonic() - loading
         failpoint("worker.restore.before-compare")
         reporter.stage("compare")
-        checks = demand_equal(self.backup.manifest, self._contents(reporter))
+        checks = [*self._equal(chosen, reporter), *self._asked()]
         failpoint("worker.restore.before-complete")
         databases.write_comment(self.connection, self.name, complete_mark(self.task.uid))
-        return self._result(checks, time.monotonic() - started, restore_seconds)
+        result = self._result(checks, time.monotonic() - started, restore_seconds)
+        return result.model_copy(update={"left_out": told(chosen.left_out) if chosen else ""})
 
-    def _contents(self, reporter: Reporter) -> Contents:
+    def _equal(self, chosen: Chosen | None, reporter: Reporter) -> list[Check]:
+        """The comparison with the manifest, or with what it says of the chosen tables."""
         with closing(self.server.connect(self.name)) as connection:
-            return read_contents(connection, self.backup.manifest, lambda: reporter.add(tables=1))
+            contents = read_contents(connection, self.backup.manifest, lambda: reporter.add(tables=1))
+        if self.selection and chosen:
+            return demand_equal(self.selection.expected(chosen), without(contents, chosen.helpers))
+        return demand_equal(self.backup.manifest, contents)
+
+    def _asked(self) -> list[Check]:
+        """The checks of the Restore, asked by the application: who writes one must not become the admin by it."""
+        if not self.task.checks:
+            return []
+        server = self.settings.application_server(self.task.database)
+        with (
+            closing(server.connect(self.name)) as connection,
+            statement_failures(server.place(self.name), RESTORE_FAILED),
+        ):
+            return [passed(connection, check) for check in self.task.checks]
 
     def _result(
         self,

@@ -37,6 +37,10 @@ class WorkerSettings(BaseSettings):
         """The database server, with the mounted login."""
         return Server(address.host, address.port, address.ssl_mode, self._login, self._ca("database-ca"))
 
+    def application_server(self, address: DatabaseAddress) -> Server:
+        """The same server with the mounted login of the application."""
+        return Server(address.host, address.port, address.ssl_mode, self._application, self._ca("database-ca"))
+
     def identity(self) -> str | None:
         """The mounted age identity; None when no Secret was named."""
         file = self.secrets_dir / "identity" / "identity"
@@ -62,7 +66,13 @@ class WorkerSettings(BaseSettings):
         return found[max(found)]
 
     def _login(self) -> Login:
-        folder = self.secrets_dir / "database"
+        return self._login_in("database")
+
+    def _application(self) -> Login:
+        return self._login_in("application")
+
+    def _login_in(self, name: str) -> Login:
+        folder = self.secrets_dir / name
         return Login((folder / "username").read_text().strip(), (folder / "password").read_text().strip())
 
     def _ca(self, folder: str) -> Path | None:

@@ -215,7 +215,7 @@ def manifest(
         extensions=[],
         roles=[],
         sequences=[],
-        tables=[Table(schema_="public", name="users", rows=99, digest="1")],
+        tables=[Table(schema_="public", name="users", rows=99, digest="1", columns=["id"])],
         digest=Digest(value="cd" * 32),
         chunks=ChunkStore(epoch="monday-1", names="n"),
         new_bytes=300,

@@ -13,6 +13,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "backups.md").read_text()
 SOURCES = Path(task.__file__).parents[1]
 # Of restores only, or never the reason of a condition that a user meets.
 ELSEWHERE = {
+    "TableNotFound",
     "TargetExists",
     "ApiServerUnreachable",
     "Pending",

@@ -1,6 +1,7 @@
 """What is around the reconciler of a Restore: its Job as a manifest, its metrics, what wakes it, its words."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -10,7 +11,7 @@ from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import API_VERSION, LocalRef, SecretKeyRef
 from aada_operator.api.lms import Database
-from aada_operator.api.task import RestoreTask
+from aada_operator.api.task import RestoreTask, SqlCheck
 from aada_operator.core.workqueue import Key
 from aada_operator.restores import handlers, manifests
 from aada_operator.restores.gauges import gauges
@@ -33,6 +34,7 @@ LOAD = Load(
     identity=SecretKeyRef(name="identity", key="key"),
     job=JobTemplate(resources={"limits": {"memory": "1Gi"}}),
     allow_local=False,
+    lms="aada",
 )
 
 
@@ -52,6 +54,14 @@ def test_the_job_sees_three_secrets_and_its_task_names_none() -> None:
         3600,
         {"limits": {"memory": "1Gi"}},
     )
+
+
+def test_a_restore_with_checks_sees_the_login_of_the_application_that_asks_them() -> None:
+    check = SqlCheck(name="users", sql="SELECT count(*) FROM users", min=1)
+    request = manifests.restore_job(replace(LOAD, checks=(check,), tables=("users",)), attempt=1, deadline=60)
+    assert ("application", "aada-db") in {(mount.folder, mount.secret) for mount in request.mounts}
+    task = RestoreTask.model_validate(request.task)
+    assert (task.tables, task.checks) == (["users"], [check])
 
 
 def test_names_of_jobs_and_labels_fit_kubernetes_limits() -> None:

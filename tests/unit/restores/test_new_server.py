@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aada_operator.api.bundle import RoleDefinition
-from aada_operator.api.restore import TargetServer
+from aada_operator.api.restore_places import TargetServer
 from aada_operator.core import steps
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.database import ServerRole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from aada_operator.api.common import seconds
 from aada_operator.core import steps
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.errors import Waiting
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, PODS, RESTORES, SECRETS
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, PODS, RESTORES, SECRETS, Object
 from tests.unit.restores.rehearsal import JOB, RESTORE, RESULT, Rehearsal, failure, in_hours
 
 DATABASE = "aada_lms_restore_12345678"
@@ -665,3 +666,71 @@ def test_every_step_can_be_stopped_at_its_fail_points(
         rehearsal.settle()
     assert rehearsal.status["phase"] == "Completed"
     assert rehearsal.jobs == [JOB]
+
+
+class TestOnlySomeTables:
+    def test_are_named_in_the_plan_and_to_the_job(self, rehearsal: Rehearsal) -> None:
+        rehearsal.restore("monday", mode="Approve", tables=["users"])
+        rehearsal.settle()
+        assert rehearsal.status["plan"]["summary"].startswith("users of Backup monday")
+        rehearsal.approve(rehearsal.status["plan"]["hash"])
+        rehearsal.settle()
+        assert rehearsal.task()["tables"] == ["users"]
+
+    def test_are_another_plan_than_everything(self, rehearsal: Rehearsal) -> None:
+        rehearsal.restore("monday", mode="Approve")
+        rehearsal.settle()
+        everything = rehearsal.status["plan"]["hash"]
+        rehearsal.api.remove(RESTORES, RESTORE)
+        rehearsal.restore("monday", mode="Approve", tables=["users"])
+        rehearsal.settle()
+        assert rehearsal.status["plan"]["hash"] != everything
+
+    def test_that_the_backup_does_not_have_are_refused_with_names_that_are_close(self, rehearsal: Rehearsal) -> None:
+        rehearsal.restore("monday", tables=["public.user"])
+        assert rehearsal.settle() is None
+        assert rehearsal.condition("Failed") == ("True", "TableNotFound")
+        assert "did you mean public.users" in rehearsal.message("Failed")
+        assert (rehearsal.jobs, rehearsal.server.looks) == ([], 0)
+
+    def test_say_what_could_not_come_with_them(self, rehearsal: Rehearsal) -> None:
+        rehearsal.restore("monday", tables=["users"])
+        rehearsal.settle()
+        rehearsal.end_job(said=said(leftOut="foreign key public users mentor_fkey"))
+        rehearsal.settle()
+        assert rehearsal.status["leftOut"] == "foreign key public users mentor_fkey"
+        assert "left out: foreign key" in rehearsal.message("Completed")
+
+
+CHECK: Object = {"name": "users", "sql": "SELECT count(*) FROM users", "min": 1}
+
+
+class TestChecks:
+    def test_are_asked_by_the_job_with_the_applications_login(self, rehearsal: Rehearsal) -> None:
+        rehearsal.api.secret("aada-db", username="app", password="canary")
+        rehearsal.restore("monday", checks=[CHECK])
+        rehearsal.settle()
+        assert [check["name"] for check in rehearsal.task()["checks"]] == ["users"]
+        rehearsal.end_job(said=said(checks=[{"name": "users", "ok": True, "message": "99"}]))
+        rehearsal.settle()
+        assert rehearsal.status["checks"] == ["users: 99"]
+
+    def test_wait_for_that_login(self, rehearsal: Rehearsal) -> None:
+        rehearsal.restore("monday", checks=[CHECK])
+        rehearsal.settle()
+        assert rehearsal.condition("Ready") == ("False", "SecretMissing")
+        assert "aada-db" in rehearsal.message("Ready")
+
+    def test_that_do_not_hold_end_a_cutover_before_it_touches_anything(self, rehearsal: Rehearsal) -> None:
+        rehearsal.api.secret("aada-db", username="app", password="canary")
+        rehearsal.restore("monday", checks=[CHECK], target={"mode": "Cutover"}, mode="Auto")
+        rehearsal.settle()
+        rehearsal.end_job(said=failure("CheckFailed", retryable=False))
+        assert rehearsal.settle() is None
+        assert rehearsal.condition("Failed") == ("True", "CheckFailed")
+        assert (rehearsal.server.swaps, rehearsal.api.names(BACKUPS)) == (0, ["monday"])
+
+
+def said(**fields: Any) -> Object:
+    """A worker's word on a load that ended well."""
+    return RESULT | {"result": RESULT["result"] | fields}
