@@ -1,11 +1,12 @@
-# The operator and its workers. PostgreSQL's own programs dump, restore, and run the scratch server of a verification.
+# The operator and its workers. PostgreSQL's own programs dump, restore, and run the scratch server of a verification;
+# rclone copies users' files.
 ARG BASE_IMAGE=debian:12-slim
 FROM ${BASE_IMAGE}
 
 # Only what the base lacks: a base for offline builds brings it.
-RUN { python3 -c 'import ensurepip, venv' && test -x /usr/lib/postgresql/15/bin/postgres; } 2>/dev/null \
+RUN { python3 -c 'import ensurepip, venv' && test -x /usr/lib/postgresql/15/bin/postgres && test -x /usr/bin/rclone; } 2>/dev/null \
  || { apt-get update \
-   && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv postgresql-15 \
+   && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv postgresql-15 rclone \
    && rm -rf /var/lib/apt/lists/*; }
 
 # initdb wants to know its user by name.

@@ -179,6 +179,8 @@ class PostgresServer:
 class S3Server:
     """One versitygw over a folder: object ``key`` of ``bucket`` is the file ``root/bucket/key``.
 
+    Older versions, in a bucket that keeps them, are below ``folder/versions``.
+
     ``certificate`` without suffix (``.crt``, ``.key``) makes it speak TLS.
     """
 
@@ -194,6 +196,7 @@ class S3Server:
 
     def __enter__(self) -> Self:
         self.root.mkdir()
+        (self.folder / "versions").mkdir()
         self.start()
         return self
 
@@ -212,7 +215,7 @@ class S3Server:
         argv = ["setpriv", "--pdeathsig", "KILL", str(layout.program(VERSITYGW)), "--port", f"127.0.0.1:{self.port}"]
         if self._certificate:
             argv += ["--cert", f"{self._certificate}.crt", "--key", f"{self._certificate}.key"]
-        argv += ["--quiet", "posix", str(self.root)]
+        argv += ["--quiet", "posix", "--versioning-dir", str(self.folder / "versions"), str(self.root)]
         keys = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **keys})
@@ -255,6 +258,10 @@ class S3Server:
         name = f"bucket-{next(self._names)}-{secrets.token_hex(3)}"
         self.client().create_bucket(Bucket=name)
         return name
+
+    def keep_versions(self, bucket: str) -> None:
+        """Let a bucket keep what is overwritten or deleted."""
+        self.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def location(self, bucket: str) -> S3Location:
         """Where a bucket is, for a worker's task."""

@@ -159,10 +159,14 @@ class Job:
         self.secret("database/password", postgres.password)
         self.secret("storage/AWS_ACCESS_KEY_ID", s3.access_key)
         self.secret("storage/AWS_SECRET_ACCESS_KEY", s3.secret_key)
+        self.secret("uploads-storage/AWS_ACCESS_KEY_ID", s3.access_key)
+        self.secret("uploads-storage/AWS_SECRET_ACCESS_KEY", s3.secret_key)
         self.secret("identity/identity", self.identity)
         self.secret("chunk-key/key", secrets.token_hex(32))
         (self.folder / "scratch").mkdir()
         (self.folder / "tmp").mkdir()
+        self.claim = self.folder / "claim"
+        self.claim.mkdir()
 
     def __enter__(self) -> Self:
         return self
@@ -210,6 +214,7 @@ class Job:
             "AADA_TASK": task.model_dump_json(by_alias=True),
             "AADA_SECRETS_DIR": str(self.folder / "secrets"),
             "AADA_SCRATCH_DIR": str(self.folder / "scratch"),
+            "AADA_CLAIM_DIR": str(self.claim),
             "AADA_TERMINATION_LOG": str(outcome_file),
             "AADA_FAILPOINTS": failpoints,
             **self.environment,

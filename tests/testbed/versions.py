@@ -8,7 +8,7 @@ KUBERNETES = "1.34.4"
 POSTGRES = "15"
 DEBIAN = "bookworm"
 # Raise it when a Dockerfile or the package list of the base image changes.
-BASE_TAG = f"{DEBIAN}-1"
+BASE_TAG = f"{DEBIAN}-2"
 
 
 @dataclass(frozen=True)
@@ -83,5 +83,7 @@ DEBIAN_PACKAGES = {
     "aws": "awscli",
     "jq": "jq",
     "zstd": "zstd",
+    # What copies users' files into a bucket.
+    "rclone": "rclone",
     "sysctl": "procps",
 }

@@ -35,7 +35,12 @@ async def lms_of(kube: Kube, namespace: str, name: str) -> AadaLmsSpec:
     Raises:
         Waiting: AadaLmsNotFound, AadaLmsInvalid.
     """
-    return _validated(AADA_LMS, name, await kube.get(AADA_LMS, namespace, name), AadaLmsSpec)
+    return lms_spec(await kube.get(AADA_LMS, namespace, name), name)
+
+
+def lms_spec(body: Object | None, name: str) -> AadaLmsSpec:
+    """The spec of an AadaLms that was read; raises as `lms_of`."""
+    return _validated(AADA_LMS, name, body, AadaLmsSpec)
 
 
 async def backups_in_use(kube: Kube, namespace: str) -> set[str]:

@@ -14,9 +14,10 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.s3_client import AccessKeys
-from aada_operator.api.backup import Location
+from aada_operator.api.backup import FilesCheckpoint, Location
 from aada_operator.api.manifest import Manifest, manifest_key, parse_manifest
 from aada_operator.api.task import CORRUPT, STORAGE_UNREACHABLE
+from aada_operator.api.uploads import checkpoint_key, parse_checkpoint
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.names import qualified_url
 
@@ -100,8 +101,25 @@ async def fetch_manifest(store: ObjectStore, location: Location) -> StoredManife
         ) from None
 
 
+async def fetch_checkpoint(store: ObjectStore, location: Location) -> FilesCheckpoint | None:
+    """The checkpoint of users' files beside the manifest at a location, None when there is none.
+
+    Raises:
+        Waiting: the storage cannot be reached or read.
+        Stalled: Corrupt, what lies there is none that this version can read.
+    """
+    key = checkpoint_key(location.prefix)
+    data = await ask(store.get, key)
+    try:
+        return parse_checkpoint(data) if data is not None else None
+    except ValueError:
+        raise Stalled(CORRUPT, f"{key} is no checkpoint that this version can read: look at it, move it away") from None
+
+
 async def remove_manifest(store: ObjectStore, location: Location, sha256: str) -> bool:
     """Delete the manifest of a backup: from then on there is none. True when there was none already.
+
+    Its checkpoint of users' files goes first: a later backup of that name must not find it.
 
     False: the bucket refuses, or another backup's manifest lies there by now.
 
@@ -112,7 +130,9 @@ async def remove_manifest(store: ObjectStore, location: Location, sha256: str) -
     found = await fetch_manifest(store, location)
     if found is None:
         return True
-    return found.sha256 == sha256 and await ask(store.delete, manifest_key(location.prefix))
+    if found.sha256 != sha256 or not await ask(store.delete, checkpoint_key(location.prefix)):
+        return False
+    return await ask(store.delete, manifest_key(location.prefix))
 
 
 @cache

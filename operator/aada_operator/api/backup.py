@@ -98,6 +98,19 @@ class VerificationStatus(StatusModel):
     ] = []
 
 
+class FilesCheckpoint(StatusModel):
+    """The moment as of which the bucket has every file that the backup's rows name."""
+
+    checkpoint: Annotated[Timestamp, Field(description="That moment, by the bucket's clock.")]
+    bucket: Annotated[str, Field(max_length=63, description="Bucket.")]
+    prefix: Annotated[str, Field(max_length=1024, description="Folder with the files.")]
+    files: Annotated[int, Field(ge=0, description="Files in it at that moment.")]
+    bytes: Annotated[int, Field(ge=0, description="Their bytes.")]
+    list_key: Annotated[str, Field(max_length=1024, description="Object with the version of each of them.")]
+    list_sha256: Annotated[str, Field(max_length=64, description="SHA-256 of that object.")]
+    versioned: Annotated[bool | None, Field(description="Whether the bucket kept versions; absent: not told.")] = None
+
+
 class BackupStatus(CommonStatus):
     """What is true of one backup."""
 
@@ -126,6 +139,7 @@ class BackupStatus(CommonStatus):
     schema_revision: Annotated[str, Field(max_length=128, description="Revision of the schema in it.")] = ""
     tables: Annotated[Tables | None, Field(description="What is in it.")] = None
     recoverable_from: Annotated[Timestamp | None, Field(description="The moment whose content it holds.")] = None
+    uploads: Annotated[FilesCheckpoint | None, Field(description="Users' files that belong to it.")] = None
     verification: Annotated[VerificationStatus | None, Field(description="The last verification.")] = None
 
 

@@ -23,6 +23,7 @@ from aada_operator.api.component import FreeForm
 from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
 from aada_operator.api.storage import StorageEntry
 from aada_operator.api.task import SqlCheck
+from aada_operator.api.uploads import Uploads, UploadsStatus
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
 
@@ -168,6 +169,9 @@ class BackupPolicySpec(Model):
         Retention | None,
         Field(description="Which backups of the schedule stay; the others' data is deleted. Absent: all stay."),
     ] = None
+    uploads: Annotated[Uploads | None, Field(description="Where users' files are copied to. Absent: they are not.")] = (
+        None
+    )
     history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
@@ -223,6 +227,7 @@ class BackupPolicyStatus(CommonStatus):
     ] = None
     inventory: Annotated[Inventory | None, Field(description="What a new policy found in its bucket.")] = None
     retention: Annotated[RetentionStatus | None, Field(description="What spec.retention says now.")] = None
+    uploads: Annotated[UploadsStatus | None, Field(description="How far the copies of users' files are.")] = None
     collection: Annotated[
         CollectionStatus | None, Field(description="The last collection of objects that belong to no backup.")
     ] = None

@@ -28,6 +28,9 @@ NO_SPACE = "NoSpace"
 TARGET_EXISTS = "TargetExists"
 RESTORE_FAILED = "RestoreFailed"
 VERSION_UNSUPPORTED = "VersionUnsupported"
+UPLOADS_FAILED = "UploadsFailed"
+UPLOADS_MISSING = "UploadsMissing"
+FILES_UNREADABLE = "FilesUnreadable"
 TABLE_NOT_FOUND = "TableNotFound"
 TERMINATED = "Terminated"
 INTERNAL = "Internal"
@@ -103,12 +106,24 @@ class SqlCheck(Model):
         return (1, None) if self.min is None and self.max is None else (self.min, self.max)
 
 
+class FilesCheck(Model):
+    """Files that the restored copy names must be in the bucket as of the backup's checkpoint."""
+
+    storage: Annotated[S3Location, Field(description="Where users' files are.")]
+    folder: Annotated[str, Field(description="Their key prefix.")]
+    list_key: Annotated[str, Field(description="Object with the version of each file of the checkpoint.")]
+    list_sha256: Annotated[str, Field(description="Its hash.")]
+    sql: Annotated[str, Field(description="A query for their paths.")]
+    sample: Annotated[int, Field(ge=1, description="How many of them, by chance.")]
+
+
 class VerifyTask(Model):
     """Restore the backup in ``folder`` on a scratch server and compare."""
 
     storage: Annotated[S3Location, Field(description="Where the backup is.")]
     folder: Annotated[str, Field(description="Key prefix of the backup.")]
     checks: Annotated[list[SqlCheck], Field(description="What must hold in the copy besides.")] = []
+    files: Annotated[FilesCheck | None, Field(description="Users' files that are looked for.")] = None
 
 
 class RestoreTask(Model):

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aada_operator.api.backup import ENDED, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.manifest import Manifest, backup_folder, lms_folder
-from aada_operator.api.task import CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, WRONG_KEY
+from aada_operator.api.task import CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, UPLOADS_MISSING, WRONG_KEY
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.conditions import condition_of
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobState
 
 # What says that the backup is bad; anything else says that it could not be verified.
-FAULTS = frozenset({CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
+FAULTS = frozenset({UPLOADS_MISSING, CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
 MOST_TRIES = 5
+LONGEST_WAIT_FOR_FILES = timedelta(minutes=30)
 # Stages of the worker that are phases of their own (a dump streams into the bucket); all others are Running.
 _PHASES = {"dump": "Uploading", "finalize": "Finalizing"}
 
@@ -134,6 +135,13 @@ def verification_wanted(
     requested = str(request.get("requestedAt", "")) if asked else ""
     order = VerificationOrder(requested or answered.request, verify_at or answered.verify_at)
     return order if order != answered or (on_full and not known.get("attempt")) else None
+
+
+def awaits_files(policy: BackupPolicySpec, status: Object, now: datetime) -> bool:
+    """Whether a verification had better wait for the checkpoint of users' files, which it is to look for."""
+    if policy.uploads is None or policy.uploads.check is None or "uploads" in status:
+        return False
+    return now - from_rfc3339(status["completionTime"]) < LONGEST_WAIT_FOR_FILES
 
 
 def verification_verdict(state: JobState, tries: int) -> str:

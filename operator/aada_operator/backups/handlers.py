@@ -1,4 +1,4 @@
-"""What wakes a Backup: its own changes, and a policy that wants it verified or gone. Jobs are watched by the app."""
+"""What wakes a Backup: its own changes, and what its policy says of it. Jobs are watched by the app."""
 
 from collections.abc import Callable
 
@@ -23,5 +23,6 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
         request = status.get("verificationRequest") or {}
         names = {request.get("backupName"), request.get("olderName")}
         names |= set((status.get("retention") or {}).get("expired", ()))
+        names |= set((status.get("uploads") or {}).get("backups", ()))
         for name in filter(None, names):
             enqueue(Key(BACKUPS.plural, str(body["metadata"]["namespace"]), str(name)))

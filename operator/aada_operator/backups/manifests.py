@@ -4,16 +4,22 @@ import base64
 import secrets
 from dataclasses import dataclass
 
-from aada_operator.api.backup import Location
+from aada_operator.api.backup import FilesCheckpoint, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
-from aada_operator.api.task import BackupTask, DatabaseAddress, VerifyTask
+from aada_operator.api.task import BackupTask, DatabaseAddress, FilesCheck, VerifyTask
 from aada_operator.core.bundle import bundle_mounts, chunk_key_name
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.core.worker_jobs import JobRequest
-from aada_operator.core.worker_mounts import chunk_key_mounts, database_mounts, identity_mounts, storage_mounts
+from aada_operator.core.worker_mounts import (
+    chunk_key_mounts,
+    database_mounts,
+    identity_mounts,
+    storage_mounts,
+    uploads_mounts,
+)
 
 # Beyond the life of the snapshot: the pod's start, and the last part's way into the bucket.
 BACKUP_MARGIN = 900
@@ -108,16 +114,35 @@ def verify_job(context: Context, attempt: int, *, encrypted: bool) -> JobRequest
         storage=context.location.s3(context.allow_local),
         folder=context.location.prefix,
         checks=policy.verification.checks,
+        files=_files_check(context),
     )
+    uploads = uploads_mounts(policy.uploads.s3.location("")) if task.files and policy.uploads else ()
     return JobRequest(
         name=verify_job_name(context.backup["metadata"]["name"], attempt),
         owner=context.backup,
         command="verify",
         task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
-        mounts=(*storage_mounts(context.location), *identity_mounts(identity)),
+        mounts=(*storage_mounts(context.location), *identity_mounts(identity), *uploads),
         deadline=VERIFY_DEADLINE,
         labels=context.labels,
         resources=policy.job.resources,
         scratch=policy.job.scratch_size,
         pod_template=policy.job.pod_template,
+    )
+
+
+def _files_check(context: Context) -> FilesCheck | None:
+    """Which of users' files are looked for; server and Secrets are the policy's: no object in a bucket chooses them."""
+    uploads, known = context.policy.uploads, (context.backup.get("status") or {}).get("uploads")
+    if uploads is None or uploads.check is None or known is None:
+        return None
+    checkpoint = FilesCheckpoint.model_validate(known)
+    place = uploads.s3.location(checkpoint.prefix).model_copy(update={"bucket": checkpoint.bucket})
+    return FilesCheck(
+        storage=place.s3(context.allow_local),
+        folder=checkpoint.prefix,
+        list_key=checkpoint.list_key,
+        list_sha256=checkpoint.list_sha256,
+        sql=uploads.check.sql,
+        sample=uploads.check.sample,
     )

@@ -20,6 +20,7 @@ from aada_operator.api.common import seconds
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.bundle import bundle_order
+from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.decide import Contender
 from aada_operator.backups.expiry import Expiry
@@ -55,6 +56,7 @@ class BackupReconciler:
         self._image = image
         self._allow_local = allow_local
         self._expiry = Expiry(kube, allow_local)
+        self._checkpoint = Checkpoint(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
         # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
         # the moment until the status says it; a restart loses it together with the visits that it kept apart.
@@ -67,7 +69,8 @@ class BackupReconciler:
             case "Completed" if await self._expiry.is_due(visit):
                 return self._expiry.begin(visit)
             case "Completed":
-                return await self._verifier.reconcile(visit)
+                delay = await self._checkpoint.look(visit)
+                return sooner(delay, await self._verifier.reconcile(visit))
             case "Deleting":
                 return await self._expiry.finish(visit)
             case "Failed":

@@ -4,10 +4,12 @@ from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
 from aada_operator.api.bundle import BundleSummary
 from aada_operator.core import conditions
 from aada_operator.core.controller import Visit
+from aada_operator.core.resources import Object
 
 COMPLETED = "Completed"
 FAILED = "Failed"
 ENCRYPTED = "Encrypted"
+UPLOADS_CHECKPOINTED = "UploadsCheckpointed"
 VERIFIED = "Verified"
 BUNDLED = "Bundled"
 # Reason of Completed for a backup that another object of this name had taken.
@@ -87,6 +89,16 @@ def not_verified(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     """A verification is wanted and has not told yet; what an earlier one found stays until then."""
     if visit.conditions.status_of(VERIFIED) not in ("True", "False"):
         visit.conditions.set(VERIFIED, "Unknown", reason, message)
+
+
+def checkpointed(visit: Visit[BackupSpec], known: Object) -> None:
+    """Users' files that the backup's rows name are in their bucket."""
+    content = f"{known['files']} files as of {known['checkpoint']}"
+    if known.get("versioned"):
+        visit.conditions.set(UPLOADS_CHECKPOINTED, True, "CheckpointTaken", content)
+    else:
+        message = f"{content}; what is changed later is lost as it was: see UploadsVersioned of the policy"
+        visit.conditions.set(UPLOADS_CHECKPOINTED, False, "NotVersioned", message)
 
 
 def settled(visit: Visit[BackupSpec]) -> None:

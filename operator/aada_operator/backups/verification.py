@@ -23,7 +23,7 @@ from aada_operator.core.worker_jobs import JobState, WorkerImage
 from aada_operator.core.workqueue import backoff
 
 NOW = 0.0
-POLL = 5.0
+POLL, AWAITING = 5.0, 30.0
 FIRST_RETRY, LONGEST_RETRY = 15.0, 300.0
 # The annotation's values are told apart by their first characters: as many as the status can echo.
 _MARK = 64
@@ -71,6 +71,9 @@ class Verifier:
         if _encrypted(visit) and policy.encryption.verification_identity_secret_ref is None:
             report.not_verified(visit, "NoIdentity", "name a key in encryption.verificationIdentitySecretRef")
             return RESYNC
+        if decide.awaits_files(policy, visit.status, visit.now):
+            report.not_verified(visit, "AwaitingUploads", "waits for the copy of users' files, which are looked for")
+            return AWAITING
         asked = {"request": order.request, "verifyAt": order.verify_at}
         began = {"result": "Running", "attempt": known.get("attempt", 0) + 1, "tries": 1}
         visit.status["verification"] = known | asked | began
@@ -95,7 +98,7 @@ class Verifier:
 
     async def _start(self, visit: Visit[BackupSpec], policy: BackupPolicySpec, attempt: int) -> float:
         location = Location.model_validate(visit.status["location"])
-        context = Context(visit.body, policy, location, self._allow_local)
+        context = Context(visit.body | {"status": visit.status}, policy, location, self._allow_local)
         request = manifests.verify_job(context, attempt, encrypted=_encrypted(visit))
         await require_mounts(self._kube, visit.namespace, request.mounts)
         await worker_jobs.discard(self._kube, visit.body, manifests.verify_job_name(visit.name, attempt - 1))

@@ -49,6 +49,10 @@ class ConditionSet:
             "observedGeneration": self._generation,
         }
 
+    def drop(self, kind: str) -> None:
+        """State no longer a condition of something that is not declared any more."""
+        self._now.pop(kind, None)
+
     def status_of(self, kind: str) -> Truth | None:
         """The status of a condition, None when it was never set."""
         condition = self._now.get(kind)

@@ -1,5 +1,7 @@
 """Which Secrets a worker Job sees, and under which folder: the other half is ``worker/``'s reading of them."""
 
+from dataclasses import replace
+
 from aada_operator.api.backup import Location
 from aada_operator.api.common import SecretKeyRef
 from aada_operator.api.lms import Database
@@ -25,6 +27,11 @@ def storage_mounts(location: Location) -> tuple[SecretMount, ...]:
     if not location.ca_secret:
         return (credentials,)
     return credentials, SecretMount("storage-ca", location.ca_secret, {location.ca_key: "ca.crt"})
+
+
+def uploads_mounts(location: Location) -> tuple[SecretMount, ...]:
+    """As `storage_mounts`, for the bucket with users' files."""
+    return tuple(replace(mount, folder=f"uploads-{mount.folder}") for mount in storage_mounts(location))
 
 
 def chunk_key_mounts(secret: str) -> tuple[SecretMount, ...]:

@@ -24,8 +24,22 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
         ("retention_deleted_total", "Backups that retention deleted.", _number(status, "retention", "deleted")),
         ("orphan_bytes", "Bytes in the bucket that belong to no backup.", _number(status, "collection", "orphanBytes")),
     ]
+    found += _uploads(spec.get("uploads"), status)
     plain = [Sample(name, text, value, labels) for name, text, value in found if value is not None]
     return [*_last_success(status, labels), *plain]
+
+
+def _uploads(declared: Object | None, status: Object) -> list[tuple[str, str, float | None]]:
+    if declared is None:
+        return []
+    known = status.get("uploads") or {}
+    return [
+        ("uploads_last_sync_timestamp_seconds", "What was uploaded before is copied.", _stamp(known, "lastSync")),
+        ("uploads_interval_seconds", "How often users' files are copied.", _span(declared.get("interval", "5m"))),
+        ("uploads_files", "Users' files in their bucket.", _number(status, "uploads", "files")),
+        ("uploads_bytes", "Bytes of users' files in their bucket.", _number(status, "uploads", "bytes")),
+        ("uploads_unsettled_files", "Files that the last copy left out.", _number(status, "uploads", "unsettled")),
+    ]
 
 
 def _last_success(status: Object, labels: dict[str, str]) -> list[Sample]:

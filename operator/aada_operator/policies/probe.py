@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.storage import in_thread, open_store
 from aada_operator.api.backup import Location
+from aada_operator.core import bucket_rules
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.workqueue import backoff
-from aada_operator.policies import bucket_rules
 from aada_operator.policies.world import Reachability
 
 # Seconds: how long a good answer holds, the first and longest pause after a bad one, how long a visit waits for one.

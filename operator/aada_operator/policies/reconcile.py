@@ -10,11 +10,12 @@ from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc333
 from aada_operator.core.controller import RESYNC, Capability, Visit
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS
 from aada_operator.core.worker_jobs import WorkerImage
-from aada_operator.policies import decide, manifests, report, retention
+from aada_operator.policies import decide, manifests, report, retention, uploads
 from aada_operator.policies.collection import Collector
 from aada_operator.policies.gauges import gauges
 from aada_operator.policies.inventory import Inventory
 from aada_operator.policies.probe import StorageProbe
+from aada_operator.policies.syncing import Syncer
 from aada_operator.policies.world import Hold, KnownBackup, World
 
 # Seconds until a slot that is held is looked at again; a Backup that ends wakes its policy by itself.
@@ -28,7 +29,8 @@ def capability(
     """The kind BackupPolicy; ``image`` runs its Jobs, ``allow_local``: storage endpoints may be loopback addresses."""
     timer = clock or SystemClock()
     probe, collector = StorageProbe(kube, allow_local), Collector(kube, image, allow_local)
-    reconciler = PolicyReconciler(kube, probe, collector, Inventory(kube, allow_local))
+    inventory, syncer = Inventory(kube, allow_local), Syncer(kube, image, allow_local)
+    reconciler = PolicyReconciler(kube, probe, collector, inventory, syncer)
     return Capability(
         BACKUP_POLICIES, BackupPolicySpec, report.KNOWN, reconciler.reconcile, lambda body: gauges(body, timer)
     )
@@ -37,11 +39,14 @@ def capability(
 class PolicyReconciler:
     """Brings policies about; what it remembers is the probes of their buckets, which can be asked anew."""
 
-    def __init__(self, kube: Kube, probe: StorageProbe, collector: Collector, inventory: Inventory) -> None:
+    def __init__(
+        self, kube: Kube, probe: StorageProbe, collector: Collector, inventory: Inventory, syncer: Syncer
+    ) -> None:
         self._kube = kube
         self._probe = probe
         self._collector = collector
         self._inventory = inventory
+        self._syncer = syncer
 
     async def reconcile(self, visit: Visit[BackupPolicySpec]) -> float | None:
         """One visit; returns seconds until something is due."""
@@ -54,7 +59,9 @@ class PolicyReconciler:
             self._request_verification(visit, world.backups)
             await self._prune(visit, world.backups)
             await self._retain(visit, world)
+            await self._syncer.advance(visit, world)
             hold = await self._start_due(visit, world)
+        uploads.report(visit, world.lms)
         report.ready(visit, world, hold)
         return self._delay(visit, world, hold)
 
@@ -123,6 +130,8 @@ class PolicyReconciler:
         moments = decide.wake_times(visit.spec, point, visit.now)
         if collection := retention.next_collection(visit.spec, visit.status, _created(visit), visit.now):
             moments.append(collection)
+        if sync := uploads.next_sync(visit.spec, visit.status, world.backups):
+            moments.append(max(sync, visit.now + uploads.SOON))
         waits = [(moment - visit.now).total_seconds() for moment in moments]
         if not visit.spec.suspend:
             waits.append(self._probe.pause(visit.uid))

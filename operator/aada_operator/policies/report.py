@@ -10,7 +10,7 @@ from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.policies import decide, objectives
+from aada_operator.policies import decide, objectives, uploads
 from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, World
 
@@ -105,7 +105,7 @@ def _ready(
         return "False", *trouble
     if running := next((backup for backup in world.backups if backup.active), None):
         return "True", "Running", f"Backup {running.name} is on its way"
-    return "True", "Settled", "backups are as the policy wants them"
+    return "True", "Settled", f"backups are as the policy wants them{uploads.advice(visit.spec, world.lms)}"
 
 
 def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | None:
@@ -121,7 +121,7 @@ def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | 
         return "LifecycleDeletes", "a rule of the bucket deletes backups: see the condition StorageRulesSafe"
     if visit.conditions.status_of(VERIFIED) == "False":
         return "VerificationFailed", "the last verification failed: see the condition Verified"
-    return None
+    return uploads.trouble(visit)
 
 
 def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:

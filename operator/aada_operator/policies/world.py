@@ -87,6 +87,11 @@ class KnownBackup:
         return ANNOTATION_FOUND in (self.body["metadata"].get("annotations") or {})
 
     @property
+    def awaits_checkpoint(self) -> bool:
+        """Whether it is completed, was taken here, and nobody has said that users' files of it are in their bucket."""
+        return self.completed and not self.found and self.status.location is not None and self.status.uploads is None
+
+    @property
     def replaces(self) -> str:
         """The bad backup in whose place it was taken; empty: none."""
         return str((self.body["metadata"].get("annotations") or {}).get(ANNOTATION_REPLACES, ""))

@@ -4,7 +4,8 @@ The policy's checks run in a role that may only read. What is wrong in the origi
 key that was never validated) is told and makes no backup bad: it is what was backed up.
 """
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -59,11 +60,16 @@ class Inspection:
             found = [_told("sequences behind", _behind(connection)), _told("not validated", _not_validated(connection))]
             connection.execute(f"CREATE ROLE {_READER} LOGIN BYPASSRLS IN ROLE pg_read_all_data")
             server_version = connection.info.server_version
-        # A session of its own: one of the owner could become the owner again.
-        reader = replace(self.scratch.server, login=lambda: Login(_READER, ""))
-        with closing(reader.connect(self.database)) as connection:
+        with closing(self.reader()) as connection:
             found += [passed(connection, check) for check in wanted]
         return [*found, self._amcheck(server_version)]
+
+    def reader(self) -> Connection:
+        """A session of the role that may only read, once `run` has made it.
+
+        It is one of its own: a session of the owner could become the owner again.
+        """
+        return replace(self.scratch.server, login=lambda: Login(_READER, "")).connect(self.database)
 
     def _amcheck(self, server_version: int) -> Check:
         """Heap and btree indexes of the copy, by PostgreSQL's own tool."""
@@ -99,10 +105,7 @@ def passed(connection: Connection, check: SqlCheck) -> Check:
 
 def _value(connection: Connection, check: SqlCheck) -> "float | object":
     try:
-        with connection.transaction():
-            connection.execute("SET TRANSACTION READ ONLY")
-            connection.execute(f"SET LOCAL statement_timeout = '{_SECONDS}s'")
-            connection.execute("""SET LOCAL search_path = "$user", public""")
+        with read_only(connection):
             # With results in binary it is one statement: none that would end this transaction and begin another one.
             row = connection.execute(check.sql.encode(), binary=True).fetchone()
     except psycopg.Error as error:
@@ -112,6 +115,16 @@ def _value(connection: Connection, check: SqlCheck) -> "float | object":
         raise Stalled(CHECK_INVALID, message) from None
     value = row[0] if row else None
     return float(value) if isinstance(value, Decimal) else value
+
+
+@contextmanager
+def read_only(connection: Connection) -> Iterator[None]:
+    """A transaction in which a query of the policy can do no harm."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute(f"SET LOCAL statement_timeout = '{_SECONDS}s'")
+        connection.execute("""SET LOCAL search_path = "$user", public""")
+        yield
 
 
 def _told(name: str, noticed: list[str]) -> Check:

@@ -11,8 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from aada_operator.adapters.object_store import PATIENT, ObjectStore
 from aada_operator.adapters.s3_client import mounted_keys
+from aada_operator.adapters.versioned_store import VersionedStore
 from aada_operator.api.task import VERSION_UNSUPPORTED, DatabaseAddress, S3Location
+from aada_operator.api.uploads import CLAIM_PATH
 from aada_operator.core.errors import Stalled
+from aada_operator.worker.rclone import Rclone
 from aada_operator.worker.server import Login, Server
 
 _DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
@@ -27,11 +30,22 @@ class WorkerSettings(BaseSettings):
     secrets_dir: Annotated[Path, Field(description="Folder with one folder per mounted Secret.")] = Path("/run/aada")
     scratch_dir: Annotated[Path, Field(description="Room for a scratch server.")] = Path("/scratch")
     termination_log: Annotated[Path, Field(description="File for the outcome.")] = Path("/dev/termination-log")
+    claim_dir: Annotated[Path, Field(description="Where the claim with users' files is.")] = Path(CLAIM_PATH)
     postgres_bin: Annotated[Path | None, Field(description="Folder with pg_dump; absent: Debian's newest.")] = None
 
     def store(self, location: S3Location) -> ObjectStore:
         """The bucket, with the mounted credentials."""
         return ObjectStore(location, mounted_keys(self.secrets_dir / "storage"), self._ca("storage-ca"), PATIENT)
+
+    def uploads_store(self, location: S3Location) -> VersionedStore:
+        """The bucket with users' files, which has credentials of its own."""
+        keys, ca_file = mounted_keys(self.secrets_dir / "uploads-storage"), self._ca("uploads-storage-ca")
+        return VersionedStore(location, keys, ca_file, PATIENT)
+
+    def rclone(self, location: S3Location, folder: str) -> Rclone:
+        """A folder of that bucket for rclone."""
+        keys = mounted_keys(self.secrets_dir / "uploads-storage")()
+        return Rclone(location, keys, self._ca("uploads-storage-ca"), folder)
 
     def server(self, address: DatabaseAddress) -> Server:
         """The database server, with the mounted login."""

@@ -1,4 +1,4 @@
-"""Programs of PostgreSQL that run as children: argument lists only, their exit code always asked, their words read."""
+"""Programs that run as children: argument lists only, their exit code always asked, their words read."""
 
 import subprocess
 import tempfile
@@ -12,14 +12,71 @@ from aada_operator.core.errors import Waiting
 from aada_operator.worker.failures import program_failure
 
 _STDERR_READ = 64 * 2**10
-_running: set["Tool"] = set()
+_running: set["Program"] = set()
 
 
-class Tool:
+class Program:
     """One running program; leaving its context ends it, whatever state it is in.
 
-    ``stdin`` and ``stdout`` are as for subprocess, and files without a buffer of their own unless ``buffered``. What
-    the program says on stderr is kept in a file.
+    ``stdin``, ``stdout`` and ``stderr`` are as for subprocess, and files without a buffer of their own unless
+    ``buffered``.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+        stderr: int | IO[bytes] = subprocess.DEVNULL,
+        buffered: bool = True,
+    ) -> None:
+        self._argv = list(argv)
+        self._environment = environment
+        self._stdin = stdin
+        self._stdout = stdout
+        self._stderr = stderr
+        self._buffered = buffered
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._argv,
+            env=self._environment,
+            stdin=self._stdin,
+            stdout=self._stdout,
+            stderr=self._stderr,
+            bufsize=-1 if self._buffered else 0,
+        )
+        # Each is there if PIPE was asked for.
+        self.stdin = cast("IO[bytes]", self._process.stdin)
+        self.stdout = cast("IO[bytes]", self._process.stdout)
+        self.stderr = cast("IO[bytes]", self._process.stderr)
+        _running.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        self._process.wait()
+        _running.discard(self)
+
+    def kill(self) -> None:
+        """End the program now; nothing happens when it has ended."""
+        self._process.kill()
+
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code, negative for a signal."""
+        return self._process.wait()
+
+
+class Tool(Program):
+    """A program of PostgreSQL; what it says on stderr is kept in a file, and read when it fails.
+
+    ``otherwise`` is the reason of a failure that has no reason of its own.
     """
 
     def __init__(
@@ -33,43 +90,17 @@ class Tool:
         stdout: int = subprocess.DEVNULL,
         buffered: bool = True,
     ) -> None:
-        self._argv = list(argv)
-        self._environment = environment
+        super().__init__(argv, environment, stdin=stdin, stdout=stdout, buffered=buffered)
         self._place = place
         self._otherwise = otherwise
-        self._stdin = stdin
-        self._stdout = stdout
-        self._buffered = buffered
 
     def __enter__(self) -> Self:
-        self._stderr = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            self._argv,
-            env=self._environment,
-            stdin=self._stdin,
-            stdout=self._stdout,
-            stderr=self._stderr,
-            bufsize=-1 if self._buffered else 0,
-        )
-        # Each is there if PIPE was asked for.
-        self.stdin = cast("IO[bytes]", self._process.stdin)
-        self.stdout = cast("IO[bytes]", self._process.stdout)
-        _running.add(self)
-        return self
+        self._said = self._stderr = tempfile.TemporaryFile()
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-        self._process.wait()
-        self._stderr.close()
-        _running.discard(self)
-
-    def kill(self) -> None:
-        """End the program now; nothing happens when it has ended."""
-        self._process.kill()
+        super().__exit__()
+        self._said.close()
 
     def finish(self) -> None:
         """Wait for the end.
@@ -77,19 +108,19 @@ class Tool:
         Raises:
             OperatorError: the exit code is not 0.
         """
-        code = self._process.wait()
+        code = self.wait()
         if code < 0:
             raise Waiting(self._otherwise, f"{self._name} was killed by signal {-code}: out of memory, or by a person")
         if code:
-            raise program_failure(self._name, self._said(), self._place, self._otherwise)
+            raise program_failure(self._name, self._words(), self._place, self._otherwise)
 
     @property
     def _name(self) -> str:
         return Path(self._argv[0]).name
 
-    def _said(self) -> str:
-        self._stderr.seek(0)
-        return self._stderr.read(_STDERR_READ).decode(errors="replace")
+    def _words(self) -> str:
+        self._said.seek(0)
+        return self._said.read(_STDERR_READ).decode(errors="replace")
 
 
 def kill_all() -> None:

@@ -1,13 +1,14 @@
 """Proof of one backup: restored on a scratch server inside the Job, and compared with its manifest."""
 
 import logging
+import random
 import time
 from contextlib import closing
 from dataclasses import dataclass
 
 from aada_operator.adapters.sealed import parse_identities
 from aada_operator.api.manifest import Manifest
-from aada_operator.api.task import RESTORE_FAILED, VERSION_UNSUPPORTED, Check, SqlCheck, VerifyResult, VerifyTask
+from aada_operator.api.task import RESTORE_FAILED, VERSION_UNSUPPORTED, Check, FilesCheck, VerifyResult, VerifyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import bundle, databases
@@ -22,6 +23,7 @@ from aada_operator.worker.server import Connection
 from aada_operator.worker.settings import WorkerSettings, major_version
 from aada_operator.worker.stored import StoredBackup, demand_backup
 from aada_operator.worker.tools import version_of
+from aada_operator.worker.uploads_check import look_for_files
 
 logger = logging.getLogger(__name__)
 _DATABASE = "aada_verification"
@@ -45,7 +47,7 @@ def run(task: VerifyTask, settings: WorkerSettings) -> VerifyResult:
             verification = _Verification(backup, settings, scratch, reporter)
             locale, restore_seconds, contents = verification.run()
             equal = demand_equal(backup.manifest, contents)
-            inspected = verification.inspect(task.checks)
+            inspected = verification.inspect(task)
             bundled = verification.bundle()
         except Waiting as failure:
             raise scratch.explain(failure) from None
@@ -82,12 +84,20 @@ class _Verification:
         failpoint("worker.verify.before-compare")
         return locale, restore_seconds, self._contents()
 
-    def inspect(self, checks: list[SqlCheck]) -> list[Check]:
-        """The checks of the policy and of PostgreSQL itself."""
+    def inspect(self, task: VerifyTask) -> list[Check]:
+        """The checks of the policy and of PostgreSQL itself, and users' files that the copy names."""
         self.reporter.stage("inspect")
         place = self.scratch.server.place(_DATABASE)
         with statement_failures(place, RESTORE_FAILED):
-            return Inspection(self.scratch, _DATABASE, self.settings.programs).run(checks)
+            inspection = Inspection(self.scratch, _DATABASE, self.settings.programs)
+            found = inspection.run(task.checks)
+            return [*found, self._files(inspection, task.files)] if task.files else found
+
+    def _files(self, inspection: Inspection, check: FilesCheck) -> Check:
+        self.reporter.stage("uploads")
+        with closing(inspection.reader()) as connection:
+            store = self.settings.uploads_store(check.storage)
+            return look_for_files(connection, store, check, random.Random())  # noqa: S311 - chance, no secret
 
     def bundle(self) -> list[Check]:
         """That the bundle opens and reads; none for a backup that has none."""

@@ -27,6 +27,7 @@ POLICY: Spec = {
     "storage": [{"name": "primary", "s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}}],
     "encryption": {"mode": "Age", "recipients": [RECIPIENT]},
 }
+UPLOADS: Spec = {"s3": {"bucket": "files", "credentialsSecretRef": {"name": "s3"}}}
 BACKUP: Spec = {"policyRef": {"name": "nightly"}}
 RESTORE: Spec = {"source": {"backupName": "monday"}}
 MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE}
@@ -190,6 +191,13 @@ CASES: tuple[Case, ...] = (
     policy("objectives", True, objectives={"rpo": "1d", "rto": "90m"}),
     policy("an objective of forever", False, objectives={"rpo": "forever"}),
     policy("a method that is not there yet", False, method="streaming"),
+    policy("users' files", True, uploads=UPLOADS),
+    policy("users' files that are looked for", True,
+           uploads=UPLOADS | {"interval": "15m", "check": {"sql": "SELECT path FROM documents", "sample": 10}}),
+    policy("users' files without a bucket", False, uploads={"interval": "5m"}),
+    policy("users' files every now and then", False, uploads=UPLOADS | {"interval": "often"}),
+    policy("users' files that nobody names", False, uploads=UPLOADS | {"check": {"sql": ""}}),
+    policy("a sample of none", False, uploads=UPLOADS | {"check": {"sql": "SELECT path FROM documents", "sample": 0}}),
     # Backup
     Case("Backup", "a policy that is no name", {"policyRef": {"name": "Nightly!"}}, accepted=False),
     Case("Backup", "every type", BACKUP | {"type": "Incremental"}, accepted=True),

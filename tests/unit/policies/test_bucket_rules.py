@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from aada_operator.core.bucket_rules import verdict
 from aada_operator.core.resources import BACKUP_POLICIES
-from aada_operator.policies.bucket_rules import verdict
 from tests.unit.backups.school import School
 
 FOLDER = "lms/school/aada"

@@ -18,6 +18,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "restores.md").read_text()
 SOURCES = Path(task.__file__).parents[1] / "restores"
 # Of backups only, or what no condition of a Restore shows as a reason to act on.
 ELSEWHERE = {"SnapshotFailed", "LockTimeout", "DumpFailed", "ManifestConflict", "DatabaseMissing", "UnderWay"}
+ELSEWHERE |= {"UploadsMissing", "FilesUnreadable", "UploadsFailed"}
 
 
 def said_by_workers() -> set[str]:

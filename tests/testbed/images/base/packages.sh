@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run inside the root filesystem that debootstrap made: adds PostgreSQL without a cluster of its own, removes what
-# no container reads.
+# Run inside the root filesystem that debootstrap made: adds PostgreSQL without a cluster of its own, and rclone, removes
+# what no container reads.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 printf 'path-exclude /usr/share/%s/*\n' doc man info locale > /etc/dpkg/dpkg.cfg.d/slim
@@ -9,7 +9,7 @@ chmod +x /usr/sbin/policy-rc.d
 mkdir -p /etc/postgresql-common
 echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
 apt-get update
-apt-get install -y --no-install-recommends postgresql-15 postgresql-client-15
+apt-get install -y --no-install-recommends postgresql-15 postgresql-client-15 rclone
 # Just-in-time compilation is optional at run time, and its compiler is two thirds of the server's size.
 rm -f /usr/lib/*/libLLVM-*.so* /usr/lib/*/libz3.so* /usr/lib/postgresql/15/lib/llvmjit.so
 rm -rf /usr/lib/postgresql/15/lib/bitcode

@@ -1,4 +1,4 @@
-"""Whether the bucket's own rules leave backups alone: pure.
+"""Whether the bucket's own rules leave backups and users' files alone: pure.
 
 A rule that removes old objects knows nothing of backups: an incremental one names chunks that may be a year old, and
 only `spec.retention` knows which of them are needed.
@@ -19,8 +19,7 @@ def verdict(
     """Status, reason and message of the condition, for the backups below ``folder``."""
     if lifecycle is None:
         return "Unknown", "NotTold", "the server or its key does not tell lifecycle rules: look at them yourself"
-    harmful = [str(rule.get("ID") or "without a name")[:64] for rule in lifecycle if _harms(rule, folder)]
-    if harmful:
+    if harmful := harmful_rules(lifecycle, folder):
         named = ", ".join(harmful[:3])
         message = f"lifecycle rule {named} deletes or archives objects below {folder}: remove it; use spec.retention"
         return "False", "LifecycleDeletes", message
@@ -28,12 +27,28 @@ def verdict(
     return "True", "LeftAlone", f"no lifecycle rule touches the backups{advice}"
 
 
+def harmful_rules(lifecycle: Sequence[Mapping[str, Any]], folder: str, *, old_versions: bool = False) -> list[str]:
+    """Names of the rules that delete or archive objects below ``folder``; ``old_versions``: or old versions of them."""
+    harmful = [rule for rule in lifecycle if _harms(rule, folder) or (old_versions and _thins(rule, folder))]
+    return [str(rule.get("ID") or "without a name")[:64] for rule in harmful]
+
+
 def _harms(rule: Mapping[str, Any], folder: str) -> bool:
-    if rule.get("Status") != "Enabled" or not _covers(rule, f"{folder}/"):
+    if not _speaks_of(rule, folder):
         return False
     expiration = rule.get("Expiration") or {}
     archived = any(one.get("StorageClass") in _ARCHIVES for one in rule.get("Transitions") or ())
     return "Days" in expiration or "Date" in expiration or archived
+
+
+def _thins(rule: Mapping[str, Any], folder: str) -> bool:
+    moved = rule.get("NoncurrentVersionTransitions") or ()
+    archived = any(one.get("StorageClass") in _ARCHIVES for one in moved)
+    return _speaks_of(rule, folder) and (bool(rule.get("NoncurrentVersionExpiration")) or archived)
+
+
+def _speaks_of(rule: Mapping[str, Any], folder: str) -> bool:
+    return rule.get("Status") == "Enabled" and _covers(rule, f"{folder}/")
 
 
 def _covers(rule: Mapping[str, Any], folder: str) -> bool:
