@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the operator (settings: environment variables AADA_…)")
     run.set_defaults(command=_run)
     worker = commands.add_parser("worker", help="do one task inside a Job (task: AADA_TASK)")
-    worker.add_argument("task", choices=["backup", "verify", "restore", "collect", "uploads", "uploads-restore"])
+    worker.add_argument(
+        "task", choices=["backup", "verify", "restore", "collect", "copy", "uploads", "uploads-restore"]
+    )
     worker.set_defaults(command=_worker)
     crds = commands.add_parser("crds", help="print or write the CustomResourceDefinitions")
     crds.add_argument("--out", type=Path, help="folder to write one file per kind to; default: print all")

@@ -6,7 +6,9 @@ import hashlib
 import io
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -190,6 +192,49 @@ class TestStaleUploads:
         assert store.abort_stale_uploads("ours/", now + timedelta(hours=25)) == 1
         left = s3.client().list_multipart_uploads(Bucket=bucket)["Uploads"]
         assert [upload["Key"] for upload in left] == ["theirs/b"]
+
+
+class TestMaxRate:
+    """The limit is of all uploads together, whichever way they go; twice the time that is asserted is expected."""
+
+    @pytest.fixture
+    def limited(self, s3: S3Server, bucket: str, keys: KeySource) -> ObjectStore:
+        return ObjectStore(s3.location(bucket), keys, max_rate=4 * MIB)
+
+    def test_chunks_of_several_threads_share_it(self, limited: ObjectStore) -> None:
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda number: limited.write(f"chunk-{number}", bytes(2 * MIB)), range(8)))
+        assert time.monotonic() - began > 2
+        assert {found.size for found in limited.list("chunk-")} == {2 * MIB}
+
+    def test_archives_in_several_parts_do(self, limited: ObjectStore) -> None:
+        began = time.monotonic()
+        content = bytes(16 * MIB)
+        stored = limited.upload("archive", io.BytesIO(content))
+        assert time.monotonic() - began > 2
+        assert stored.sha256 == hashlib.sha256(content).hexdigest()
+        assert limited.size("archive") == 16 * MIB
+
+    def test_a_failing_reader_leaves_nothing_there_either(
+        self, limited: ObjectStore, s3: S3Server, bucket: str
+    ) -> None:
+        class Failing(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                if self.tell() > 8 * MIB:
+                    raise Stalled("Corrupt", "halfway")
+                return super().read(size)
+
+        with pytest.raises(Stalled, match="halfway"):
+            limited.upload("archive", Failing(bytes(16 * MIB)))
+        assert s3.keys(bucket) == []
+        assert s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+    def test_reading_is_not_limited(self, limited: ObjectStore, store: ObjectStore) -> None:
+        store.write("large", bytes(32 * MIB))
+        began = time.monotonic()
+        assert len(limited.read("large", 32 * MIB)) == 32 * MIB
+        assert time.monotonic() - began < 4
 
 
 class TestProbe:

@@ -219,6 +219,17 @@ class TestStorageFaults:
         assert job.manifest() == written
 
 
+def test_tables_of_the_same_content_do_not_spoil_one_another(job: Job, postgres: PostgresServer, database: str) -> None:
+    """As an administrator's copy of a table before a risky change."""
+    postgres.execute(
+        "CREATE TABLE grades AS SELECT i, md5(i::text) AS note FROM generate_series(1, 20000) i;"
+        "CREATE TABLE grades_before AS SELECT * FROM grades",
+        database,
+    )
+    result = job.backup(database)
+    assert job.verify().digest == result.digest
+
+
 class TestProgress:
     def test_bytes_and_tables_are_told_while_it_runs(self, job: Job, heavy: str) -> None:
         progress = job.run("backup", job.task(heavy)).progress

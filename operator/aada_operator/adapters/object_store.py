@@ -22,7 +22,15 @@ from s3transfer.manager import TransferManager
 
 from aada_operator.adapters.s3_client import KeySource, make_client
 from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of, translate
-from aada_operator.adapters.s3_streams import TRANSFER, HashingReader, KnownSize, Reader, StoredObject, Writer
+from aada_operator.adapters.s3_streams import (
+    TRANSFER,
+    HashingReader,
+    KnownSize,
+    Reader,
+    StoredObject,
+    Writer,
+    transfer_config,
+)
 from aada_operator.api.task import CORRUPT, MANIFEST_CONFLICT, STORAGE_UNREACHABLE, S3Location
 from aada_operator.core.errors import Stalled, Waiting
 
@@ -67,16 +75,23 @@ class ObjectStore:
     """Objects of one bucket.
 
     Every method raises Waiting when the server or a right is missing (it may come back by itself) and Stalled when
-    trying again cannot help; messages never contain text of the library or the server.
+    trying again cannot help; messages never contain text of the library or the server. ``max_rate`` limits what all
+    uploads together send, in bytes a second; what `put_if_absent` writes is too small to count.
     """
 
     def __init__(
-        self, location: S3Location, keys: KeySource, ca_file: Path | None = None, attempts: int = QUICK
+        self,
+        location: S3Location,
+        keys: KeySource,
+        ca_file: Path | None = None,
+        attempts: int = QUICK,
+        max_rate: int | None = None,
     ) -> None:
         self._location = location
         self._keys = keys
         self._ca_file = ca_file
         self._attempts = attempts
+        self._max_rate = max_rate
 
     @cached_property
     def _client(self) -> "S3Client":
@@ -85,6 +100,11 @@ class ObjectStore:
     @cached_property
     def _transfers(self) -> TransferManager:
         return TransferManager(self._client, TRANSFER)
+
+    @cached_property
+    def _limited(self) -> TransferManager:
+        """One for all uploads of all threads: the limit is theirs together."""
+        return TransferManager(self._client, transfer_config(self._max_rate))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -170,6 +190,9 @@ class ObjectStore:
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object whose key nobody else uses."""
+        if self._max_rate:
+            self.upload(key, io.BytesIO(data))
+            return
         with self._translated():
             self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data)
 
@@ -179,9 +202,17 @@ class ObjectStore:
         What the reader raises is raised here unchanged.
         """
         hashing = HashingReader(reader)
-        with self._translated(), TransferManager(self._client, TRANSFER) as transfer:
+        with self._translated(), self._uploading() as transfer:
             transfer.upload(cast("IO[bytes]", hashing), self._location.bucket, key).result()
         return StoredObject(hashing.size, hashing.digest.hexdigest())
+
+    @contextmanager
+    def _uploading(self) -> Iterator[TransferManager]:
+        if self._max_rate:
+            yield self._limited
+            return
+        with TransferManager(self._client, TRANSFER) as transfer:
+            yield transfer
 
     def download(self, key: str, writer: Writer) -> None:
         """Stream an object into ``writer``, resuming where a connection broke.

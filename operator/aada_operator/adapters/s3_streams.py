@@ -12,16 +12,24 @@ if TYPE_CHECKING:
 
 # Memory of a transfer is about (chunks + 1) x size; 10,000 parts of 6 MiB bound an object to 58 GiB.
 _PART_BYTES = 6 * 2**20
-TRANSFER = TransferConfig(
-    multipart_threshold=_PART_BYTES,
-    multipart_chunksize=_PART_BYTES,
-    max_request_concurrency=2,
-    max_submission_concurrency=1,
-    max_in_memory_upload_chunks=2,
-    max_in_memory_download_chunks=2,
-    max_io_queue_size=16,
-    io_chunksize=256 * 2**10,
-)
+
+
+def transfer_config(max_rate: int | None = None) -> TransferConfig:
+    """How objects travel, at ``max_rate`` bytes a second over all transfers of one manager; None: as fast as can be."""
+    return TransferConfig(
+        multipart_threshold=_PART_BYTES,
+        multipart_chunksize=_PART_BYTES,
+        max_request_concurrency=2,
+        max_submission_concurrency=1,
+        max_in_memory_upload_chunks=2,
+        max_in_memory_download_chunks=2,
+        max_io_queue_size=16,
+        io_chunksize=256 * 2**10,
+        max_bandwidth=max_rate,
+    )
+
+
+TRANSFER = transfer_config()
 
 
 class Reader(Protocol):

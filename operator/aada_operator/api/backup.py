@@ -63,6 +63,24 @@ class Location(StatusModel):
         )
 
 
+class CopyStatus(StatusModel):
+    """The copy of this backup in another place."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the place in the policy's spec.storage.")]
+    location: Annotated[Location, Field(description="Where it is.")]
+    state: Annotated[str, Field(max_length=16, description="Running, Waiting (for another try) or Completed.")] = ""
+    time: Annotated[Timestamp | None, Field(description="When it was completed.")] = None
+    bytes: Annotated[int, Field(ge=0, description="Bytes that travelled in the try that completed it.")] = 0
+    attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
+    next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
+
+    def is_at(self, name: str, location: Location) -> bool:
+        """Whether it is the copy in that place, which is still the same bucket and folder."""
+        here, there = self.location, location
+        same = (here.bucket, here.prefix, here.endpoint) == (there.bucket, there.prefix, there.endpoint)
+        return self.name == name and same
+
+
 class PostgresInfo(StatusModel):
     """The server that was backed up."""
 
@@ -141,6 +159,9 @@ class BackupStatus(CommonStatus):
     recoverable_from: Annotated[Timestamp | None, Field(description="The moment whose content it holds.")] = None
     uploads: Annotated[FilesCheckpoint | None, Field(description="Users' files that belong to it.")] = None
     verification: Annotated[VerificationStatus | None, Field(description="The last verification.")] = None
+    copies: Annotated[
+        list[CopyStatus], Field(max_length=4, description="Its copies in the further places of spec.storage.")
+    ] = []
 
 
 BACKUP = Resource(
@@ -159,6 +180,7 @@ BACKUP = Resource(
         Column(name="SIZE", path=".status.size"),
         Column(name="TOOK", path=".status.duration"),
         Column(name="COMPLETED", path=".status.completionTime", type="date"),
+        Column(name="COPIED", path='.status.conditions[?(@.type=="Replicated")].status', priority=1),
         Column(name="NEW", path=".status.newBytes", type="integer", priority=1),
         Column(name="LSN", path=".status.postgres.lsn", priority=1),
         Column(name="SHA256", path=".status.manifestSha256", priority=1),

@@ -13,19 +13,28 @@ from aada_operator.api.common import (
     Model,
     Resource,
     SecretKeyRef,
+    Size,
     StatusModel,
     Timestamp,
     TimeZone,
+    byte_count,
     named_list,
     rules,
 )
 from aada_operator.api.component import FreeForm
-from aada_operator.api.retention import CollectionStatus, Retention, RetentionStatus
+from aada_operator.api.retention import CollectionStatus, CopiesStatus, Retention, RetentionStatus
 from aada_operator.api.storage import StorageEntry
 from aada_operator.api.task import SqlCheck
 from aada_operator.api.uploads import Uploads, UploadsStatus
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
+_TWO_PLACES = (
+    "storage: the two places must be two buckets, under two names; a copy beside its original protects from nothing"
+)
+_TWO_PLACES_RULE = (
+    "size(self) < 2 || self[0].s3.bucket != self[1].s3.bucket || "
+    "(has(self[0].s3.endpoint) ? self[0].s3.endpoint : '') != (has(self[1].s3.endpoint) ? self[1].s3.endpoint : '')"
+)
 
 
 class Schedule(Model):
@@ -145,9 +154,18 @@ class BackupPolicySpec(Model):
     max_snapshot_age: Annotated[
         Duration, Field(description="Longest time that a dump may hold its snapshot on the server.")
     ] = "1h"
+    max_rate: Annotated[
+        Size | None,
+        Field(description="Most that a backup, and a copy, uploads in a second, as 100Mi; absent: as much as it can."),
+    ] = None
     storage: Annotated[
         list[StorageEntry],
-        Field(min_length=1, max_length=1, json_schema_extra=named_list(), description="Where backups are kept."),
+        Field(
+            min_length=1,
+            max_length=2,
+            json_schema_extra=named_list() | rules((_TWO_PLACES_RULE, _TWO_PLACES)),
+            description="Where backups are kept. The first place takes them, the second holds a copy of each.",
+        ),
     ]
     encryption: Annotated[
         Encryption,
@@ -175,6 +193,24 @@ class BackupPolicySpec(Model):
     history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False
+
+    @model_validator(mode="after")
+    def _two_places(self) -> "BackupPolicySpec":
+        names = {place.name for place in self.storage}
+        buckets = {(place.s3.bucket, place.s3.endpoint) for place in self.storage}
+        if len(names) < len(self.storage) or len(buckets) < len(self.storage):
+            raise ValueError(_TWO_PLACES)
+        return self
+
+    @property
+    def most_bytes_a_second(self) -> int | None:
+        """spec.maxRate as a number."""
+        return byte_count(self.max_rate) if self.max_rate else None
+
+    @property
+    def copy_storage(self) -> StorageEntry | None:
+        """The place that holds a copy of each backup, None without one."""
+        return self.storage[1] if len(self.storage) > 1 else None
 
     @model_validator(mode="after")
     def _incremental_needs_full(self) -> "BackupPolicySpec":
@@ -230,6 +266,10 @@ class BackupPolicyStatus(CommonStatus):
     uploads: Annotated[UploadsStatus | None, Field(description="How far the copies of users' files are.")] = None
     collection: Annotated[
         CollectionStatus | None, Field(description="The last collection of objects that belong to no backup.")
+    ] = None
+    copies: Annotated[CopiesStatus | None, Field(description="How far the second place is.")] = None
+    copy_collection: Annotated[
+        CollectionStatus | None, Field(description="The last collection in the second place.")
     ] = None
 
 

@@ -23,6 +23,8 @@ ANNOTATION_RECONCILE_AT = f"{GROUP}/reconcile-at"
 ANNOTATION_APPLIED = f"{GROUP}/applied-hash"
 
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SIZE = re.compile(r"^([1-9][0-9]{0,5})(Ki|Mi|Gi)$")
+_SIZE_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _DURATION = re.compile(r"^([0-9]{1,6})(ms|s|m|h|d)$")
 
 DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -62,6 +64,7 @@ TimeZone = Annotated[
     AfterValidator(_check_time_zone),
 ]
 Duration = Annotated[str, StringConstraints(max_length=9, pattern=_DURATION.pattern)]
+Size = Annotated[str, StringConstraints(max_length=8, pattern=_SIZE.pattern)]
 Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 LongText = Annotated[str, StringConstraints(max_length=4096)]
@@ -78,6 +81,18 @@ def seconds(duration: str) -> float:
     if match is None:
         raise ValueError(f"{duration!r} is not a duration such as 90s, 15m, 4h or 30d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])}).total_seconds()
+
+
+def byte_count(size: str) -> int:
+    """Bytes of a size like ``512Ki`` or ``100Mi``.
+
+    Raises:
+        ValueError: the text is no size.
+    """
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValueError(f"{size!r} is not a size such as 512Ki, 100Mi or 1Gi")
+    return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
 class Model(BaseModel):

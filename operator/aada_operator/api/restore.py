@@ -21,7 +21,7 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
-from aada_operator.api.restore_places import NO_NAME, ONE_SOURCE, SERVER, Source, Target
+from aada_operator.api.restore_places import NO_COPY, NO_NAME, ONE_SOURCE, SERVER, Source, Target
 from aada_operator.api.task import SqlCheck
 
 # On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
@@ -69,7 +69,8 @@ class RestoreSpec(Model):
                     "+ (has(self.policyRef) || has(self.latest) ? 1 : 0) == 1 "
                     "&& has(self.policyRef) == (has(self.latest) && self.latest)",
                     ONE_SOURCE,
-                )
+                ),
+                ("!(has(self.copy) && has(self.storage))", NO_COPY),
             ),
         ),
     ]

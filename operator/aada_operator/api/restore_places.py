@@ -11,6 +11,7 @@ from aada_operator.api.storage import S3
 TargetMode = Literal["NewDatabase", "Cutover", "NewServer"]
 ONE_SOURCE = "give one of backupName, policyRef with latest: true, and storage"
 _ONE_BACKUP = "give either backup or latest: true"
+NO_COPY = "copy is for a Backup or a policy: storage names the bucket of the copy itself"
 NO_NAME = "database is for mode NewDatabase: in the other modes the restored database has the name of the live one"
 SERVER = "server belongs to mode NewServer, which needs it"
 
@@ -42,6 +43,13 @@ class Source(Model):
     backup_name: Annotated[ObjectName | None, Field(description="Name of a completed Backup.")] = None
     policy_ref: Annotated[LocalRef | None, Field(description="A BackupPolicy; with latest: true.")] = None
     latest: Annotated[bool | None, Field(description="The newest completed backup of the policy.")] = None
+    copy_: Annotated[
+        DnsLabel | None,
+        Field(
+            alias="copy",
+            description="Read its copy in this place of the policy's storage. Absent: the backup itself is read.",
+        ),
+    ] = None
     storage: Annotated[
         StoredSource | None,
         Field(
@@ -58,6 +66,8 @@ class Source(Model):
         half = (self.policy_ref is None) != (self.latest is None)
         if half or [self.backup_name is not None, by_policy, self.storage is not None].count(True) != 1:
             raise ValueError(ONE_SOURCE)
+        if self.copy_ and self.storage:
+            raise ValueError(NO_COPY)
         return self
 
 

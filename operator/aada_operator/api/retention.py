@@ -53,6 +53,16 @@ class RetentionStatus(StatusModel):
     deleted: Annotated[int, Field(ge=0, description="Backups that were deleted so far.")] = 0
 
 
+class CopiesStatus(StatusModel):
+    """How far the second place of spec.storage is."""
+
+    storage: Annotated[str, Field(max_length=63, description="Name of the place.")]
+    copied: Annotated[int, Field(ge=0, description="Completed backups that are there, too.")] = 0
+    behind: Annotated[int, Field(ge=0, description="Completed backups that are not.")] = 0
+    backup_name: Annotated[str, Field(max_length=63, description="The Backup whose turn it is: it copies itself.")] = ""
+    last_copied: Annotated[Timestamp | None, Field(description="When a copy was last completed.")] = None
+
+
 class CollectionStatus(StatusModel):
     """The last collection of objects in the bucket that belong to no backup any more."""
 

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from aada_operator.api.backup import Location
 from aada_operator.api.common import DnsLabel, LocalRef, Model, SecretKeyRef
+from aada_operator.api.manifest import backup_folder
 
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
 Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
@@ -48,3 +49,7 @@ class StorageEntry(Model):
 
     name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
     s3: Annotated[S3, Field(description="An S3 bucket.")]
+
+    def location_of(self, namespace: str, lms: str, backup: str) -> Location:
+        """Where a backup lies here; with an empty name, where all of an LMS do."""
+        return self.s3.location(backup_folder(self.s3.prefix, namespace, lms, backup))

@@ -88,6 +88,7 @@ class BackupTask(Model):
     object_bytes: Annotated[int, Field(ge=1, description="Most bytes of one object; more make another.")] = (
         DEFAULT_OBJECT_BYTES
     )
+    max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
 class SqlCheck(Model):
@@ -141,6 +142,18 @@ class RestoreTask(Model):
     )
     tables: Annotated[list[str], Field(description="Only these tables, see `core.tables`; empty: everything.")] = []
     checks: Annotated[list[SqlCheck], Field(description="What must hold in the database besides.")] = []
+
+
+class CopyTask(Model):
+    """Bring the backup in ``source_folder`` to a second place, where it is the same backup in ``folder``."""
+
+    name: Annotated[str, Field(description="Name of the Backup.")]
+    source: Annotated[S3Location, Field(description="Where the backup is.")]
+    source_folder: Annotated[str, Field(description="Key prefix of the backup there.")]
+    manifest_sha256: Annotated[str, Field(description="Hash of the manifest that the Backup recorded.")]
+    storage: Annotated[S3Location, Field(description="Where the copy goes.")]
+    folder: Annotated[str, Field(description="Key prefix of the copy.")]
+    max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
 class CollectTask(Model):
@@ -212,6 +225,14 @@ class RestoreResult(StatusModel):
     restore_seconds: float
     bytes: int
     checks: list[Check]
+
+
+class CopyResult(StatusModel):
+    """What a completed copy took: objects and bytes that travelled, the rest was there."""
+
+    objects: int
+    bytes: int
+    duration_seconds: float
 
 
 class CollectResult(StatusModel):

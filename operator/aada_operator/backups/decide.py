@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.api.backup import ENDED, Location
+from aada_operator.api.backup import ENDED, CopyStatus, Location
 from aada_operator.api.backup_policy import BackupPolicySpec
-from aada_operator.api.manifest import Manifest, backup_folder, lms_folder
+from aada_operator.api.manifest import Manifest, lms_folder
 from aada_operator.api.task import CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, UPLOADS_MISSING, WRONG_KEY
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.conditions import condition_of
@@ -50,8 +50,7 @@ class Contender:
 
 def location_of(policy: BackupPolicySpec, namespace: str, backup: str) -> Location:
     """Where a backup of this policy lies."""
-    s3 = policy.storage[0].s3
-    return s3.location(backup_folder(s3.prefix, namespace, policy.lms_ref.name, backup))
+    return policy.storage[0].location_of(namespace, policy.lms_ref.name, backup)
 
 
 def ahead_of(me: Contender, others: Iterable[Contender], claimed_by: str | None) -> Contender | None:
@@ -95,8 +94,24 @@ def is_let_go(name: str, policy: Object, status: Object) -> bool:
     current = said.get("observedGeneration") == (policy.get("metadata") or {}).get("generation")
     rule = spec.get("retention") or {"mode": "Observe"}
     acts = rule.get("mode", "Auto") == "Auto" and not spec.get("suspend")
-    busy = (status.get("verification") or {}).get("result") == "Running"
+    busy = (status.get("verification") or {}).get("result") == "Running" or is_copying(status)
     return acts and current and not busy and name in (said.get("retention") or {}).get("expired", ())
+
+
+def copies_of(status: Object) -> list[CopyStatus]:
+    """The copies that a Backup's status tells of."""
+    return [CopyStatus.model_validate(entry) for entry in status.get("copies", ())]
+
+
+def is_copying(status: Object) -> bool:
+    """Whether a Job copies it now."""
+    return any(copy.state == "Running" for copy in copies_of(status))
+
+
+def is_its_turn(name: str, place: str, policy: Object) -> bool:
+    """Whether a policy wants this Backup to be copied to its second place now."""
+    asked = (policy.get("status") or {}).get("copies") or {}
+    return (asked.get("backupName"), asked.get("storage")) == (name, place)
 
 
 def phase_of(stage: str) -> str:

@@ -4,16 +4,20 @@ The policy says in its status whom its rule lets go; the Backup acts. Its parts 
 collected later, by a Job of the policy.
 """
 
+import logging
+
 from aada_operator.adapters.kube import Kube
-from aada_operator.adapters.referenced import backups_in_use
+from aada_operator.adapters.referenced import backups_in_use, policy_of
 from aada_operator.adapters.storage import open_store, remove_manifest
 from aada_operator.api.backup import BackupSpec, Location
 from aada_operator.backups import decide, report
 from aada_operator.core.controller import RESYNC, Visit
+from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS
 
 NOW = 0.0
+logger = logging.getLogger(__name__)
 
 
 class Expiry:
@@ -38,6 +42,7 @@ class Expiry:
 
     async def finish(self, visit: Visit[BackupSpec]) -> float | None:
         """Delete; whatever was done before a kill is found done."""
+        await self._remove_copies(visit)
         location = Location.model_validate(visit.status["location"])
         store = await open_store(self._kube, visit.namespace, location, self._allow_local)
         if not await remove_manifest(store, location, visit.status["manifestSha256"]):
@@ -46,3 +51,23 @@ class Expiry:
         failpoint("backup.expiry.after-manifest")
         await self._kube.delete(BACKUPS, visit.body)
         return None
+
+    async def _remove_copies(self, visit: Visit[BackupSpec]) -> None:
+        """The manifests in other places; one that refuses keeps its copy, and so does one that nobody names any more.
+
+        Raises:
+            Waiting: a place that the policy names cannot be reached: otherwise nobody would think of it again.
+        """
+        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy_ref.name)
+        named = {place.name for place in policy.storage}
+        for copy in decide.copies_of(visit.status):
+            try:
+                store = await open_store(self._kube, visit.namespace, copy.location, self._allow_local)
+                gone = await remove_manifest(store, copy.location, visit.status["manifestSha256"])
+            except OperatorError:
+                if copy.name in named:
+                    raise
+                gone = False
+            if not gone:
+                logger.warning("the copy in %s stays", copy.name, extra={"backup": visit.name})
+            failpoint("backup.expiry.after-copy")

@@ -9,7 +9,7 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
-from aada_operator.api.task import BackupTask, DatabaseAddress, FilesCheck, VerifyTask
+from aada_operator.api.task import BackupTask, CopyTask, DatabaseAddress, FilesCheck, VerifyTask
 from aada_operator.core.bundle import bundle_mounts, chunk_key_name
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.core.worker_jobs import JobRequest
@@ -24,6 +24,8 @@ from aada_operator.core.worker_mounts import (
 # Beyond the life of the snapshot: the pod's start, and the last part's way into the bucket.
 BACKUP_MARGIN = 900
 VERIFY_DEADLINE = 6 * 3600
+# Less than a day: see the worker. What is not copied by then is copied by the next try.
+COPY_DEADLINE = 12 * 3600
 _CHUNK_KEY_BYTES = 32
 
 
@@ -66,6 +68,11 @@ def verify_job_name(backup: str, attempt: int) -> str:
     return f"{backup}-verify-{attempt}"
 
 
+def copy_job_name(backup: str, attempt: int) -> str:
+    """Name of the Job of a copy."""
+    return f"{backup}-copy-{attempt}"
+
+
 def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | None, bundle: BundleOrder) -> JobRequest:
     """The Job that takes the backup; ``base`` is the one whose chunks it may share."""
     policy, metadata = context.policy, context.backup["metadata"]
@@ -87,6 +94,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | Non
         recipients=list(policy.encryption.recipients),
         compression_level=policy.compression.level,
         max_snapshot_age_seconds=max(1, int(seconds(policy.max_snapshot_age))),
+        max_rate=policy.most_bytes_a_second,
     )
     return JobRequest(
         name=backup_job_name(metadata["name"], attempt),
@@ -128,6 +136,30 @@ def verify_job(context: Context, attempt: int, *, encrypted: bool) -> JobRequest
         resources=policy.job.resources,
         scratch=policy.job.scratch_size,
         pod_template=policy.job.pod_template,
+    )
+
+
+def copy_job(context: Context, copy: Location, attempt: int) -> JobRequest:
+    """The Job that brings the backup to a second place."""
+    task = CopyTask(
+        name=context.backup["metadata"]["name"],
+        source=context.location.s3(context.allow_local),
+        source_folder=context.location.prefix,
+        manifest_sha256=context.backup["status"]["manifestSha256"],
+        storage=copy.s3(context.allow_local),
+        folder=copy.prefix,
+        max_rate=context.policy.most_bytes_a_second,
+    )
+    return JobRequest(
+        name=copy_job_name(task.name, attempt),
+        owner=context.backup,
+        command="copy",
+        task=task.model_dump(mode="json", by_alias=True, exclude_none=True),
+        mounts=(*storage_mounts(context.location), *storage_mounts(copy, "copy")),
+        deadline=COPY_DEADLINE,
+        labels=context.labels,
+        resources=context.policy.job.resources,
+        pod_template=context.policy.job.pod_template,
     )
 
 

@@ -22,6 +22,7 @@ from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.bundle import bundle_order
 from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
+from aada_operator.backups.copying import Copier
 from aada_operator.backups.decide import Contender
 from aada_operator.backups.expiry import Expiry
 from aada_operator.backups.gauges import gauges
@@ -58,6 +59,7 @@ class BackupReconciler:
         self._expiry = Expiry(kube, allow_local)
         self._checkpoint = Checkpoint(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
+        self._copier = Copier(kube, image, allow_local)
         # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
         # the moment until the status says it; a restart loses it together with the visits that it kept apart.
         self._claims: dict[tuple[str, str], str] = {}
@@ -70,7 +72,8 @@ class BackupReconciler:
                 return self._expiry.begin(visit)
             case "Completed":
                 delay = await self._checkpoint.look(visit)
-                return sooner(delay, await self._verifier.reconcile(visit))
+                delay = sooner(delay, await self._verifier.reconcile(visit))
+                return sooner(delay, await self._copier.reconcile(visit))
             case "Deleting":
                 return await self._expiry.finish(visit)
             case "Failed":

@@ -11,10 +11,11 @@ FAILED = "Failed"
 ENCRYPTED = "Encrypted"
 UPLOADS_CHECKPOINTED = "UploadsCheckpointed"
 VERIFIED = "Verified"
+REPLICATED = "Replicated"
 BUNDLED = "Bundled"
 # Reason of Completed for a backup that another object of this name had taken.
 ADOPTED = "Adopted"
-KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED, BUNDLED)
+KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED, BUNDLED, REPLICATED)
 
 
 def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -> None:
@@ -23,6 +24,7 @@ def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -
     visit.conditions.set(COMPLETED, "Unknown", reason, message)
     visit.conditions.set(FAILED, False, "UnderWay")
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
+    visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, "Unknown", reason, message)
     visit.conditions.set(conditions.RECONCILING, True, reason, message)
 
@@ -67,6 +69,7 @@ def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     visit.conditions.set(COMPLETED, False, reason, message)
     visit.conditions.set(FAILED, True, reason, message)
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
+    visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, False, reason, message)
     visit.conditions.set(conditions.RECONCILING, False, reason)
 
@@ -109,3 +112,32 @@ def settled(visit: Visit[BackupSpec]) -> None:
     message = "the backup did not pass its verification: see the condition Verified" if bad else ""
     visit.conditions.set(conditions.READY, not bad, reason, message)
     visit.conditions.set(conditions.RECONCILING, busy, "Verifying" if busy else "Settled")
+
+
+def no_copy(visit: Visit[BackupSpec]) -> None:
+    """Nobody wants a copy; one that is there stays."""
+    if visit.conditions.status_of(REPLICATED) != "True":
+        message = "the policy names one place: a second entry in spec.storage holds a copy of each backup"
+        visit.conditions.set(REPLICATED, "Unknown", "NoCopy", message)
+
+
+def awaits_copy(visit: Visit[BackupSpec], place: str) -> None:
+    """Its turn will come; why an earlier try failed stays until then."""
+    if visit.conditions.status_of(REPLICATED) != "False":
+        visit.conditions.set(REPLICATED, "Unknown", "AwaitingCopy", f"waits for its turn to be copied to {place}")
+
+
+def copying(visit: Visit[BackupSpec], message: str) -> None:
+    """A Job copies; why an earlier try failed stays until it ends."""
+    if visit.conditions.status_of(REPLICATED) != "False":
+        visit.conditions.set(REPLICATED, "Unknown", "Copying", message)
+
+
+def copied(visit: Visit[BackupSpec], message: str) -> None:
+    """The same backup is in two places."""
+    visit.conditions.set(REPLICATED, True, "Copied", message)
+
+
+def not_copied(visit: Visit[BackupSpec], reason: str, message: str) -> None:
+    """The copy is missing for now; the backup itself is none the worse."""
+    visit.conditions.set(REPLICATED, False, reason, message)

@@ -46,7 +46,7 @@ class JobRequest:
 
     name: str
     owner: Object
-    command: Literal["backup", "verify", "restore", "collect", "uploads", "uploads-restore"]
+    command: Literal["backup", "verify", "restore", "collect", "copy", "uploads", "uploads-restore"]
     task: dict[str, Any]
     mounts: tuple[SecretMount, ...]
     deadline: int

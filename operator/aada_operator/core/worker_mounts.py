@@ -20,13 +20,13 @@ def application_mounts(database: Database, lms: str) -> tuple[SecretMount, ...]:
     return (SecretMount("application", database.app_secret(lms), _same("username", "password")),)
 
 
-def storage_mounts(location: Location) -> tuple[SecretMount, ...]:
-    """The bucket's credentials, and the server's CA when one is named."""
+def storage_mounts(location: Location, folder: str = "storage") -> tuple[SecretMount, ...]:
+    """The bucket's credentials, and the server's CA when one is named; a second bucket has another ``folder``."""
     keys = _same("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    credentials = SecretMount("storage", location.credentials_secret, keys)
+    credentials = SecretMount(folder, location.credentials_secret, keys)
     if not location.ca_secret:
         return (credentials,)
-    return credentials, SecretMount("storage-ca", location.ca_secret, {location.ca_key: "ca.crt"})
+    return credentials, SecretMount(f"{folder}-ca", location.ca_secret, {location.ca_key: "ca.crt"})
 
 
 def uploads_mounts(location: Location) -> tuple[SecretMount, ...]:

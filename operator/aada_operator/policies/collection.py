@@ -15,6 +15,7 @@ from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobState, WorkerImage
 from aada_operator.policies import manifests, retention
+from aada_operator.policies.manifests import PRIMARY, Bin
 from aada_operator.policies.world import World
 
 
@@ -26,25 +27,27 @@ class Collector:
         self._image = image
         self._allow_local = allow_local
 
-    async def advance(self, visit: Visit[BackupPolicySpec], world: World) -> None:
-        """Follow the collection that runs, or begin one that is due."""
-        known = visit.status.get("collection") or {}
+    async def advance(self, visit: Visit[BackupPolicySpec], world: World, where: Bin = PRIMARY) -> bool:
+        """Follow the collection that runs, or begin one that is due; False: there is nothing to collect now."""
+        known = visit.status.get(where.field) or {}
         if known.get("result") == "Running":
-            visit.status["collection"] = await self._follow(visit, known)
-            return
-        due = retention.collection_due(visit.spec, visit.status, _created(visit), visit.now)
+            visit.status[where.field] = await self._follow(visit, known, where)
+            return True
+        due = retention.collection_due(visit.spec, visit.status, _created(visit), visit.now, where.field)
         if due and await self._nobody_reads_or_writes(visit, world):
-            visit.status["collection"] = await self._start(visit, known)
+            visit.status[where.field] = await self._start(visit, known, where)
+        return due
 
     async def _nobody_reads_or_writes(self, visit: Visit[BackupPolicySpec], world: World) -> bool:
-        busy = any(backup.active for backup in world.backups)
+        about_to = (visit.status.get("copies") or {}).get("backupName")
+        busy = about_to or any(backup.active or backup.copying for backup in world.backups)
         return not busy and not await backups_in_use(self._kube, visit.namespace)
 
-    async def _start(self, visit: Visit[BackupPolicySpec], known: Object) -> Object:
+    async def _start(self, visit: Visit[BackupPolicySpec], known: Object, where: Bin) -> Object:
         number = known.get("number", 0) + 1
-        request = manifests.collect_job(visit.body, visit.spec, number, self._allow_local)
+        request = manifests.collect_job(visit.body, visit.spec, number, self._allow_local, where)
         await require_mounts(self._kube, visit.namespace, request.mounts)
-        await worker_jobs.discard(self._kube, visit.body, manifests.collect_job_name(visit.name, number - 1))
+        await worker_jobs.discard(self._kube, visit.body, manifests.collect_job_name(visit.name, number - 1, where))
         await worker_jobs.start(self._kube, request, self._image)
         deleted = (visit.status.get("retention") or {}).get("deleted", 0)
         kept = {name: known[name] for name in ("orphanBytes",) if name in known}
@@ -55,8 +58,8 @@ class Collector:
             "deletedBackups": deleted,
         }
 
-    async def _follow(self, visit: Visit[BackupPolicySpec], known: Object) -> Object:
-        name = manifests.collect_job_name(visit.name, known["number"])
+    async def _follow(self, visit: Visit[BackupPolicySpec], known: Object, where: Bin) -> Object:
+        name = manifests.collect_job_name(visit.name, known["number"], where)
         state = await worker_jobs.look(self._kube, visit.body, name)
         if state is not None and state.phase == "Running":
             return known

@@ -183,7 +183,9 @@ def beyond_history(backups: Sequence[KnownBackup], spec: BackupPolicySpec) -> li
     completed ones do where a retention rule looks after them: an object without which nobody deletes its data.
     """
     limit, kept = spec.history_limit, newest_verified(backups)
-    ours = [b for b in backups if b.scheduled_for and b is not kept and b.verification.result != "Running"]
+    ours = [
+        b for b in backups if b.scheduled_for and b is not kept and b.verification.result != "Running" and not b.copying
+    ]
     completed = sorted((b for b in ours if b.completed), key=lambda b: (b.recovery_point, b.name))
     failed = sorted((b for b in ours if b.failed), key=lambda b: (b.created, b.name))
     room = limit.successful - (1 if kept is not None and kept.scheduled_for else 0)

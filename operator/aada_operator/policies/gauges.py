@@ -24,6 +24,10 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
         ("retention_deleted_total", "Backups that retention deleted.", _number(status, "retention", "deleted")),
         ("orphan_bytes", "Bytes in the bucket that belong to no backup.", _number(status, "collection", "orphanBytes")),
     ]
+    found += [
+        ("copies_behind", "Completed backups that are not in the second place.", _number(status, "copies", "behind")),
+        ("copy_last_success_timestamp_seconds", "Last completed copy.", _stamp(status.get("copies", {}), "lastCopied")),
+    ]
     found += _uploads(spec.get("uploads"), status)
     plain = [Sample(name, text, value, labels) for name, text, value in found if value is not None]
     return [*_last_success(status, labels), *plain]

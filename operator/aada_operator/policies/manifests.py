@@ -1,12 +1,13 @@
 """The Backup objects that a schedule makes, and the Jobs of collections; pure."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from aada_operator.api.backup import ANNOTATION_FOUND, ANNOTATION_REPLACES, ANNOTATION_SCHEDULED_FOR, BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
-from aada_operator.api.manifest import backup_folder, lms_folder
+from aada_operator.api.manifest import lms_folder
 from aada_operator.api.task import CollectTask
 from aada_operator.api.uploads import SyncTask, uploads_folder
 from aada_operator.core import backups
@@ -46,22 +47,37 @@ def found_backup(
     return backups.backup(namespace, policy, lms, name, kind, annotations)
 
 
-def collect_job_name(policy: str, number: int) -> str:
+@dataclass(frozen=True)
+class Bin:
+    """Where objects of no backup are collected: number of the place in spec.storage, field of the status."""
+
+    place: int
+    field: str
+    word: str
+
+
+PRIMARY = Bin(0, "collection", "collect")
+COPY = Bin(1, "copyCollection", "collect-copy")
+
+
+def collect_job_name(policy: str, number: int, where: Bin = PRIMARY) -> str:
     """Name of the Job of a collection."""
-    return f"{policy}-collect-{number}"
+    return f"{policy}-{where.word}-{number}"
 
 
-def collect_job(policy: Object, spec: BackupPolicySpec, number: int, allow_local: bool) -> JobRequest:
+def collect_job(
+    policy: Object, spec: BackupPolicySpec, number: int, allow_local: bool, where: Bin = PRIMARY
+) -> JobRequest:
     """The Job that deletes what belongs to no backup of the LMS any more."""
-    metadata, s3 = policy["metadata"], spec.storage[0].s3
-    location = s3.location(backup_folder(s3.prefix, metadata["namespace"], spec.lms_ref.name, "any"))
+    metadata = policy["metadata"]
+    location = spec.storage[where.place].location_of(metadata["namespace"], spec.lms_ref.name, "any")
     task = CollectTask(
         storage=location.s3(allow_local),
         folder=lms_folder(location.prefix),
         min_age_seconds=max(COLLECT_AGE, 2 * int(seconds(spec.max_snapshot_age))),
     )
     return JobRequest(
-        name=collect_job_name(metadata["name"], number),
+        name=collect_job_name(metadata["name"], number, where),
         owner=policy,
         command="collect",
         task=task.model_dump(mode="json", by_alias=True, exclude_none=True),

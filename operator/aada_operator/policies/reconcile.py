@@ -5,22 +5,24 @@ from datetime import datetime
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.api.backup_policy import BackupPolicySpec
-from aada_operator.api.manifest import backup_folder
+from aada_operator.api.storage import StorageEntry
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import RESYNC, Capability, Visit
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS
 from aada_operator.core.worker_jobs import WorkerImage
-from aada_operator.policies import decide, manifests, report, retention, uploads
+from aada_operator.policies import copies, decide, manifests, report, retention, uploads
 from aada_operator.policies.collection import Collector
 from aada_operator.policies.gauges import gauges
 from aada_operator.policies.inventory import Inventory
 from aada_operator.policies.probe import StorageProbe
 from aada_operator.policies.syncing import Syncer
-from aada_operator.policies.world import Hold, KnownBackup, World
+from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
 
 # Seconds until a slot that is held is looked at again; a Backup that ends wakes its policy by itself.
 HELD_RETRY = 10.0
 NOW = 0.0
+# The probe of the second place goes under the policy's uid with this.
+_COPY = "/copy"
 
 
 def capability(
@@ -52,15 +54,16 @@ class PolicyReconciler:
         """One visit; returns seconds until something is due."""
         world = await self._observe(visit)
         report.facts(visit, world)
-        hold = decide.blocked(visit.spec, world)
+        hold, collecting = decide.blocked(visit.spec, world), False
         if hold is None and decide.knows_nothing(visit.status, world) and await self._inventory.take(visit):
             return NOW
         if hold is None:
             self._request_verification(visit, world.backups)
             await self._prune(visit, world.backups)
-            await self._retain(visit, world)
+            collecting = await self._retain(visit, world)
             await self._syncer.advance(visit, world)
             hold = await self._start_due(visit, world)
+        copies.report(visit, world, collecting=collecting)
         uploads.report(visit, world.lms)
         report.ready(visit, world, hold)
         return self._delay(visit, world, hold)
@@ -71,10 +74,14 @@ class PolicyReconciler:
         backups = [KnownBackup(body) for body in bodies if body["spec"]["policyRef"]["name"] == visit.name]
         if visit.spec.suspend:
             return World(lms, backups, None)
+        place = visit.spec.copy_storage
+        copy = await self._look(visit, place, _COPY) if place else None
+        return World(lms, backups, await self._look(visit, visit.spec.storage[0]), copy)
+
+    async def _look(self, visit: Visit[BackupPolicySpec], place: StorageEntry, suffix: str = "") -> Reachability | None:
         generation = int(visit.body["metadata"]["generation"])
-        s3 = visit.spec.storage[0].s3
-        folder = backup_folder(s3.prefix, visit.namespace, visit.spec.lms_ref.name, "")
-        return World(lms, backups, await self._probe.look(visit.uid, generation, visit.namespace, s3.location(folder)))
+        location = place.location_of(visit.namespace, visit.spec.lms_ref.name, "")
+        return await self._probe.look(visit.uid + suffix, generation, visit.namespace, location)
 
     def _request_verification(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
         """Ask for the newest backup and an older one to be verified; the Backups read this status and act."""
@@ -94,15 +101,19 @@ class PolicyReconciler:
         for backup in decide.beyond_history(backups, visit.spec):
             await self._kube.delete(BACKUPS, backup.body)
 
-    async def _retain(self, visit: Visit[BackupPolicySpec], world: World) -> None:
-        """Say whom the rule lets go, which the Backups do by themselves; then collect what they leave."""
+    async def _retain(self, visit: Visit[BackupPolicySpec], world: World) -> bool:
+        """Say whom the rule lets go, which the Backups do by themselves; then collect what they leave.
+
+        Returns whether a collection runs or is about to.
+        """
         if visit.spec.retention is None:
             visit.status.pop("retention", None)
-            return
+            return False
         in_use = await backups_in_use(self._kube, visit.namespace)
         report.retention(visit, world, in_use)
-        if world.storage is not None and world.storage.ok and world.storage.deletes:
-            await self._collector.advance(visit, world)
+        bins = [(world.storage, manifests.PRIMARY), (world.copy, manifests.COPY)]
+        able = [where for found, where in bins if found is not None and found.ok and found.deletes]
+        return any([await self._collector.advance(visit, world, where) for where in able])
 
     async def _start_due(self, visit: Visit[BackupPolicySpec], world: World) -> Hold | None:
         """Deal with the slot that is due: start its Backup, leave it out, or say what it waits for."""
@@ -128,6 +139,7 @@ class PolicyReconciler:
         newest = decide.newest_completed(world.backups)
         point = newest.recovery_point if newest else None
         moments = decide.wake_times(visit.spec, point, visit.now)
+        moments += copies.wake_times(visit.spec, visit.namespace, world.backups, visit.now)
         if collection := retention.next_collection(visit.spec, visit.status, _created(visit), visit.now):
             moments.append(collection)
         if sync := uploads.next_sync(visit.spec, visit.status, world.backups):
@@ -135,6 +147,7 @@ class PolicyReconciler:
         waits = [(moment - visit.now).total_seconds() for moment in moments]
         if not visit.spec.suspend:
             waits.append(self._probe.pause(visit.uid))
+            waits += [self._probe.pause(visit.uid + _COPY)] if visit.spec.copy_storage else []
         return min([*waits, HELD_RETRY if hold else RESYNC, RESYNC])
 
 

@@ -8,11 +8,13 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
+from aada_operator.core.conditions import Truth
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
 from aada_operator.policies import decide, objectives, uploads
+from aada_operator.policies.copies import COPIES_CURRENT
 from aada_operator.policies.retention import MOST_NAMES, expired
-from aada_operator.policies.world import Hold, KnownBackup, World
+from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
 
 STORAGE_REACHABLE = "StorageReachable"
 STORAGE_RULES = "StorageRulesSafe"
@@ -35,7 +37,16 @@ KNOWN = (
     ENCRYPTED,
     OFFLINE_KEY,
     METHOD_CHOSEN,
+    COPIES_CURRENT,
 )
+
+# What Ready says where one of these is False.
+_TROUBLES = {
+    RPO_MET: ("RPONotMet", "the newest recovery point is older than objectives.rpo, or there is none"),
+    STORAGE_RULES: ("LifecycleDeletes", "a rule of the bucket deletes backups: see the condition StorageRulesSafe"),
+    VERIFIED: ("VerificationFailed", "the last verification failed: see the condition Verified"),
+    COPIES_CURRENT: ("CopiesBehind", "backups are not copied to the second place: see the condition CopiesCurrent"),
+}
 
 
 def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
@@ -115,13 +126,8 @@ def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | 
     last = decide.newest_finished(world.backups)
     if last is not None and last.failed:
         return "LastBackupFailed", f"Backup {last.name} failed: see its condition Failed"
-    if visit.conditions.status_of(RPO_MET) == "False":
-        return "RPONotMet", "the newest recovery point is older than objectives.rpo, or there is none"
-    if visit.conditions.status_of(STORAGE_RULES) == "False":
-        return "LifecycleDeletes", "a rule of the bucket deletes backups: see the condition StorageRulesSafe"
-    if visit.conditions.status_of(VERIFIED) == "False":
-        return "VerificationFailed", "the last verification failed: see the condition Verified"
-    return uploads.trouble(visit)
+    found = next((told for kind, told in _TROUBLES.items() if visit.conditions.status_of(kind) == "False"), None)
+    return found or uploads.trouble(visit)
 
 
 def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
@@ -133,7 +139,16 @@ def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
     else:
         visit.conditions.set(STORAGE_REACHABLE, found.ok, found.reason, found.message)
         if found.ok:
-            visit.conditions.set(STORAGE_RULES, *found.rules)
+            visit.conditions.set(STORAGE_RULES, *_rules(visit, world, found))
+
+
+def _rules(visit: Visit[BackupPolicySpec], world: World, primary: Reachability) -> tuple[Truth, str, str]:
+    """What is said of the rules of all places: the first harmful ones, else those of the first place."""
+    place = visit.spec.copy_storage
+    if place and world.copy and world.copy.ok and primary.rules[0] != "False" and world.copy.rules[0] == "False":
+        status, reason, message = world.copy.rules
+        return status, reason, f"{place.name}: {message}"
+    return primary.rules
 
 
 def _method(visit: Visit[BackupPolicySpec]) -> None:

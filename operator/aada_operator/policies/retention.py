@@ -64,7 +64,7 @@ def _reasons(
     in_use: Collection[str],
     now: datetime,
 ) -> Iterable[tuple[str, list[KnownBackup]]]:
-    yield "InUse", [b for b in newest_first if b.name in in_use or b.verification.result == "Running"]
+    yield "InUse", [b for b in newest_first if b.name in in_use or b.verification.result == "Running" or b.copying]
     yield "LastVerified", [b for b in good if b.verified == "True"][:1]
     yield "MinCount", good[: rule.min_count]
     if rule.max_age is not None:
@@ -89,11 +89,16 @@ def _local(backup: KnownBackup, zone: ZoneInfo) -> datetime:
     return backup.recovery_point.astimezone(zone)
 
 
-def collection_due(spec: BackupPolicySpec, status: Object, created: datetime, now: datetime) -> bool:
-    """Whether objects of no backup are to be collected now; never without a rule that deletes."""
+def collection_due(
+    spec: BackupPolicySpec, status: Object, created: datetime, now: datetime, field: str = "collection"
+) -> bool:
+    """Whether objects of no backup are to be collected now; never without a rule that deletes.
+
+    ``field`` of the status tells of the last collection in the place that is asked for.
+    """
     if spec.retention is None or spec.retention.mode != "Auto":
         return False
-    known = status.get("collection") or {}
+    known = status.get(field) or {}
     deleted = (status.get("retention") or {}).get("deleted", 0)
     began = moment_or_none(known.get("startedAt"))
     if deleted > known.get("deletedBackups", 0):

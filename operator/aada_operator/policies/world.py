@@ -10,6 +10,8 @@ from aada_operator.api.backup import (
     ANNOTATION_SCHEDULED_FOR,
     ENDED,
     BackupStatus,
+    CopyStatus,
+    Location,
     VerificationStatus,
 )
 from aada_operator.core.clock import from_rfc3339
@@ -67,6 +69,16 @@ class KnownBackup:
         """The moment whose content it holds."""
         return moment_or_none(self.status.recoverable_from) or self.completion
 
+    def copied_to(self, name: str, location: Location) -> CopyStatus:
+        """What is known of its copy in a place."""
+        known = next((copy for copy in self.status.copies if copy.is_at(name, location)), None)
+        return known or CopyStatus(name=name, location=location)
+
+    @property
+    def copying(self) -> bool:
+        """Whether a Job copies it now."""
+        return self.completed and any(copy.state == "Running" for copy in self.status.copies)
+
     @property
     def verification(self) -> VerificationStatus:
         return self.status.verification or VerificationStatus()
@@ -119,11 +131,15 @@ class Reachability:
 
 @dataclass(frozen=True)
 class World:
-    """What was observed: the LMS (None: there is none), the policy's Backups, its bucket (None: not known yet)."""
+    """What was observed: the LMS (None: there is none), the policy's Backups, its bucket (None: not known yet).
+
+    ``copy`` is the bucket of the second place; None, too, when there is no such place.
+    """
 
     lms: Object | None
     backups: list[KnownBackup]
     storage: Reachability | None
+    copy: Reachability | None = None
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,13 @@ _MOST_CHECKS, _LONGEST_CHECK = 50, 256
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Backup as far as a restore needs to know it."""
+    """A Backup as far as a restore needs to know it; ``copy`` is the place that is read instead of the backup's own."""
 
     name: str
     policy: str
     status: BackupStatus
     verified: str
+    copy: str = ""
 
     @classmethod
     def of(cls, body: Object) -> "Candidate":
@@ -39,6 +40,11 @@ class Candidate:
     @property
     def completed(self) -> bool:
         return self.status.phase == "Completed"
+
+    @property
+    def copied_to(self) -> dict[str, Location]:
+        """Where its completed copies lie, by the names of their places."""
+        return {copy.name: copy.location for copy in self.status.copies if copy.state == "Completed"}
 
 
 def demand_completed(candidate: Candidate) -> Location:
@@ -53,6 +59,18 @@ def demand_completed(candidate: Candidate) -> Location:
     if candidate.status.phase == "Failed":
         raise Stalled("BackupFailed", f"Backup {candidate.name} failed: restore another one")
     raise Waiting("BackupNotCompleted", f"Backup {candidate.name} is not completed yet")
+
+
+def demand_copy(candidate: Candidate, place: str) -> Location:
+    """Where its copy in a place lies, which is the same backup, byte by byte.
+
+    Raises:
+        Waiting: CopyNotFound.
+    """
+    if place in candidate.copied_to:
+        return candidate.copied_to[place]
+    there = ", ".join(candidate.copied_to) or "no place"
+    raise Waiting("CopyNotFound", f"Backup {candidate.name} has no copy in {place}: it has one in {there}", 30.0)
 
 
 def newest(candidates: Iterable[Candidate], policy: str) -> Candidate:

@@ -31,6 +31,7 @@ def plan(
     facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
     facts += [database.name, old] if old else []
     facts += ["NewServer", *rebuild.references] if rebuild else []
+    facts += [f"copy={candidate.copy}"] if candidate.copy else []
     facts += tables
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
     planned = {
@@ -57,9 +58,8 @@ def _summary(
     verified = _VERIFIED.get(candidate.verified, "not verified")
     moment = status.recoverable_from or "its snapshot"
     some = f"{', '.join(chosen[:_MOST_NAMED])}{_more(chosen)} of " if chosen else ""
-    content = (
-        f"{some}Backup {candidate.name} ({tables}{status.size}{revision}; {verified}), the content as of {moment}, "
-    )
+    facts = f"{tables}{status.size}{revision}; {verified}{_where(candidate)}"
+    content = f"{some}Backup {candidate.name} ({facts}), the content as of {moment}, "
     server = f"{database.host}:{database.port}"
     if rebuild:
         kept = f"; left as they are: {', '.join(rebuild.keeps)}" if rebuild.keeps else ""
@@ -73,6 +73,14 @@ def _summary(
         f"in it no longer. The present one is kept as {old}. Every session is ended for a moment; an older schema "
         f"is then migrated forward by AadaLms {status.lms}"
     )
+
+
+def _where(candidate: Candidate) -> str:
+    """Which of its places is read, and which other ones there are."""
+    if candidate.copy:
+        return f"; read from its copy in {candidate.copy}"
+    others = ", ".join(candidate.copied_to)
+    return f"; source.copy would read it from {others}" if others else ""
 
 
 def _more(names: Sequence[str]) -> str:

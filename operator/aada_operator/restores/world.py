@@ -94,6 +94,8 @@ async def _known(kube: Kube, namespace: str, source: Source, pinned: str | None)
     """A Backup of this namespace, to be read as its policy says."""
     backup = await _backup(kube, namespace, source, pinned)
     location = decide.demand_completed(backup)
+    if source.copy_:
+        location, backup = decide.demand_copy(backup, source.copy_), replace(backup, copy=source.copy_)
     policy = await kube.get(BACKUP_POLICIES, namespace, backup.policy)
     encrypted = backup.status.encryption == "Age"
     spec = policy_spec(policy, backup.policy) if policy or encrypted else None
@@ -149,7 +151,8 @@ async def _backup(kube: Kube, namespace: str, source: Source, pinned: str | None
     name = pinned or source.backup_name
     if name is None:
         policy = source.policy_ref.name if source.policy_ref else ""
-        return decide.newest(map(Candidate.of, await kube.list(BACKUPS, namespace)), policy)
+        candidates = map(Candidate.of, await kube.list(BACKUPS, namespace))
+        return decide.newest([c for c in candidates if not source.copy_ or source.copy_ in c.copied_to], policy)
     body = await kube.get(BACKUPS, namespace, name)
     if body is None:
         raise Waiting("BackupNotFound", f"Backup {name} does not exist: create it, or restore another one", 30.0)

@@ -33,6 +33,7 @@ from aada_operator.worker.content import SequenceName, SequenceState, read_revis
 from aada_operator.worker.destination import Destination
 from aada_operator.worker.dump import Dump
 from aada_operator.worker.failures import statement_failures
+from aada_operator.worker.leftovers import abort_stale_uploads
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.reuse import Base, ChunkNames, pinned_base
 from aada_operator.worker.settings import WorkerSettings, major_version
@@ -50,11 +51,11 @@ def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
         OperatorError: there is no new backup; what was uploaded is no part of any.
     """
     parse_recipients(task.recipients)
-    store = settings.store(task.storage)
+    store = settings.store(task.storage, max_rate=task.max_rate)
     present = find_backup(store, task.folder)
     if present:
         return _adopt(present)
-    _abort_stale_uploads(store, task)
+    abort_stale_uploads(store, lms_folder(task.folder))
     names, run = ChunkNames(settings.chunk_key(), task), secrets.token_hex(4)
     with pinned_base(store, task, names, run) as base:
         manifest = _Backup(task, settings, store, names, run).make(base)
@@ -203,14 +204,3 @@ def _result(backup: StoredBackup) -> BackupResult:
         encrypted=manifest.encryption.mode == "Age",
         bundle=manifest.bundle,
     )
-
-
-def _abort_stale_uploads(store: ObjectStore, task: BackupTask) -> None:
-    """Free what killed tries of this LMS's backups left; a server that forbids it is no reason not to back up."""
-    try:
-        aborted = store.abort_stale_uploads(f"{lms_folder(task.folder)}/", SystemClock().now())
-    except OperatorError as error:
-        logger.warning("stale uploads cannot be aborted: %s", error)
-        return
-    if aborted:
-        logger.info("aborted %d stale uploads", aborted)

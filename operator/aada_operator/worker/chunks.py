@@ -2,13 +2,12 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aada_operator.api.manifest import Part
 from aada_operator.worker.codec import Sealer
 from aada_operator.worker.destination import Destination
-from aada_operator.worker.parallel import GiveUp
+from aada_operator.worker.parallel import GiveUp, taken
 from aada_operator.worker.pieces import Piece
 from aada_operator.worker.rows import RowSession
 from aada_operator.worker.snapshot import Source
@@ -35,15 +34,7 @@ def copy_pieces(source: Source, destination: Destination, give_up: GiveUp, piece
     sealer = Sealer(destination.task.compression_level, destination.recipients)
     with RowSession(source, CHUNK_BYTES) as session:
         give_up.by(session.kill)
-        return [_copy(session, sealer, destination, piece) for piece in _taken(pieces)]
-
-
-def _taken(pieces: "deque[Piece]") -> Iterator[Piece]:
-    while True:
-        try:
-            yield pieces.popleft()
-        except IndexError:
-            return
+        return [_copy(session, sealer, destination, piece) for piece in taken(pieces)]
 
 
 def _copy(session: RowSession, sealer: Sealer, destination: Destination, piece: Piece) -> Copied:
@@ -55,18 +46,20 @@ def _copy(session: RowSession, sealer: Sealer, destination: Destination, piece: 
 def _store(sealer: Sealer, destination: Destination, piece: Piece, chunk: memoryview) -> Part:
     destination.count(len(chunk))
     content = destination.names.name(chunk)
-    if known := destination.base.parts.get(content):
+    if known := destination.known(content):
         return known.model_copy(update=piece.place)
     name = destination.chunk(content)
     sealed = sealer.seal(chunk)
     destination.store.write(destination.key(name), sealed)
-    return Part(
-        key=name,
-        kind="copy",
-        **piece.place,
-        encryption=destination.encryption,
-        size=len(sealed),
-        sha256=hashlib.sha256(sealed).hexdigest(),
-        plain_size=len(chunk),
-        content=content,
+    return destination.written(
+        Part(
+            key=name,
+            kind="copy",
+            **piece.place,
+            encryption=destination.encryption,
+            size=len(sealed),
+            sha256=hashlib.sha256(sealed).hexdigest(),
+            plain_size=len(chunk),
+            content=content,
+        )
     )

@@ -16,6 +16,7 @@ from aada_operator.adapters.object_store import ObjectInfo, ObjectStore
 from aada_operator.api.manifest import CHUNKS, INTENTS, MANIFEST_NAME
 from aada_operator.api.task import CollectResult, CollectTask
 from aada_operator.core.failpoints import failpoint
+from aada_operator.worker.leftovers import abort_stale_uploads
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.settings import WorkerSettings
 from aada_operator.worker.stored import find_backup
@@ -43,6 +44,7 @@ class _Collection:
 
     def run(self) -> CollectResult:
         self.reporter.stage("list")
+        abort_stale_uploads(self.store, self.task.folder)
         now = self.store.time()
         ours = [found for found in self._list() if _OURS.fullmatch(self._relative(found.key))]
         needed = self._needed(known := self._manifests())

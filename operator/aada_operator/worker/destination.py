@@ -1,10 +1,11 @@
 """Where the objects of one try go, and which of them are there already."""
 
+import itertools
 import threading
 from dataclasses import dataclass, field
 
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.api.manifest import CHUNKS, Encrypted, lms_folder
+from aada_operator.api.manifest import CHUNKS, Encrypted, Part, lms_folder
 from aada_operator.api.task import BackupTask
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker.codec import Recipient, parse_recipients
@@ -26,6 +27,8 @@ class Destination:
     base: Base
     run: str
     reporter: Reporter
+    _written: dict[str, Part] = field(default_factory=dict, init=False)
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count, init=False)
     _reads: int = field(default=0, init=False)
     _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -44,8 +47,18 @@ class Destination:
         return f"{self.task.name}/attempt-{self.task.attempt}-{self.run}/{plain}{self._suffix}"
 
     def chunk(self, content: str) -> str:
-        """The name of a chunk, below the folder of the LMS."""
-        return f"{CHUNKS}/{self.base.chunks.epoch}/{content[:2]}/{content}-{self.run}.copy{self._suffix}"
+        """A new name for a chunk, below the folder of the LMS; two streams may have the same content at once."""
+        number = next(self._numbers)
+        return f"{CHUNKS}/{self.base.chunks.epoch}/{content[:2]}/{content}-{self.run}-{number}.copy{self._suffix}"
+
+    def known(self, content: str) -> Part | None:
+        """The part with a content that need not travel again: of the base, or one that this try has written."""
+        return self.base.parts.get(content) or self._written.get(content)
+
+    def written(self, part: Part) -> Part:
+        """Remember a chunk that is in the bucket now."""
+        self._written[str(part.content)] = part
+        return part
 
     @property
     def _suffix(self) -> str:

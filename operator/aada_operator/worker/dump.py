@@ -64,7 +64,8 @@ class Dump:
         _demand_all_rows(measured, copied)
         parts = [*archives, *_in_order(copied)]
         known = {part.key for part in self.destination.base.parts.values()}
-        return Dumped(parts, measured, sum(part.size for part in parts if part.key not in known))
+        new = {part.key: part.size for part in parts if part.key not in known}
+        return Dumped(parts, measured, sum(new.values()))
 
     @property
     def _server_version(self) -> int:

@@ -7,10 +7,19 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from aada_operator.api.task import INTERNAL, TERMINATED, BackupTask, CollectTask, Outcome, RestoreTask, VerifyTask
+from aada_operator.api.task import (
+    INTERNAL,
+    TERMINATED,
+    BackupTask,
+    CollectTask,
+    CopyTask,
+    Outcome,
+    RestoreTask,
+    VerifyTask,
+)
 from aada_operator.api.uploads import RestoreFilesTask, SyncTask
 from aada_operator.core.errors import OperatorError, Stalled
-from aada_operator.worker import backup, collect, restore, uploads, uploads_restore, verify
+from aada_operator.worker import backup, collect, replicate, restore, uploads, uploads_restore, verify
 from aada_operator.worker.settings import WorkerSettings
 from aada_operator.worker.tools import kill_all
 
@@ -40,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 _TASKS: dict[str, Callable[[WorkerSettings], BaseModel]] = {
     "backup": lambda settings: backup.run(BackupTask.model_validate_json(settings.task), settings),
     "verify": lambda settings: verify.run(VerifyTask.model_validate_json(settings.task), settings),
+    "copy": lambda settings: replicate.run(CopyTask.model_validate_json(settings.task), settings),
     "collect": lambda settings: collect.run(CollectTask.model_validate_json(settings.task), settings),
     "restore": lambda settings: restore.run(RestoreTask.model_validate_json(settings.task), settings),
     "uploads": lambda settings: uploads.run(SyncTask.model_validate_json(settings.task), settings),

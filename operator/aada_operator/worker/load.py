@@ -4,7 +4,6 @@ Every byte is hashed on the way, and believed only when its hash was right. Of c
 of the archive are restored, and only their chunks are read.
 """
 
-import hashlib
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,7 @@ from aada_operator.worker.refill import RowLoader, TableQueue
 from aada_operator.worker.selection import Selection
 from aada_operator.worker.server import Server
 from aada_operator.worker.stored import StoredBackup
-from aada_operator.worker.streams import Pump
+from aada_operator.worker.streams import HashingSink, Pump
 from aada_operator.worker.tools import Tool
 
 STREAMS = 2
@@ -167,7 +166,7 @@ class Load:
 
     def _download(self, kind: str, sink: IO[bytes]) -> None:
         for number, part in enumerate(self._parts(kind), 1):
-            hashing = _Hashing(sink, self.reporter)
+            hashing = HashingSink(sink, self.reporter.add)
             self.backup.store.download(self.backup.key(part), hashing)
             self.backup.demand_hash(part, hashing.digest.hexdigest())
             failpoint(f"worker.load.{kind}-{number}")
@@ -177,17 +176,3 @@ class Load:
         give_up = GiveUp()
         loader = RowLoader(self.backup, self._identities, self.server, self.name, self.reporter, give_up)
         run_all([partial(loader.load, queue)] * STREAMS, give_up)
-
-
-class _Hashing:
-    """A sink that hashes what it passes on."""
-
-    def __init__(self, sink: IO[bytes], reporter: Reporter) -> None:
-        self._sink = sink
-        self._reporter = reporter
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> None:
-        self.digest.update(data)
-        self._sink.write(data)
-        self._reporter.add(len(data))

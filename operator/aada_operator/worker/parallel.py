@@ -1,6 +1,7 @@
 """Several things done side by side that succeed or fail together."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from aada_operator.core.errors import OperatorError
 from aada_operator.worker.server import Connection
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 class GiveUp:
@@ -58,6 +60,15 @@ def run_all(jobs: Sequence[Callable[[], Result]], give_up: GiveUp) -> list[Resul
             give_up()
             raise
         return [future.result() for future in futures]
+
+
+def taken(queue: "deque[Item]") -> Iterator[Item]:
+    """Items until none is left; any number of threads may take from one queue."""
+    while True:
+        try:
+            yield queue.popleft()
+        except IndexError:
+            return
 
 
 @contextmanager

@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.api.manifest import INTENTS, ChunkStore, Part, lms_folder
+from aada_operator.api.manifest import ChunkStore, Part, lms_folder
 from aada_operator.api.task import BackupTask
-from aada_operator.core.clock import SystemClock, to_rfc3339
-from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
+from aada_operator.worker.leftovers import intent
 from aada_operator.worker.stored import find_backup
 
 logger = logging.getLogger(__name__)
@@ -65,18 +64,10 @@ def pinned_base(store: ObjectStore, task: BackupTask, names: ChunkNames, run: st
     if task.base is None:
         yield fresh
         return
-    key = f"{lms_folder(task.folder)}/{INTENTS}/{task.name}-{task.attempt}-{run}.json"
-    store.put_if_absent(key, _intent(task))
-    failpoint("worker.backup.after-intent")
-    try:
+    document = {"backup": task.name, "uid": task.uid, "base": task.base}
+    with intent(store, task.folder, f"{task.name}-{task.attempt}-{run}", document):
+        failpoint("worker.backup.after-intent")
         yield _read(store, task, names) or fresh
-    finally:
-        _forget(store, key)
-
-
-def _intent(task: BackupTask) -> bytes:
-    document = {"backup": task.name, "uid": task.uid, "base": task.base, "createdAt": to_rfc3339(SystemClock().now())}
-    return json.dumps(document).encode()
 
 
 def _read(store: ObjectStore, task: BackupTask, names: ChunkNames) -> Base | None:
@@ -89,11 +80,3 @@ def _read(store: ObjectStore, task: BackupTask, names: ChunkNames) -> Base | Non
         return None
     parts = {part.content: part for part in base.manifest.parts if part.content}
     return Base(base.manifest.chunks, base.manifest.backup, parts)
-
-
-def _forget(store: ObjectStore, key: str) -> None:
-    """An intent that stays only keeps chunks a little longer."""
-    try:
-        store.delete(key)
-    except OperatorError as error:
-        logger.warning("an intent stays: %s", error)

@@ -33,9 +33,10 @@ class WorkerSettings(BaseSettings):
     claim_dir: Annotated[Path, Field(description="Where the claim with users' files is.")] = Path(CLAIM_PATH)
     postgres_bin: Annotated[Path | None, Field(description="Folder with pg_dump; absent: Debian's newest.")] = None
 
-    def store(self, location: S3Location) -> ObjectStore:
-        """The bucket, with the mounted credentials."""
-        return ObjectStore(location, mounted_keys(self.secrets_dir / "storage"), self._ca("storage-ca"), PATIENT)
+    def store(self, location: S3Location, folder: str = "storage", max_rate: int | None = None) -> ObjectStore:
+        """The bucket, with the credentials that are mounted in ``folder``; uploads send ``max_rate`` bytes a second."""
+        keys, ca_file = mounted_keys(self.secrets_dir / folder), self._ca(f"{folder}-ca")
+        return ObjectStore(location, keys, ca_file, PATIENT, max_rate)
 
     def uploads_store(self, location: S3Location) -> VersionedStore:
         """The bucket with users' files, which has credentials of its own."""

@@ -1,5 +1,6 @@
 """Streams between threads and programs with bounded memory, in which an error is never mistaken for an end."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -108,3 +109,17 @@ class Observed:
         data = self._source.read(size)
         self._seen(len(data))
         return data
+
+
+class HashingSink:
+    """A sink whose content is hashed as it passes, and told to ``seen`` with its number of bytes."""
+
+    def __init__(self, sink: IO[bytes], seen: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._seen = seen
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self._sink.write(data)
+        self._seen(len(data))

@@ -72,6 +72,13 @@ def s3(words: str, accepted: bool, **patch: Any) -> Case:
     return policy(words, accepted, storage=[place | {"s3": place["s3"] | patch}])
 
 
+def place(words: str, accepted: bool, name: str, **patch: Any) -> Case:
+    """A second place that differs from the first in this."""
+    first: Spec = POLICY["storage"][0]
+    second = {"name": name, "s3": first["s3"] | patch}
+    return Case("BackupPolicy", words, POLICY | {"storage": [first, second]}, accepted)
+
+
 def restore(words: str, accepted: bool, spec: Spec) -> Case:
     return Case("Restore", words, spec, accepted)
 
@@ -172,7 +179,18 @@ CASES: tuple[Case, ...] = (
     policy("no encryption for a recipient", False, encryption={"mode": "None"}),
     policy("an SSH key as recipient", False, encryption={"recipients": ["ssh-ed25519 AAAA"]}),
     policy("eleven recipients", False, encryption={"recipients": [RECIPIENT] * 11}),
-    policy("two places", False, storage=[POLICY["storage"][0], POLICY["storage"][0] | {"name": "second"}]),
+    place("two names for one bucket", False, name="offsite"),
+    place("a second bucket", True, name="offsite", bucket="offsite"),
+    place("the same bucket on another server", True, name="offsite", endpoint="https://s3.example.edu"),
+    place("another folder of the same bucket", False, name="offsite", prefix="copy"),
+    place("a second bucket under the same name", False, name="primary", bucket="offsite"),
+    policy("three places", False, storage=[
+        {"name": name, "s3": {"bucket": name, "credentialsSecretRef": {"name": "s3"}}} for name in ("one", "two", "six")
+    ]),
+    policy("a limit to the upload", True, maxRate="100Mi"),
+    policy("a limit of nothing", False, maxRate="0Mi"),
+    policy("a limit without a unit", False, maxRate="100"),
+    policy("a limit in another unit", False, maxRate="100MB/s"),
     Case("BackupPolicy", "no place", POLICY | {"storage": []}, accepted=False),
     s3("an endpoint", True, endpoint="https://s3.example.edu:9000"),
     s3("an endpoint with a path", False, endpoint="https://s3.example.edu/bucket"),
@@ -251,6 +269,7 @@ CASES: tuple[Case, ...] = (
             {"source": {"storage": STORED | {"latest": True}, "backupName": "monday"}}),
     restore("a bucket and a policy", False,
             {"source": {"storage": STORED | {"latest": True}, "policyRef": {"name": "nightly"}, "latest": True}}),
+    restore("a bucket and a copy", False, {"source": {"storage": STORED | {"latest": True}, "copy": "offsite"}}),
     restore("a cutover from a bucket", False,
             {"source": {"storage": STORED | {"latest": True}}, "target": {"mode": "Cutover"}}),
     restore("every mode", True, RESTORE | {"mode": "Approve"}),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from aada_operator.api.common import Condition, CronExpression, Duration, TimeZone, seconds
+from aada_operator.api.common import Condition, CronExpression, Duration, TimeZone, byte_count, seconds
 from aada_operator.api.component import Connections
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.restore import RestoreSpec, RestoreStatus
@@ -71,3 +71,14 @@ def test_the_first_api_component_carries_the_migrations() -> None:
     web, second = BACKEND | {"name": "learn", "role": "web"}, BACKEND | {"name": "second"}
     spec = AadaLmsSpec.model_validate(LMS | {"components": [web, BACKEND, second]})
     assert spec.api_component().name == "backend"
+
+
+@pytest.mark.parametrize(("text", "value"), [("1Ki", 1024), ("100Mi", 104857600), ("2Gi", 2147483648)])
+def test_sizes_are_bytes(text: str, value: int) -> None:
+    assert byte_count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0Mi", "1", "1M", "1.5Gi", "1000000Ki", "Mi", "1Ti"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a size"):
+        byte_count(text)

@@ -12,6 +12,7 @@ from aada_operator.adapters import storage
 from aada_operator.adapters.object_store import BucketSettings, Capabilities
 from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
+from aada_operator.api.task import S3Location
 from aada_operator.backups import reconcile as backups
 from aada_operator.core import metrics
 from aada_operator.core.clock import to_rfc3339
@@ -35,6 +36,10 @@ POLICY_SPEC: Object = {
         "verificationIdentitySecretRef": {"name": "identity", "key": "key"},
     },
 }
+TWO_PLACES: list[Object] = [
+    {"name": name, "s3": {"bucket": bucket, "credentialsSecretRef": {"name": "s3"}}}
+    for name, bucket in (("primary", "backups"), ("offsite", "offsite"))
+]
 LMS_SPEC: Object = {
     "components": [{"name": "backend", "role": "api", "image": "lms:1"}],
     "database": {"host": "db", "adminSecretRef": {"name": "db-admin"}},
@@ -97,6 +102,7 @@ class Bucket:
     lifecycle: list[Object] | None = field(default_factory=list)
 
     def opened(self, *_: Any) -> Bucket:
+        """Whatever location is asked for."""
         return self
 
     def probe(self, prefix: str) -> Capabilities:
@@ -133,8 +139,13 @@ class School:
     clock: SetClock
     api: ApiServer
     bucket: Bucket
+    offsite: Bucket = field(default_factory=Bucket)
     probe_clock: float = 0.0
     _capabilities: dict[str, Capability[Any]] = field(default_factory=dict)
+
+    def opened(self, location: S3Location, *_: Any) -> Bucket:
+        """The bucket of a location: there is a second one, ``offsite``."""
+        return self.offsite if location.bucket == "offsite" else self.bucket
 
     def restart_operator(self) -> None:
         """A new process: whatever was in memory is lost."""
@@ -246,7 +257,7 @@ def school(monkeypatch: pytest.MonkeyPatch) -> School:
     """An LMS with a database and all Secrets; policy and backups are made by the test."""
     clock, bucket = SetClock(), Bucket()
     school = School(clock, ApiServer(clock), bucket)
-    monkeypatch.setattr(storage, "ObjectStore", bucket.opened)
+    monkeypatch.setattr(storage, "ObjectStore", school.opened)
     school.restart_operator()
     school.lms()
     school.api.secret("s3", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="secret")

@@ -44,8 +44,8 @@ def test_every_credential_that_a_sample_names_is_in_the_secrets() -> None:
     minimal = next(body for file, body in CUSTOM_RESOURCES if file == "lms-minimal.yaml")
     policy = next(body for file, body in CUSTOM_RESOURCES if file == "backuppolicy.yaml")
     assert made[minimal["spec"]["database"]["adminSecretRef"]["name"]] == {"username", "password"}
-    storage = policy["spec"]["storage"][0]["s3"]["credentialsSecretRef"]["name"]
-    assert made[storage] == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    storages = [place["s3"]["credentialsSecretRef"]["name"] for place in policy["spec"]["storage"]]
+    assert [made[name] for name in storages] == [{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}] * 2
     identity = policy["spec"]["encryption"]["verificationIdentitySecretRef"]
     assert identity["key"] in made[identity["name"]]
 
