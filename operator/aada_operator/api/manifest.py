@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aada_operator.api.bundle import BundleSummary
+from aada_operator.api.bundle import BUNDLE, BundleSummary
 from aada_operator.api.common import StatusModel
 
 FORMAT = "lms.aada.edu/backup"
@@ -210,6 +210,11 @@ class Manifest(StatusModel):
     @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables)
+
+    @property
+    def bundle_part(self) -> Part | None:
+        """The part that holds the bundle; None for a backup that has none."""
+        return next((part for part in self.parts if part.kind == BUNDLE), None)
 
     @property
     def stored_bytes(self) -> int:

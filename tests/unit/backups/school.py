@@ -130,10 +130,11 @@ class Bucket:
             self.objects.pop(key, None)
         return self.deletes
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, first: int | None = None) -> bytes | None:
         if self.trouble:
             raise self.trouble
-        return self.objects.get(key)
+        data = self.objects.get(key)
+        return data if data is None else data[:first]
 
 
 @dataclass
