@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of
-from aada_operator.api.task import OBJECT_LOCK_DISABLED, S3Location
+from aada_operator.api.task import S3Location
 from aada_operator.core.errors import Stalled
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+OBJECT_LOCK_DISABLED = "ObjectLockDisabled"
 # Why a lock is not extended: it is longer already, or the object is gone.
 _REFUSED = DENIED | {MISSING_KEY, "NoSuchVersion", "InvalidRequest", "MethodNotAllowed"}
 _CANNOT_LOCK = {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "NotImplemented", "501"}
