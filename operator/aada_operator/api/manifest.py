@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aada_operator.api.bundle import BundleSummary
+from aada_operator.api.bundle import BUNDLE, BundleSummary
 from aada_operator.api.common import StatusModel
 
 FORMAT = "lms.aada.edu/backup"
@@ -139,7 +139,8 @@ class Part(StatusModel):
     of one piece of a table. ``bundle`` is the document of `api.bundle`. A kind that a newer minor version added is
     looked after as all others, and not loaded. Parts that agree in kind, schema, table and piece are, in the order of
     the list, pieces of one stream. ``plain_size`` is the size before compression. ``content`` names the content of a
-    chunk by a keyed hash, so that a later backup finds it again.
+    chunk by a keyed hash, so that a later backup finds it again. ``version`` is the id of the object where
+    its bucket is versioned: what is deleted by mistake is still there under it.
     """
 
     key: str
@@ -153,6 +154,7 @@ class Part(StatusModel):
     sha256: str
     plain_size: int
     content: str | None = None
+    version: str | None = None
 
 
 class ChunkStore(StatusModel):
@@ -196,6 +198,7 @@ class Manifest(StatusModel):
     chunks: ChunkStore
     base: str | None = None
     new_bytes: int
+    immutable_until: str | None = None
     parts: list[Part]
     bundle: BundleSummary | None = None
     encryption: Encryption
@@ -207,6 +210,11 @@ class Manifest(StatusModel):
     @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables)
+
+    @property
+    def bundle_part(self) -> Part | None:
+        """The part that holds the bundle; None for a backup that has none."""
+        return next((part for part in self.parts if part.kind == BUNDLE), None)
 
     @property
     def stored_bytes(self) -> int:

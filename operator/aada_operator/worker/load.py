@@ -16,11 +16,12 @@ from typing import IO
 from psycopg import conninfo
 
 from aada_operator.adapters.postgres_errors import Place
+from aada_operator.adapters.sealed import Identity, parse_identities
 from aada_operator.api.manifest import Part
 from aada_operator.api.task import CORRUPT, RESTORE_FAILED, WRONG_KEY
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import Identity, parse_identities, unpack
+from aada_operator.worker.codec import unpack
 from aada_operator.worker.contents_list import Chosen
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.parallel import GiveUp, run_all

@@ -10,11 +10,11 @@ from itertools import groupby
 
 from psycopg import sql
 
+from aada_operator.adapters.sealed import Identity, open_sealed
 from aada_operator.api.manifest import Manifest, Part
 from aada_operator.api.task import RESTORE_FAILED, TERMINATED
 from aada_operator.core.errors import Waiting
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import Identity, open_sealed
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.parallel import GiveUp
 from aada_operator.worker.progress import Reporter
