@@ -144,7 +144,8 @@ class Part(StatusModel):
     `api.bundle`. A kind that a newer minor version added is looked after as all others, and not loaded. Parts that
     agree in kind, schema, table and piece are, in the order of the list, pieces of one stream. ``plain_size`` is the
     size before compression. ``content`` names the content of a chunk by a keyed hash, so that a later backup finds it
-    again.
+    again. ``version`` is the id of the object where its bucket is versioned: what is deleted by mistake is still there
+    under it.
     """
 
     key: str
@@ -158,6 +159,7 @@ class Part(StatusModel):
     sha256: str
     plain_size: int
     content: str | None = None
+    version: str | None = None
 
 
 class ChunkStore(StatusModel):
@@ -201,6 +203,7 @@ class Manifest(StatusModel):
     chunks: ChunkStore
     base: str | None = None
     new_bytes: int
+    immutable_until: str | None = None
     parts: list[Part]
     bundle: BundleSummary | None = None
     encryption: Encryption

@@ -11,7 +11,7 @@ from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.conditions import Truth
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.policies import decide, objectives, uploads
+from aada_operator.policies import decide, locks, objectives, uploads
 from aada_operator.policies.copies import COPIES_CURRENT
 from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
@@ -25,6 +25,7 @@ VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
 OFFLINE_KEY = "OfflineKey"
 METHOD_CHOSEN = "MethodChosen"
+IMMUTABLE = "Immutable"
 KNOWN = (
     conditions.READY,
     conditions.RECONCILING,
@@ -38,6 +39,7 @@ KNOWN = (
     OFFLINE_KEY,
     METHOD_CHOSEN,
     COPIES_CURRENT,
+    IMMUTABLE,
 )
 
 # What Ready says where one of these is False.
@@ -59,6 +61,7 @@ def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
     _recovery_point(visit, decide.newest_completed(world.backups))
     _verified(visit, world.backups)
     _recovery_time(visit)
+    visit.conditions.set(IMMUTABLE, *locks.verdict(visit.spec))
     upcoming = decide.next_slot(visit.spec, visit.now)
     put(visit, "next", to_rfc3339(upcoming) if upcoming and not visit.spec.suspend else None)
 
@@ -78,13 +81,14 @@ def retention(visit: Visit[BackupPolicySpec], world: World, in_use: Collection[s
     going = expired(rule, visit.spec.time_zone, world.backups, in_use, visit.now)
     completed = [backup for backup in world.backups if backup.completed and backup.scheduled_for]
     before = visit.status.get("retention") or {}
-    locked = world.storage is not None and not world.storage.deletes
-    names = [backup.name for backup in going[:MOST_NAMES]]
+    refused = world.storage is not None and not world.storage.deletes
+    locked = [backup.name for backup in going if refused or backup.is_locked(visit.now)]
+    free = [backup.name for backup in going if backup.name not in locked]
     visit.status["retention"] = {
         "mode": rule.mode,
         "kept": len(completed) - len(going),
-        "expired": [] if locked else names,
-        "locked": names if locked else [],
+        "expired": free[:MOST_NAMES],
+        "locked": locked[:MOST_NAMES],
         "deleted": before.get("deleted", 0) + _gone_since(before, world.backups),
     }
 

@@ -65,7 +65,7 @@ def store(destination: Destination, data: bytes) -> Part:
     """
     name = destination.archive(f"{BUNDLE}-00000.json")
     sealed = Sealer(destination.task.compression_level, destination.recipients).seal(data)
-    destination.store.write(destination.key(name), sealed)
+    version = destination.store.write(destination.key(name), sealed)
     failpoint("worker.backup.after-bundle")
     return Part(
         key=name,
@@ -74,6 +74,7 @@ def store(destination: Destination, data: bytes) -> Part:
         size=len(sealed),
         sha256=hashlib.sha256(sealed).hexdigest(),
         plain_size=len(data),
+        version=version,
     )
 
 
