@@ -34,7 +34,9 @@ def test_every_figure_is_measured() -> None:
     assert len(shown["arms"]) == 3
     assert all(arm["seconds"] > 0 < arm["bytes"] for arm in shown["arms"].values())
     assert_shape(shown["peers"])
-    assert all(name in table(shown) for name in (*shown["arms"], "barman-cloud", "pgBackRest", "WAL-G"))
+    # As Markdown wants it inside a table.
+    names = [name.replace("|", r"\|") for name in (*shown["arms"], *shown["peers"])]
+    assert [name for name in names if name not in table(shown)] == []
 
 
 def assert_shape(found: dict[str, dict[str, Any]]) -> None:
