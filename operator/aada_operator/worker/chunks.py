@@ -13,7 +13,7 @@ from aada_operator.worker.rows import RowSession
 from aada_operator.worker.snapshot import Source
 
 # A stream holds one of these, and for a moment its compressed and its encrypted form.
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 3 * 2**20
 
 
 @dataclass(frozen=True)
