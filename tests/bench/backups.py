@@ -1,7 +1,8 @@
 """Backups beside what people use otherwise, in one run on one database and one S3 server: `make show-backup`.
 
 Everything is measured now: speed and size of a full backup, what travels of an unchanged and of a grown database,
-verification beside pg_restore, memory, and what kills at random moments leave. The last line is one JSON object.
+verification beside pg_restore, memory, other tools, and what kills at random moments leave. A table for
+docs/benchmarks.md comes before the last line, which is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 
 from aada_operator.api.task import BackupResult, VerifyResult
 from aada_operator.worker import scratch
+from tests.bench import peers
+from tests.bench.backup_report import table
 from tests.service.kills import Assault
 from tests.service.sample_lms.harness import DATABASE_PASSWORD, Release, application_python
 from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server
@@ -55,6 +58,7 @@ class Show:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     peak_mib: int = 0
+    peak_with_programs_mib: int = 0
 
     def time(self, name: str, act: Callable[[], int]) -> None:
         """Measure ``act``, which returns the bytes that it stored."""
@@ -77,7 +81,14 @@ class Show:
 
     def _counted(self, finished: Finished) -> Finished:
         self.peak_mib = max(self.peak_mib, finished.peak_bytes // 2**20)
+        together = finished.peak_bytes + sum(finished.children.values())
+        self.peak_with_programs_mib = max(self.peak_with_programs_mib, together // 2**20)
         return finished
+
+    def grow(self) -> None:
+        """Add about 1 % of rows."""
+        for name in GROWING:
+            self.postgres.execute(GROWTH.format(table=name), self.database)
 
     def shell(self, command: str, result: str) -> int:
         """Run a pipeline of PostgreSQL's programs on the database; returns the size of the file ``result``."""
@@ -98,16 +109,13 @@ class Show:
                 self.time("ours, to S3, encrypted, hashed", lambda job=job: self.dump(job, "full").stored_bytes)  # type: ignore[misc]
             self.time("pg_dump -Fc", lambda: self.shell("pg_dump -Fc -f fc", "fc"))
             self.time("pg_dump -Fc -Z0 | zstd -3 -T2", lambda: self.shell("pg_dump -Fc -Z0 | zstd -qf3T2 -o z", "z"))
-            self.time("pg_dump | gzip (the runbook)", lambda: self.shell("pg_dump | gzip > gz", "gz"))
 
     def repeat(self) -> dict[str, Any]:
         """What travels again, and how long a verification takes beside a restore of a plain dump."""
         self.shell("rm -rf fd; pg_dump -Fd -j2 -Z0 -f fd", "fd")
         with Job(self.postgres, self.s3, self.s3.make_bucket()) as job:
-            full = self.dump(job, "full")
-            unchanged = self.dump(job, "unchanged", "full")
-            for table in GROWING:
-                self.postgres.execute(GROWTH.format(table=table), self.database)
+            full, unchanged = self.dump(job, "full"), self.dump(job, "unchanged", "full")
+            self.grow()
             appended = self.dump(job, "appended", "unchanged")
             verified = [self.verify(job, "appended") for _ in range(self.rounds)]
         loads = [self._plain_load() for _ in range(self.rounds)]
@@ -117,6 +125,9 @@ class Show:
             "appended_new_bytes_ratio": round(appended.new_bytes / full.stored_bytes, 5),
             "appended_rows_ratio": round(appended.rows / full.rows - 1, 4),
             "unchanged_seconds": unchanged.duration_seconds,
+            "appended_seconds": appended.duration_seconds,
+            "unchanged_new_bytes": unchanged.new_bytes,
+            "appended_new_bytes": appended.new_bytes,
             "verify_seconds": round(statistics.median(one.duration_seconds for one in verified), 2),
             "load_seconds": round(statistics.median(one.restore_seconds for one in verified), 2),
             "pg_restore_j2_seconds": round(statistics.median(loads), 2),
@@ -146,32 +157,42 @@ def school(server: PostgresServer, folder: Path, size: str) -> str:
     return name
 
 
-def kills(postgres: PostgresServer, s3: S3Server, folder: Path, count: int) -> dict[str, Any]:
-    """Workers killed at random moments, on a small school."""
-    if not count:
-        return {}
+def kills(folder: Path, s3: S3Server, count: int, minutes: float) -> dict[str, Any]:
+    """Workers killed at random moments, on a small school; fewer than ``count`` when the time is over."""
     seed = random.randrange(2**32)
     say(f"{count} kills, seed {seed}")
     with PostgresServer() as server, Job(server, s3, s3.make_bucket()) as job:
         database = school(server, folder / "small", "60MB")
-        tally = Assault(job, server, database, random.Random(seed)).run(count)
+        tally = Assault(job, server, database, random.Random(seed)).run(count, minutes * 60)
     return {"kills": tally.kills, "torn": len(tally.torn), "lost": len(tally.lost), "leaked": len(tally.leaked)}
 
 
-def run(size: str, rounds: int, count: int) -> dict[str, Any]:
+def others(show: Show, install: bool) -> dict[str, Any]:
+    """The peers, which write to the same S3 server; what each did is said at once."""
+    folder = show.folder / "peers"
+    folder.mkdir()
+    world = peers.World(show.postgres, show.s3, show.database, folder, show.grow, install)
+    return peers.run(world, say)
+
+
+def run(size: str, rounds: int, count: int, minutes: float = 10, *, install: bool = False) -> dict[str, Any]:
     """The whole show; returns its JSON object."""
     with (
         tempfile.TemporaryDirectory(prefix="aada-show-") as name,
-        PostgresServer(shared_buffers="256MB", max_wal_size="4GB") as postgres,
+        # Those that copy the server's files need its WAL.
+        PostgresServer(shared_buffers="256MB", max_wal_size="4GB", archive_mode="on") as postgres,
         S3Server() as s3,
     ):
         folder = Path(name)
+        folder.chmod(0o755)
+        postgres.execute("ALTER SYSTEM SET archive_command = '/bin/true'")
+        postgres.execute("SELECT pg_reload_conf()")
         say(f"filling a database of {size}")
         database = school(postgres, folder, size)
         show = Show(postgres, s3, database, folder, rounds)
         show.full()
         repeated = show.repeat()
-        ours, dump, pipe, _ = (show.median(arm) for arm in show.seconds)
+        ours, dump, pipe = (show.median(arm) for arm in show.seconds)
         arms = {arm: {"seconds": round(show.median(arm), 2), "bytes": show.bytes[arm]} for arm in show.seconds}
         return {
             "database_bytes": postgres.value(f"SELECT pg_database_size('{database}')", database),
@@ -179,8 +200,10 @@ def run(size: str, rounds: int, count: int) -> dict[str, Any]:
             "ratio_vs_zstd_pipe": round(ours / pipe, 2),
             **repeated,
             "peak_mib": show.peak_mib,
-            **kills(postgres, s3, folder, count),
+            "peak_with_programs_mib": show.peak_with_programs_mib,
+            **kills(folder, s3, count, minutes),
             "arms": arms,
+            "peers": others(show, install),
         }
 
 
@@ -189,8 +212,12 @@ def main() -> int:
     parser.add_argument("--size", default="1GB", help="size of the database (1GB)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts (3)")
     parser.add_argument("--kills", type=int, default=200, help="workers that are killed (200)")
+    parser.add_argument("--kill-minutes", type=float, default=8, help="the kills end by then, however many (8)")
+    parser.add_argument("--no-install", action="store_true", help="leave tools out that are not there")
     chosen = parser.parse_args()
-    print(json.dumps(run(chosen.size, chosen.rounds, chosen.kills)))
+    shown = run(chosen.size, chosen.rounds, chosen.kills, chosen.kill_minutes, install=not chosen.no_install)
+    print(f"\n{table(shown)}\n")
+    print(json.dumps(shown))
     return 0
 
 

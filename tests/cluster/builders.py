@@ -106,6 +106,12 @@ def backup(name: str = "by-hand", *, policy: str = POLICY, **patch: Any) -> Obje
     return custom_resource("Backup", name, merged({"policyRef": {"name": policy}}, patch))
 
 
+def claim(name: str) -> Object:
+    """A claim for users' files, of the class that the cluster has by itself."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
 def restore(name: str = "rehearsal", *, backup: str = "", policy: str = POLICY, **patch: Any) -> Object:
     """A restore of a named backup, else of the policy's latest, into a new database."""
     source = {"backupName": backup} if backup else {"policyRef": {"name": policy}, "latest": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -47,10 +48,14 @@ class Assault:
     _completed: set[str] = field(default_factory=set)
     _spans: dict[str, float] = field(default_factory=dict)
 
-    def run(self, kills: int) -> Tally:
-        """Measure how long the workers live, kill that many, then clean up as the operator does and look around."""
+    def run(self, kills: int, seconds: float = math.inf) -> Tally:
+        """Measure how long the workers live, kill that many, then clean up as the operator does and look around.
+
+        The killing ends after ``seconds``, however many were killed by then.
+        """
         self._measure()
-        while self.tally.kills < kills:
+        end = time.monotonic() + seconds
+        while self.tally.kills < kills and time.monotonic() < end:
             number = self.tally.kills + self.tally.ended
             kind = "restore" if number % 4 == 3 else "backup"
             self._kill(self._start(kind, f"try-{number}"), kind)

@@ -253,10 +253,10 @@ class S3Server:
             config=Config(s3={"addressing_style": "path"}),
         )
 
-    def make_bucket(self) -> str:
-        """A new, empty bucket."""
+    def make_bucket(self, *, locks: bool = False) -> str:
+        """A new, empty bucket; ``locks``: objects can be locked in it."""
         name = f"bucket-{next(self._names)}-{secrets.token_hex(3)}"
-        self.client().create_bucket(Bucket=name)
+        self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=locks)
         return name
 
     def keep_versions(self, bucket: str) -> None:

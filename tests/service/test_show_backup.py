@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.bench import backups
+from typing import Any
+
+from tests.bench import backups, peers
+from tests.bench.backup_report import table
 
 FIGURES = {
     "speedup_vs_pg_dump_fc",
@@ -18,6 +21,7 @@ FIGURES = {
     "lost",
     "leaked",
     "arms",
+    "peers",
 }
 
 
@@ -27,5 +31,21 @@ def test_every_figure_is_measured() -> None:
     assert shown["unchanged_new_bytes_ratio"] < 0.01
     assert 0 < shown["peak_mib"] <= 128
     assert (shown["kills"], shown["torn"], shown["lost"], shown["leaked"]) == (2, 0, 0, 0)
-    assert len(shown["arms"]) == 4
+    assert len(shown["arms"]) == 3
     assert all(arm["seconds"] > 0 < arm["bytes"] for arm in shown["arms"].values())
+    assert_shape(shown["peers"])
+    # As Markdown wants it inside a table.
+    names = [name.replace("|", r"\|") for name in (*shown["arms"], *shown["peers"])]
+    assert [name for name in names if name not in table(shown)] == []
+
+
+def assert_shape(found: dict[str, dict[str, Any]]) -> None:
+    """Every peer has its figures or a reason for having none; those of the test bed's own programs have figures."""
+    assert set(found) == {"pg_dump | gzip (the runbook)", "pg_dump -Fc", "barman-cloud", "pgBackRest", "WAL-G"}
+    for name, peer in found.items():
+        if peer["status"] == "ok":
+            assert all(peer[step]["seconds"] > 0 for step in (*peers.STEPS, "restore"))
+            assert peer["full"]["bytes"] > 0 < peer["peak_mib"]
+        else:
+            assert peer["reason"], name
+    assert found["pg_dump -Fc"]["status"] == "ok", found["pg_dump -Fc"]

@@ -19,7 +19,7 @@ MOST_MEMORY = 128 * MIB
 
 @pytest.fixture(scope="module")
 def large(postgres: PostgresServer) -> Iterator[str]:
-    """300 MB: half of them text that compresses, half of them bytes that do not, one row of 20 MB among them."""
+    """300 MB: two fifths of them text that compresses, the rest bytes that do not, one row of 20 MB among them."""
     name = postgres.createdb()
     postgres.execute(
         """
@@ -29,7 +29,7 @@ def large(postgres: PostgresServer) -> Iterator[str]:
           FROM generate_series(1, 150000) i;
         CREATE TABLE files (id bigint, data bytea);
         ALTER TABLE files ALTER COLUMN data SET STORAGE EXTERNAL;
-        INSERT INTO files SELECT i, gen_random_bytes(1000) FROM generate_series(1, 70000) i;
+        INSERT INTO files SELECT i, gen_random_bytes(1000) FROM generate_series(1, 110000) i;
         INSERT INTO files SELECT 0, string_agg(gen_random_bytes(1000), '') FROM generate_series(1, 20000)
         """,
         name,

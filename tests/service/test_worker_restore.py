@@ -179,14 +179,15 @@ class TestKilled:
         return bool(postgres.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
 
     def test_two_workers_of_one_restore_are_never_at_it_together(
-        self, job: Job, postgres: PostgresServer, heavy: str
+        self, job: Job, postgres: PostgresServer, small: str
     ) -> None:
-        job.backup(heavy)
-        first = job.start("restore", job.restore_task(TARGET, uid=UID))
-        first.wait_for_stage("restore")
+        job.backup(small)
+        first = job.start("restore", job.restore_task(TARGET, uid=UID), "worker.restore.before-compare=stop")
+        first.wait_until_stopped()
         with Job(postgres, job.s3, job.bucket) as other:
             failure = other.run("restore", other.restore_task(TARGET, uid=UID)).failure
         assert (failure.reason, failure.retryable) == ("TargetExists", True)
+        first.go_on()
         first.finish().result(RestoreResult)
 
     def test_sigterm_leaves_what_the_next_try_replaces(self, job: Job, postgres: PostgresServer, heavy: str) -> None:

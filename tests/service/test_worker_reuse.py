@@ -65,6 +65,24 @@ class TestWhatTravels:
         assert appended.new_bytes < full.stored_bytes / 20
         assert job.verify("appended").rows == full.rows + 900
 
+    def test_neither_do_rows_that_fill_holes_all_over_a_table(
+        self, job: Job, school: str, postgres: PostgresServer
+    ) -> None:
+        postgres.execute("DELETE FROM pages WHERE id % 40 = 7; DELETE FROM files WHERE id % 40 = 7", school)
+        with postgres.admin(school) as connection:
+            connection.execute("VACUUM ANALYZE")
+        full = job.backup(school, "full")
+        postgres.execute(
+            "INSERT INTO pages SELECT i, encode(gen_random_bytes(500), 'hex') FROM generate_series(60001, 60600) i;"
+            "INSERT INTO files SELECT i, gen_random_bytes(1000) FROM generate_series(30001, 30300) i",
+            school,
+        )
+        filled = "SELECT count(DISTINCT (ctid::text::point)[0]) FROM pages WHERE id > 60000"
+        assert postgres.value(filled, school) > 300, "the new rows lie together: this test would prove nothing"
+        appended = job.backup(school, "appended", base="full")
+        assert appended.new_bytes < full.stored_bytes / 20
+        assert job.verify("appended").rows == full.rows + 900
+
     def test_it_is_whole_without_its_base(self, job: Job, school: str, postgres: PostgresServer) -> None:
         job.backup(school, "full")
         postgres.execute("UPDATE pages SET body = 'changed' WHERE id = 4711", school)

@@ -15,6 +15,7 @@ from psycopg import sql
 from aada_operator.api.manifest import Part, lms_folder
 from aada_operator.worker.catalog import list_tables
 from aada_operator.worker.content import measure_tables
+from aada_operator.worker.formats import FRAMES, PLAIN_TYPES
 from aada_operator.worker.server import Login, Server
 from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server
 from tests.service.worker_harness import Job, folder_of
@@ -157,8 +158,10 @@ class TestRoundTrip:
             (table,) = [t for t in manifest.tables if (t.schema_, t.name) == (part.schema_, part.table)]
             columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
             target = sql.Identifier(str(part.schema_), str(part.table))
-            statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, columns).as_string()
-            run("psql", "-v", "ON_ERROR_STOP=1", "-c", statement, data=self.plain(job, backed_up, part))
+            frame = FRAMES[table.format]
+            statement = sql.SQL("COPY {} ({}) FROM STDIN{}").format(target, columns, sql.SQL(frame.option)).as_string()
+            data = frame.header + self.plain(job, backed_up, part) + frame.trailer
+            run("psql", "-v", "ON_ERROR_STOP=1", "-c", statement, data=data)
         rest = b"".join(self.plain(job, backed_up, part) for part in manifest.parts if part.kind == "rest")
         run("pg_restore", "--section=data", data=rest)
         run("pg_restore", "--section=post-data", data=schema)
@@ -260,3 +263,69 @@ class TestDigest:
         postgres.execute(change, database)
         assert self.digest(server, database) != (rows, digest)
         assert self.digest(server, database)[0] == rows
+
+
+VALUES = {
+    "bool": ["true", "false"],
+    "int2": ["-32768", "32767"],
+    "int4": ["-2147483648", "2147483647"],
+    "int8": ["-9223372036854775808", "9223372036854775807"],
+    "float4": ["NaN", "-Infinity", "1e-45", "-0"],
+    "float8": ["NaN", "Infinity", "5e-324", "0.1"],
+    "numeric": ["NaN", "-Infinity", "0.00", "-12345678901234567890.123456789"],
+    "text": ["", "\\N", "\\.\nCOPY 1\n", "Schöne Grüße 🎓\t\r\n"],
+    "varchar": ["", "ab "],
+    "bpchar": ["a ", ""],
+    "bytea": ["", "\\xffff", "\\x0a5c2e0a434f505920310a"],
+    "json": ['{"b": 1, "a":  [null]}', "null"],
+    "jsonb": ['{"b": 1e400, "a": "\\u00e4"}', "[]"],
+    "uuid": ["00000000-0000-0000-0000-000000000001"],
+    "date": ["infinity", "0044-03-15 BC", "2024-02-29"],
+    "time": ["24:00:00", "00:00:00.000001"],
+    "timetz": ["23:59:59.999999-15:59", "00:00+05:45"],
+    "timestamp": ["-infinity", "4713-01-01 00:00:00 BC", "294276-12-31 23:59:59.999999"],
+    "timestamptz": ["infinity", "2024-03-31 02:30:00.123456+01"],
+    "interval": ["-1 year 2 mons -3 days 04:05:06.789", "178000000 years"],
+    "inet": ["10.0.0.1/8", "::ffff:1.2.3.4"],
+    "cidr": ["10.0.0.0/8", "2001:db8::/32"],
+}
+
+
+class TestFormats:
+    def test_every_type_that_is_copied_in_binary_comes_back_as_it_was(
+        self, job: Job, postgres: PostgresServer, database: str
+    ) -> None:
+        assert VALUES.keys() == set(PLAIN_TYPES)
+        columns = ", ".join(f"of_{kind} {kind}" for kind in PLAIN_TYPES)
+        with postgres.admin(database) as connection:
+            connection.execute(f"CREATE TABLE plain (id int, {columns})".encode())
+            for kind, values in VALUES.items():
+                for value in [*values, None]:
+                    connection.execute(f"INSERT INTO plain (of_{kind}) VALUES (%s::text::{kind})".encode(), [value])
+        assert self.copied(job, postgres, database, "binary", "plain") == {"plain": "binary"}
+
+    def test_what_one_server_alone_would_understand_is_copied_as_text(
+        self, job: Job, postgres: PostgresServer, database: str
+    ) -> None:
+        postgres.execute(
+            """
+            CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TYPE pair AS (a int, b text);
+            CREATE TABLE enums (v mood); INSERT INTO enums VALUES ('sad');
+            CREATE TABLE rows (v pair); INSERT INTO rows VALUES ((1, 'x'));
+            CREATE TABLE arrays (v mood[]); INSERT INTO arrays VALUES ('{glad,sad}');
+            CREATE TABLE classes (v regclass); INSERT INTO classes VALUES ('enums');
+            """,
+            database,
+        )
+        tables = ("enums", "rows", "arrays", "classes")
+        assert self.copied(job, postgres, database, "text", *tables) == dict.fromkeys(tables, "text")
+
+    def copied(self, job: Job, postgres: PostgresServer, database: str, name: str, *tables: str) -> dict[str, str]:
+        """The formats of tables that a restored copy has with equal content."""
+        job.backup(database, name)
+        job.restore(f"restored_{name}", name, uid=name)
+        assert dump_text(postgres, f"restored_{name}") == dump_text(postgres, database)
+        postgres.dropdb(f"restored_{name}")
+        manifest = job.manifest(name)
+        assert manifest is not None
+        return {table.name: table.format for table in manifest.tables if table.name in tables}

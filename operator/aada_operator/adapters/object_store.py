@@ -7,9 +7,8 @@ takes effect without a restart, and a denied request is signed once more with wh
 import hashlib
 import io
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -20,8 +19,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from s3transfer.manager import TransferManager
 
+from aada_operator.adapters import s3_bucket
+from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities, ObjectInfo
 from aada_operator.adapters.s3_client import KeySource, make_client
 from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of, translate
+from aada_operator.adapters.s3_locks import Locks
 from aada_operator.adapters.s3_streams import (
     TRANSFER,
     HashingReader,
@@ -46,31 +48,6 @@ _EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
 _NO_CONDITIONS = {"NotImplemented", "501"}
 
 
-@dataclass(frozen=True)
-class ObjectInfo:
-    """What a listing says of an object."""
-
-    key: str
-    size: int
-    modified: datetime
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a server was seen to do, beyond reading and writing."""
-
-    conditional_writes: bool
-    deletes: bool
-
-
-@dataclass(frozen=True)
-class BucketSettings:
-    """Lifecycle rules as S3 writes them, and versioning; None: the server does not tell."""
-
-    lifecycle: Sequence[Mapping[str, Any]] | None
-    versioned: bool | None
-
-
 class ObjectStore:
     """Objects of one bucket.
 
@@ -92,6 +69,7 @@ class ObjectStore:
         self._ca_file = ca_file
         self._attempts = attempts
         self._max_rate = max_rate
+        self._locks = Locks(location, lambda: self._client)
 
     @cached_property
     def _client(self) -> "S3Client":
@@ -126,11 +104,8 @@ class ObjectStore:
 
     def settings(self) -> BucketSettings:
         """What the bucket's owner has set; a server or a key that does not tell is no error."""
-        client, bucket = self._client, self._location.bucket
         with self._translated():
-            rules = _told(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"], absent=[])
-            versioning = _told(lambda: client.get_bucket_versioning(Bucket=bucket).get("Status", ""), absent="")
-        return BucketSettings(rules, None if versioning is None else versioning == "Enabled")
+            return s3_bucket.settings(self._client, self._location.bucket)
 
     def _refuses_overwriting(self, key: str) -> bool:
         with self._translated():
@@ -154,18 +129,19 @@ class ObjectStore:
                 return False
         return True
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
+    def put_if_absent(self, key: str, data: bytes, *, lock: bool = False) -> bool:
         """Write a small object unless its key is taken; True: written now, False: these very bytes were there.
 
         A server without conditional writes is asked first and then written to, which two writers at once can
-        outrun: `probe` tells. A write whose answer was lost is found again by comparing bytes.
+        outrun: `probe` tells. A write whose answer was lost is found again by comparing bytes. ``lock``: as the
+        location says.
 
         Raises:
             Stalled: ManifestConflict, the key holds something else.
         """
         if (present := self.get(key)) is None:
             with self._translated():
-                if self._put(key, data):
+                if self._put(key, data, self._locks.arguments if lock else {}):
                     return True
             present = self.get(key)
         if present is None:
@@ -174,37 +150,59 @@ class ObjectStore:
             raise Stalled(MANIFEST_CONFLICT, f"{key} exists with other content and is never overwritten")
         return False
 
-    def _put(self, key: str, data: bytes) -> bool:
+    def _put(self, key: str, data: bytes, lock: Mapping[str, Any]) -> bool:
         metadata = {"sha256": hashlib.sha256(data).hexdigest()}
+        wanted: dict[str, Any] = {"Bucket": self._location.bucket, "Key": key, "Body": data, "Metadata": metadata}
         try:
-            self._client.put_object(
-                Bucket=self._location.bucket, Key=key, Body=data, Metadata=metadata, IfNoneMatch="*"
-            )
+            self._client.put_object(**wanted, **lock, IfNoneMatch="*")
         except ClientError as error:
             if code_of(error) in _EXISTS:
                 return False
             if code_of(error) not in _NO_CONDITIONS:
                 raise
-            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data, Metadata=metadata)
+            self._client.put_object(**wanted, **lock)
         return True
 
-    def write(self, key: str, data: bytes) -> None:
-        """Write an object whose key nobody else uses."""
+    def write(self, key: str, data: bytes) -> str | None:
+        """Write an object whose key nobody else uses, locked as the location says; returns its version, if any."""
         if self._max_rate:
-            self.upload(key, io.BytesIO(data))
-            return
+            return self.upload(key, io.BytesIO(data)).version
         with self._translated():
-            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data)
+            lock = self._locks.arguments
+            return self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data, **lock).get("VersionId")
 
     def upload(self, key: str, reader: Reader) -> StoredObject:
-        """Stream ``reader`` into a new object, in parts; a failure, also of the reader, leaves no object behind.
+        """Stream ``reader`` into a new object, in parts, locked as the location says.
+
+        A failure, also of the reader, leaves no object behind.
 
         What the reader raises is raised here unchanged.
         """
         hashing = HashingReader(reader)
         with self._translated(), self._uploading() as transfer:
-            transfer.upload(cast("IO[bytes]", hashing), self._location.bucket, key).result()
-        return StoredObject(hashing.size, hashing.digest.hexdigest())
+            lock = dict(self._locks.arguments)
+            transfer.upload(cast("IO[bytes]", hashing), self._location.bucket, key, extra_args=lock).result()
+            version = self._client.head_object(Bucket=self._location.bucket, Key=key).get("VersionId")
+        return StoredObject(hashing.size, hashing.digest.hexdigest(), version)
+
+    @property
+    def locked_until(self) -> datetime | None:
+        """Until when all that is written by this is locked; None: it is not."""
+        return self._locks.until
+
+    def extend_lock(self, key: str) -> bool:
+        """Lock an object that is there for as long as what is written now; False: that is refused, or it is gone."""
+        with self._translated():
+            return self._locks.extend(key)
+
+    def demand_locks(self) -> None:
+        """Make sure that the bucket can lock objects, where the location wants that.
+
+        Raises:
+            Stalled: ObjectLockDisabled.
+        """
+        with self._translated():
+            self._locks.demand()
 
     @contextmanager
     def _uploading(self) -> Iterator[TransferManager]:
@@ -289,15 +287,8 @@ class ObjectStore:
 
         Returns how many. The invisible parts of such uploads cost storage until then.
         """
-        aborted = 0
-        bucket = self._location.bucket
         with self._translated():
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
-            for upload in (entry for page in pages for entry in page.get("Uploads", [])):
-                if upload["Key"].startswith(prefix) and now - upload["Initiated"] > age:
-                    self._client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-                    aborted += 1
-        return aborted
+            return s3_bucket.abort_stale_uploads(self._client, self._location.bucket, prefix, now - age)
 
     def time(self) -> datetime:
         """The server's own time, to which the times of its objects can be compared."""
@@ -311,11 +302,3 @@ class ObjectStore:
     @property
     def _name(self) -> str:
         return f"bucket {self._location.bucket} at {self._location.endpoint or 'AWS'}"
-
-
-def _told(ask: Callable[[], Any], absent: Any) -> Any:
-    """What a server says, ``absent`` where there is none of it, None where it cannot or must not say."""
-    try:
-        return ask()
-    except ClientError as error:
-        return absent if code_of(error) == "NoSuchLifecycleConfiguration" else None

@@ -77,11 +77,20 @@ _DATABASE = sql.SQL(':"database"')
 
 
 def create_role(role: RoleDefinition) -> sql.Composed:
-    """CREATE ROLE with all attributes but those that reach beyond: SUPERUSER, REPLICATION, BYPASSRLS."""
+    """CREATE ROLE with all attributes but those that reach beyond the database: SUPERUSER, REPLICATION, BYPASSRLS."""
+    return _role("CREATE", role)
+
+
+def set_attributes(role: RoleDefinition) -> sql.Composed:
+    """The same attributes for a role that is there."""
+    return _role("ALTER", role)
+
+
+def _role(verb: str, role: RoleDefinition) -> sql.Composed:
     words = {"LOGIN": role.login, "INHERIT": role.inherit, "CREATEDB": role.create_db, "CREATEROLE": role.create_role}
     attributes = " ".join(word if given else f"NO{word}" for word, given in words.items())
-    statement = sql.SQL("CREATE ROLE {} {} CONNECTION LIMIT {}").format(
-        sql.Identifier(role.name), sql.SQL(attributes), sql.Literal(role.connection_limit)
+    statement = sql.SQL("{} ROLE {} {} CONNECTION LIMIT {}").format(
+        sql.SQL(verb), sql.Identifier(role.name), sql.SQL(attributes), sql.Literal(role.connection_limit)
     )
     until = sql.SQL(" VALID UNTIL {}").format(sql.Literal(role.valid_until)) if role.valid_until else sql.SQL("")
     return statement + until

@@ -101,12 +101,17 @@ async def _join_owner(connection: Session, names: Names) -> None:
 
 
 async def set_password(connection: Session, names: Names, password: str, comment: str) -> None:
-    """Give the login role its password, sent as a SCRAM verifier so that no log of the server ever holds it."""
-    verifier = connection.pgconn.encrypt_password(password.encode(), names.login.encode(), b"scram-sha-256").decode()
+    """Give the login role its password, and say that it has it."""
     async with connection.transaction():
-        statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
-        await connection.execute(statement.format(sql.Identifier(names.login), sql.Literal(verifier)))
+        await give_password(connection, names.login, password)
         await _comment(connection, names.login, comment)
+
+
+async def give_password(connection: Session, role: str, password: str) -> None:
+    """Give a role a password, sent as a SCRAM verifier so that no log of the server ever holds it."""
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
+    await connection.execute(statement.format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 async def _comment(connection: Session, role: str, comment: str) -> None:

@@ -46,10 +46,11 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What an upload stored."""
+    """What an upload stored; ``version`` where the bucket is versioned."""
 
     size: int
     sha256: str
+    version: str | None = None
 
 
 class HashingReader:

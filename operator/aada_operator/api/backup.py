@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aada_operator.api.common import GROUP, Column, CommonStatus, LocalRef, Model, Resource, StatusModel, Timestamp
-from aada_operator.api.task import S3Location
+from aada_operator.api.task import ObjectLock, S3Location
 
 # Slot of the schedule for which a policy made the Backup; one that was made by hand has none.
 ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
@@ -52,6 +52,7 @@ class Location(StatusModel):
     credentials_secret: Annotated[str, Field(max_length=253, description="Secret with the credentials.")] = ""
     ca_secret: Annotated[str, Field(max_length=253, description="Secret with the CA certificate.")] = ""
     ca_key: Annotated[str, Field(max_length=253, description="Key in that Secret.")] = ""
+    object_lock: Annotated[ObjectLock | None, Field(description="How its objects are locked.")] = None
 
     def s3(self, allow_local: bool) -> S3Location:
         """The same place as workers and the S3 client want it; ``allow_local``: loopback endpoints are followed."""
@@ -59,6 +60,7 @@ class Location(StatusModel):
             bucket=self.bucket,
             endpoint=self.endpoint or None,
             region=self.region or "us-east-1",
+            object_lock=self.object_lock,
             allow_local_endpoint=allow_local,
         )
 
@@ -71,6 +73,7 @@ class CopyStatus(StatusModel):
     state: Annotated[str, Field(max_length=16, description="Running, Waiting (for another try) or Completed.")] = ""
     time: Annotated[Timestamp | None, Field(description="When it was completed.")] = None
     bytes: Annotated[int, Field(ge=0, description="Bytes that travelled in the try that completed it.")] = 0
+    immutable_until: Annotated[Timestamp | None, Field(description="Until when all of its objects are locked.")] = None
     attempt: Annotated[int, Field(ge=0, description="Number of the try.")] = 0
     next_attempt: Annotated[Timestamp | None, Field(description="When the next try begins.")] = None
 
@@ -152,6 +155,7 @@ class BackupStatus(CommonStatus):
     new_bytes: Annotated[int, Field(ge=0, description="Bytes that travelled for this backup.")] = 0
     size: Annotated[str, Field(max_length=16, description="Stored bytes for people.")] = ""
     manifest_sha256: Annotated[str, Field(max_length=64, description="SHA-256 of manifest.json.")] = ""
+    immutable_until: Annotated[Timestamp | None, Field(description="Until when all of its objects are locked.")] = None
     encryption: Annotated[str, Field(max_length=16, description="Age or None.")] = ""
     postgres: Annotated[PostgresInfo | None, Field(description="The server.")] = None
     schema_revision: Annotated[str, Field(max_length=128, description="Revision of the schema in it.")] = ""

@@ -240,6 +240,9 @@ class BackupPolicyStatus(CommonStatus):
     method: Annotated[str, Field(max_length=32, description="Method in use.")] = ""
     last_slot: Annotated[Timestamp | None, Field(description="Newest slot of the schedule that was dealt with.")] = None
     missed_slots: Annotated[int, Field(ge=0, description="Slots that passed without a backup of their own.")] = 0
+    missed_at: Annotated[
+        Timestamp | None, Field(description="When a missed slot was noticed; gone once a backup was completed since.")
+    ] = None
     last_full: Annotated[Timestamp | None, Field(description="Completion of the newest full backup.")] = None
     last_incremental: Annotated[Timestamp | None, Field(description="Completion of the newest incremental backup.")] = (
         None

@@ -10,6 +10,9 @@ from pydantic import Field
 
 from aada_operator.api.common import Model, StatusModel
 
+# Kind of the part of a backup that holds it.
+BUNDLE = "bundle"
+
 
 class SecretOrder(Model):
     """A Secret that is to be packed: its data are in the mounted ``folder``, this is the rest of it."""

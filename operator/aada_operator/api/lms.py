@@ -23,6 +23,7 @@ from aada_operator.api.common import (
 )
 from aada_operator.api.component import AbsolutePath, Argument, Component
 
+SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 
@@ -38,10 +39,9 @@ class Database(Model):
     name: Annotated[
         SqlName, Field(max_length=57, description="Name of the database; it is made when it is missing.")
     ] = "aada_lms"
-    ssl_mode: Annotated[
-        Literal["disable", "require", "verify-ca", "verify-full"],
-        Field(description="How far TLS is demanded and verified, as libpq's sslmode."),
-    ] = "verify-full"
+    ssl_mode: Annotated[SslMode, Field(description="How far TLS is demanded and verified, as libpq's sslmode.")] = (
+        "verify-full"
+    )
     ca_secret_ref: Annotated[
         SecretKeyRef | None, Field(description="CA certificate of the server; absent: the system's.")
     ] = None

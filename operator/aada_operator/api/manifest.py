@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aada_operator.api.bundle import BundleSummary
+from aada_operator.api.bundle import BUNDLE, BundleSummary
 from aada_operator.api.common import StatusModel
 
 FORMAT = "lms.aada.edu/backup"
@@ -97,6 +97,9 @@ class Sample(StatusModel):
     key: list[str]
 
 
+RowFormat = Literal["text", "binary"]
+
+
 class Ancestor(StatusModel):
     """A partitioned table that a partition is a part of."""
 
@@ -108,8 +111,8 @@ class Table(StatusModel):
     """Rows and content digest of one table, partition or all large objects, without children.
 
     ``sample`` is missing where the digest covers all rows. ``columns`` are those of the rows in the parts of kind
-    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``. ``ancestors`` are those of a
-    partition, the nearest first.
+    ``copy``; it is empty for a table whose rows are in the part of kind ``rest``. ``format`` is that of COPY.
+    ``ancestors`` are those of a partition, the nearest first.
     """
 
     schema_: Annotated[str, Field(alias="schema")]
@@ -118,6 +121,7 @@ class Table(StatusModel):
     digest: str
     sample: Sample | None = None
     columns: list[str] = []
+    format: RowFormat = "text"
     ancestors: list[Ancestor] = []
 
 
@@ -135,11 +139,13 @@ class Part(StatusModel):
     """One object; ``key`` is relative to the folder of the LMS, ``size`` and ``sha256`` are of the object as stored.
 
     The kinds: ``schema`` and ``rest`` are archives of ``pg_dump --format=custom`` with everything but rows, and with
-    the few rows that COPY cannot write (large objects, tables of extensions) and the sequences. ``copy`` is COPY text
-    of one piece of a table. ``bundle`` is the document of `api.bundle`. A kind that a newer minor version added is
-    looked after as all others, and not loaded. Parts that agree in kind, schema, table and piece are, in the order of
-    the list, pieces of one stream. ``plain_size`` is the size before compression. ``content`` names the content of a
-    chunk by a keyed hash, so that a later backup finds it again.
+    the few rows that COPY cannot write (large objects, tables of extensions) and the sequences. ``copy`` is what COPY
+    writes of one piece of a table, in the table's format, without a header and a trailer. ``bundle`` is the document of
+    `api.bundle`. A kind that a newer minor version added is looked after as all others, and not loaded. Parts that
+    agree in kind, schema, table and piece are, in the order of the list, pieces of one stream. ``plain_size`` is the
+    size before compression. ``content`` names the content of a chunk by a keyed hash, so that a later backup finds it
+    again. ``version`` is the id of the object where its bucket is versioned: what is deleted by mistake is still there
+    under it.
     """
 
     key: str
@@ -153,6 +159,7 @@ class Part(StatusModel):
     sha256: str
     plain_size: int
     content: str | None = None
+    version: str | None = None
 
 
 class ChunkStore(StatusModel):
@@ -196,6 +203,7 @@ class Manifest(StatusModel):
     chunks: ChunkStore
     base: str | None = None
     new_bytes: int
+    immutable_until: str | None = None
     parts: list[Part]
     bundle: BundleSummary | None = None
     encryption: Encryption
@@ -207,6 +215,11 @@ class Manifest(StatusModel):
     @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables)
+
+    @property
+    def bundle_part(self) -> Part | None:
+        """The part that holds the bundle; None for a backup that has none."""
+        return next((part for part in self.parts if part.kind == BUNDLE), None)
 
     @property
     def stored_bytes(self) -> int:

@@ -1,6 +1,6 @@
 """Restore: brings one backup back, beside the live database or in its place, and compares it with its manifest."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -9,15 +9,12 @@ from aada_operator.api.common import (
     GROUP,
     Column,
     CommonStatus,
-    DnsLabel,
     Duration,
-    LocalRef,
     LongText,
     Mode,
     Model,
     ObjectName,
     Resource,
-    SqlName,
     StatusModel,
     StepStatus,
     Timestamp,
@@ -25,62 +22,19 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
+from aada_operator.api.restore_places import NO_COPY, NO_NAME, ONE_SOURCE, SERVER, Source, Target
 from aada_operator.api.task import SqlCheck
 
 # On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
 ANNOTATION_SAFETY_OF = f"{GROUP}/safety-of"
-TargetMode = Literal["NewDatabase", "Cutover"]
+# On an AadaLms or BackupPolicy that a Restore made again: uid of the Restore.
+ANNOTATION_RESTORED_BY = f"{GROUP}/restored-by"
 KEEP_OLD_FOR = "7d"
-_NO_NAME = "database is for mode NewDatabase: after a Cutover the restored database has the name of the live one"
+_NO_CUTOVER = "target: mode Cutover needs a Backup as source; what is in storage can go to a NewServer or a NewDatabase"
 _CUTOVER_ONLY = "target: keepOldFor and safetyBackup are for its mode Cutover"
-_TABLES_BESIDE = "tables: a Cutover takes the whole database; some tables go into a new one (mode NewDatabase)"
+_TABLES_BESIDE = "tables: the other modes take the whole database; some tables go into a new one (mode NewDatabase)"
 # With or without its schema, as the backup's manifest has it; no quotes.
 TableName = Annotated[str, Field(min_length=1, max_length=127)]
-
-
-class Source(Model):
-    """Which backup: one by name, or the newest completed one of a policy."""
-
-    backup_name: Annotated[ObjectName | None, Field(description="Name of a completed Backup.")] = None
-    policy_ref: Annotated[LocalRef | None, Field(description="A BackupPolicy; with latest: true.")] = None
-    latest: Annotated[bool | None, Field(description="The newest completed backup of the policy.")] = None
-    copy_: Annotated[
-        DnsLabel | None,
-        Field(
-            alias="copy",
-            description="Read its copy in this place of the policy's storage. Absent: the backup itself is read.",
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Source":
-        by_policy = self.policy_ref is not None and self.latest is True
-        half = (self.policy_ref is None) != (self.latest is None)
-        if half or (self.backup_name is not None) == by_policy:
-            raise ValueError("give either backupName, or policyRef with latest: true")
-        return self
-
-
-class Target(Model):
-    """Where to."""
-
-    mode: Annotated[
-        TargetMode,
-        Field(
-            description="NewDatabase: beside the live one. Cutover: in its place; the live one is kept under another "
-            "name for keepOldFor."
-        ),
-    ] = "NewDatabase"
-    database: Annotated[
-        SqlName | None,
-        Field(description="Name of the new database, in mode NewDatabase. Default: <database>_restore_<id>."),
-    ] = None
-
-    @model_validator(mode="after")
-    def _name_of_new_only(self) -> "Target":
-        if self.mode == "Cutover" and self.database is not None:
-            raise ValueError(_NO_NAME)
-        return self
 
 
 class RestoreUploads(Model):
@@ -115,8 +69,13 @@ class RestoreSpec(Model):
                 _CUTOVER_ONLY,
             ),
             (
+                "!(has(self.source.storage) && has(self.target) && has(self.target.mode) "
+                "&& self.target.mode == 'Cutover')",
+                _NO_CUTOVER,
+            ),
+            (
                 "!has(self.tables) || size(self.tables) == 0 || !has(self.target) || !has(self.target.mode) "
-                "|| self.target.mode != 'Cutover'",
+                "|| self.target.mode == 'NewDatabase'",
                 _TABLES_BESIDE,
             ),
         )
@@ -128,10 +87,12 @@ class RestoreSpec(Model):
             description="Which backup.",
             json_schema_extra=rules(
                 (
-                    "has(self.backupName) ? (!has(self.policyRef) && !has(self.latest)) "
-                    ": (has(self.policyRef) && has(self.latest) && self.latest)",
-                    "give either backupName, or policyRef with latest: true",
-                )
+                    "(has(self.backupName) ? 1 : 0) + (has(self.storage) ? 1 : 0) "
+                    "+ (has(self.policyRef) || has(self.latest) ? 1 : 0) == 1 "
+                    "&& has(self.policyRef) == (has(self.latest) && self.latest)",
+                    ONE_SOURCE,
+                ),
+                ("!(has(self.copy) && has(self.storage))", NO_COPY),
             ),
         ),
     ]
@@ -140,7 +101,8 @@ class RestoreSpec(Model):
         Field(
             description="Where to.",
             json_schema_extra=rules(
-                ("!(has(self.mode) && self.mode == 'Cutover' && has(self.database))", _NO_NAME),
+                ("!(has(self.mode) && self.mode != 'NewDatabase' && has(self.database))", NO_NAME),
+                ("(has(self.mode) && self.mode == 'NewServer') == has(self.server)", SERVER),
             ),
         ),
     ] = Target()
@@ -184,11 +146,13 @@ class RestoreSpec(Model):
     def _cutover_only(self) -> "RestoreSpec":
         if not self.is_cutover and (self.safety_backup is not None or self.keep_old_for is not None):
             raise ValueError(_CUTOVER_ONLY)
+        if self.is_cutover and self.source.storage:
+            raise ValueError(_NO_CUTOVER)
         return self
 
     @model_validator(mode="after")
     def _tables_beside(self) -> "RestoreSpec":
-        if self.is_cutover and self.tables:
+        if self.target.mode != "NewDatabase" and self.tables:
             raise ValueError(_TABLES_BESIDE)
         return self
 
@@ -196,6 +160,11 @@ class RestoreSpec(Model):
     def is_cutover(self) -> bool:
         """Whether the live database is replaced."""
         return self.target.mode == "Cutover"
+
+    @property
+    def is_new_server(self) -> bool:
+        """Whether the LMS is made again on another server."""
+        return self.target.mode == "NewServer"
 
     @property
     def asks(self) -> Mode:
@@ -222,6 +191,14 @@ class Plan(StatusModel):
     database: Annotated[str, Field(max_length=63, description="The database that is made.")]
     replaces: Annotated[str | None, Field(max_length=63, description="Live database that a Cutover replaces.")] = None
     old_database: Annotated[str | None, Field(max_length=63, description="The name that it gets then.")] = None
+    makes: Annotated[
+        list[Annotated[str, Field(max_length=330)]] | None,
+        Field(max_length=300, description="Objects that are made on the way to a new server, as Kind/name."),
+    ] = None
+    keeps: Annotated[
+        list[Annotated[str, Field(max_length=330)]] | None,
+        Field(max_length=300, description="Objects of the backup that are here already, and left as they are."),
+    ] = None
     address: Annotated[str | None, Field(max_length=330, description="Server and name of the live database.")] = None
     schema_revision: Annotated[str, Field(max_length=128, description="Revision of the restored schema.")] = ""
     recovery_point: Annotated[Timestamp | None, Field(description="The moment whose content it will hold.")] = None
@@ -240,7 +217,7 @@ class OldDatabase(StatusModel):
 class RestoreStatus(CommonStatus):
     """What is true of one restore."""
 
-    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase or Cutover.")] = ""
+    mode: Annotated[str, Field(max_length=16, description="Where it goes: NewDatabase, Cutover or NewServer.")] = ""
     plan: Annotated[Plan | None, Field(description="What is done.")] = None
     steps: Annotated[
         list[StepStatus], Field(max_length=20, json_schema_extra=named_list(), description="How far it is.")

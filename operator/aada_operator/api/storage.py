@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from aada_operator.api.backup import Location
 from aada_operator.api.common import DnsLabel, LocalRef, Model, SecretKeyRef
 from aada_operator.api.manifest import backup_folder
+from aada_operator.api.task import ObjectLock
 
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
 Prefix = Annotated[str, StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*)?$")]
@@ -44,11 +45,23 @@ class S3(Model):
         )
 
 
+class LockableS3(S3):
+    """A bucket that may be made for locking objects."""
+
+    object_lock: Annotated[
+        ObjectLock | None, Field(description="Lock what is written against deletion; absent: not locked.")
+    ] = None
+
+    def location(self, folder: str) -> Location:
+        """As that of any bucket, with the lock."""
+        return super().location(folder).model_copy(update={"object_lock": self.object_lock})
+
+
 class StorageEntry(Model):
     """One place that holds backups."""
 
     name: Annotated[DnsLabel, Field(description="Name of the place.")] = "primary"
-    s3: Annotated[S3, Field(description="An S3 bucket.")]
+    s3: Annotated[LockableS3, Field(description="An S3 bucket.")]
 
     def location_of(self, namespace: str, lms: str, backup: str) -> Location:
         """Where a backup lies here; with an empty name, where all of an LMS do."""

@@ -39,12 +39,23 @@ INTERNAL = "Internal"
 DEFAULT_OBJECT_BYTES = 48 * 2**30
 
 
+class ObjectLock(Model):
+    """For how long nobody can delete or change what is written, with whatever keys; the bucket must be made for it."""
+
+    mode: Annotated[
+        Literal["Governance", "Compliance"],
+        Field(description="Governance: a right of its own lifts it. Compliance: nobody can, not even the account."),
+    ]
+    days: Annotated[int, Field(ge=1, le=3650, description="Days, counted from the last backup that needs an object.")]
+
+
 class S3Location(Model):
     """A bucket on an S3 server; credentials are never part of it."""
 
     bucket: Annotated[str, Field(description="Bucket.")]
     endpoint: Annotated[str | None, Field(description="URL of the server; absent: AWS.")] = None
     region: Annotated[str, Field(description="Region.")] = "us-east-1"
+    object_lock: Annotated[ObjectLock | None, Field(description="How objects are locked; absent: not.")] = None
     allow_local_endpoint: Annotated[
         bool, Field(description="Whether the endpoint may be a loopback or link-local address: for tests only.")
     ] = False
@@ -186,6 +197,7 @@ class BackupResult(StatusModel):
     new_bytes: int
     base: str | None = None
     epoch: str
+    immutable_until: str | None = None
     tables: int
     rows: int
     digest: str
@@ -233,6 +245,7 @@ class CopyResult(StatusModel):
     objects: int
     bytes: int
     duration_seconds: float
+    immutable_until: str | None = None
 
 
 class CollectResult(StatusModel):

@@ -6,7 +6,6 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.lms import AadaLmsSpec
-from aada_operator.backups import manifests
 from aada_operator.core import bundle
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, SECRETS, Object
 
@@ -29,7 +28,7 @@ def _secrets(objects: Iterable[Object], name: str, lms: AadaLmsSpec) -> dict[str
     certificates = [c.tls_secret_name or f"{name}-{c.name}-tls" for c in lms.components if c.host]
     found = dict.fromkeys(certificates, False)
     found |= bundle.secrets_named([body["spec"] for body in objects])
-    return found | {lms.database.app_secret(name): True, manifests.chunk_key_name(name): True}
+    return found | {lms.database.app_secret(name): True, bundle.chunk_key_name(name): True}
 
 
 def _is_of(lms: str, policy: Object) -> bool:

@@ -107,8 +107,8 @@ class Copier:
         except ValidationError:
             lost = JobState("Failed", reason="ResultUnreadable", message="the worker's result is not readable here")
             return self._failed(visit, known, lost)
-        moment = to_rfc3339(visit.now)
-        _keep(visit, known.model_copy(update={"state": "Completed", "time": moment, "bytes": result.bytes}))
+        ended: dict[str, object] = {"state": "Completed", "time": to_rfc3339(visit.now), "bytes": result.bytes}
+        _keep(visit, known.model_copy(update=ended | {"immutable_until": result.immutable_until}))
         where = f"{known.name} (bucket {known.location.bucket})"
         report.copied(visit, f"{where} holds the same backup; {human_bytes(result.bytes)} travelled")
         return None

@@ -10,7 +10,7 @@ from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.task import BackupTask, CopyTask, DatabaseAddress, FilesCheck, VerifyTask
-from aada_operator.core.bundle import bundle_mounts
+from aada_operator.core.bundle import bundle_mounts, chunk_key_name
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.core.worker_jobs import JobRequest
 from aada_operator.core.worker_mounts import (
@@ -41,11 +41,6 @@ class Context:
     @property
     def labels(self) -> dict[str, str]:
         return {LABEL_LMS: self.policy.lms_ref.name, LABEL_POLICY: self.backup["spec"]["policyRef"]["name"]}
-
-
-def chunk_key_name(lms: str) -> str:
-    """Name of the Secret with the key that chunks of an LMS are named with."""
-    return f"{lms}-chunk-key"
 
 
 def chunk_key(namespace: str, lms: str) -> Object:

@@ -71,6 +71,7 @@ class BackupReconciler:
             case "Completed" if await self._expiry.is_due(visit):
                 return self._expiry.begin(visit)
             case "Completed":
+                report.immutable(visit)
                 delay = await self._checkpoint.look(visit)
                 delay = sooner(delay, await self._verifier.reconcile(visit))
                 return sooner(delay, await self._copier.reconcile(visit))

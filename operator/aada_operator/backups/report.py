@@ -3,6 +3,7 @@
 from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
 from aada_operator.api.bundle import BundleSummary
 from aada_operator.core import conditions
+from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
 
@@ -12,10 +13,21 @@ ENCRYPTED = "Encrypted"
 UPLOADS_CHECKPOINTED = "UploadsCheckpointed"
 VERIFIED = "Verified"
 REPLICATED = "Replicated"
+IMMUTABLE = "Immutable"
 BUNDLED = "Bundled"
 # Reason of Completed for a backup that another object of this name had taken.
 ADOPTED = "Adopted"
-KNOWN = (conditions.READY, conditions.RECONCILING, COMPLETED, FAILED, ENCRYPTED, VERIFIED, BUNDLED, REPLICATED)
+KNOWN = (
+    conditions.READY,
+    conditions.RECONCILING,
+    COMPLETED,
+    FAILED,
+    ENCRYPTED,
+    VERIFIED,
+    BUNDLED,
+    REPLICATED,
+    IMMUTABLE,
+)
 
 
 def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -> None:
@@ -25,6 +37,7 @@ def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -
     visit.conditions.set(FAILED, False, "UnderWay")
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
     visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
+    visit.conditions.set(IMMUTABLE, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, "Unknown", reason, message)
     visit.conditions.set(conditions.RECONCILING, True, reason, message)
 
@@ -70,6 +83,7 @@ def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     visit.conditions.set(FAILED, True, reason, message)
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
     visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
+    visit.conditions.set(IMMUTABLE, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, False, reason, message)
     visit.conditions.set(conditions.RECONCILING, False, reason)
 
@@ -141,3 +155,15 @@ def copied(visit: Visit[BackupSpec], message: str) -> None:
 def not_copied(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     """The copy is missing for now; the backup itself is none the worse."""
     visit.conditions.set(REPLICATED, False, reason, message)
+
+
+def immutable(visit: Visit[BackupSpec]) -> None:
+    """Whether all of its objects are locked now, the shared ones too."""
+    until = visit.status.get("immutableUntil")
+    if until is None:
+        message = "whoever has the bucket's keys can delete it: objectLock in spec.storage prevents that"
+        visit.conditions.set(IMMUTABLE, "Unknown", "NotLocked", message)
+    elif visit.now < from_rfc3339(until):
+        visit.conditions.set(IMMUTABLE, True, "Locked", f"none of its objects can be deleted before {until}")
+    else:
+        visit.conditions.set(IMMUTABLE, False, "LockEnded", f"its objects were locked until {until}")

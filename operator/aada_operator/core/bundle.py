@@ -95,3 +95,8 @@ def _fitting(objects: list[Object]) -> tuple[list[Object], list[str]]:
 def bundle_mounts(order: BundleOrder) -> tuple[SecretMount, ...]:
     """All keys of each Secret; one that goes before the pod is there must not keep the backup from being taken."""
     return tuple(SecretMount(secret.folder, secret.name, optional=True) for secret in order.secrets)
+
+
+def chunk_key_name(lms: str) -> str:
+    """Name of the Secret with the key that chunks of an LMS are named with."""
+    return f"{lms}-chunk-key"

@@ -1,7 +1,9 @@
 """What is known of a database server and of an application's roles on it: filled by an adapter, read by decisions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from aada_operator.api.bundle import RoleDefinition
 from aada_operator.api.common import GROUP
 
 
@@ -130,3 +132,20 @@ class DatabaseProperties:
     connection_limit: int
     grants: frozenset[Grant]
     settings: frozenset[Setting]
+
+
+@dataclass(frozen=True)
+class ServerRole:
+    """A role that is there, and the comment on it."""
+
+    definition: RoleDefinition
+    comment: str
+
+
+@dataclass(frozen=True)
+class ServerRoles:
+    """A server as its admin sees it: whether it may make roles, and those that are there already, by name."""
+
+    username: str
+    may_create_roles: bool
+    roles: Mapping[str, ServerRole]

@@ -116,6 +116,13 @@ def replacement(spec: BackupPolicySpec, backups: Sequence[KnownBackup]) -> DueSl
     return DueSlot(worst.verified_at, start=True, missed=0, replaces=worst.name)
 
 
+def open_miss(noticed: str | None, newest: KnownBackup | None) -> datetime | None:
+    """When a missed slot was noticed, None when none was or a backup was completed since."""
+    moment = moment_or_none(noticed)
+    completed = newest.completion if newest else None
+    return None if moment is None or (completed and completed > moment) else moment
+
+
 def is_taken(slot: datetime, backups: Iterable[KnownBackup]) -> bool:
     """Whether a slot has its Backup already, of whatever type."""
     return any(backup.scheduled_for == slot for backup in backups)

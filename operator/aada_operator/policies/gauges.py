@@ -16,6 +16,7 @@ def gauges(body: Object, clock: Clock) -> list[Sample]:
     found = [
         ("schedule_next_timestamp_seconds", "Next slot of the schedule.", _stamp(status, "next")),
         ("schedule_missed_total", "Slots that passed without a backup.", float(status.get("missedSlots", 0))),
+        ("schedule_kept", "0 from a missed slot to the next completed backup.", 0.0 if "missedAt" in status else 1.0),
         ("rpo_seconds", "Age of the newest recovery point.", (clock.now() - point).total_seconds() if point else None),
         ("rpo_target_seconds", "Most data, in time, that may be lost.", objective),
         ("rpo_worst_case_seconds", "Most that may be lost by schedule.", _span(status.get("rpoWorstCase"))),

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from aada_operator.api.backup import ANNOTATION_FOUND, ANNOTATION_REPLACES, ANNOTATION_SCHEDULED_FOR, BackupType
+from aada_operator.api.backup import (
+    ANNOTATION_FOUND,
+    ANNOTATION_REPLACES,
+    ANNOTATION_SCHEDULED_FOR,
+    BackupType,
+    Location,
+)
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
@@ -74,7 +80,7 @@ def collect_job(
     task = CollectTask(
         storage=location.s3(allow_local),
         folder=lms_folder(location.prefix),
-        min_age_seconds=max(COLLECT_AGE, 2 * int(seconds(spec.max_snapshot_age))),
+        min_age_seconds=max(COLLECT_AGE, 2 * int(seconds(spec.max_snapshot_age)), _locked_for(location)),
     )
     return JobRequest(
         name=collect_job_name(metadata["name"], number, where),
@@ -87,6 +93,11 @@ def collect_job(
         resources=spec.job.resources,
         pod_template=spec.job.pod_template,
     )
+
+
+def _locked_for(location: Location) -> int:
+    """Seconds for which what was written cannot be deleted for good."""
+    return location.object_lock.days * 86400 if location.object_lock else 0
 
 
 def sync_job_name(policy: str, number: int) -> str:

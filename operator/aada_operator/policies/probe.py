@@ -68,6 +68,7 @@ class StorageProbe:
     async def _probe(self, namespace: str, location: Location) -> Reachability:
         try:
             store = await open_store(self.kube, namespace, location, self.allow_local)
+            await in_thread(store.demand_locks)
             can = await in_thread(store.probe, location.prefix)
             found = await in_thread(store.settings)
         except OperatorError as error:

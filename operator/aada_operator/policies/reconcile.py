@@ -133,6 +133,8 @@ class PolicyReconciler:
             await self._kube.create(BACKUPS, body)
         visit.status["lastSlot"] = to_rfc3339(due.slot)
         visit.status["missedSlots"] = visit.status.get("missedSlots", 0) + due.missed
+        if due.missed:
+            visit.status["missedAt"] = to_rfc3339(visit.now)
         return None
 
     def _delay(self, visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> float:

@@ -11,7 +11,7 @@ from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.conditions import Truth
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.policies import decide, objectives, uploads
+from aada_operator.policies import decide, locks, objectives, uploads
 from aada_operator.policies.copies import COPIES_CURRENT
 from aada_operator.policies.retention import MOST_NAMES, expired
 from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
@@ -21,10 +21,12 @@ STORAGE_RULES = "StorageRulesSafe"
 RPO_MET = "RPOMet"
 RPO_UNREACHABLE = "RPOUnreachable"
 RTO_AT_RISK = "RTOAtRisk"
+SCHEDULE_KEPT = "ScheduleKept"
 VERIFIED = "Verified"
 ENCRYPTED = "Encrypted"
 OFFLINE_KEY = "OfflineKey"
 METHOD_CHOSEN = "MethodChosen"
+IMMUTABLE = "Immutable"
 KNOWN = (
     conditions.READY,
     conditions.RECONCILING,
@@ -33,11 +35,13 @@ KNOWN = (
     RPO_MET,
     RPO_UNREACHABLE,
     RTO_AT_RISK,
+    SCHEDULE_KEPT,
     VERIFIED,
     ENCRYPTED,
     OFFLINE_KEY,
     METHOD_CHOSEN,
     COPIES_CURRENT,
+    IMMUTABLE,
 )
 
 # What Ready says where one of these is False.
@@ -59,6 +63,7 @@ def facts(visit: Visit[BackupPolicySpec], world: World) -> None:
     _recovery_point(visit, decide.newest_completed(world.backups))
     _verified(visit, world.backups)
     _recovery_time(visit)
+    visit.conditions.set(IMMUTABLE, *locks.verdict(visit.spec))
     upcoming = decide.next_slot(visit.spec, visit.now)
     put(visit, "next", to_rfc3339(upcoming) if upcoming and not visit.spec.suspend else None)
 
@@ -78,13 +83,14 @@ def retention(visit: Visit[BackupPolicySpec], world: World, in_use: Collection[s
     going = expired(rule, visit.spec.time_zone, world.backups, in_use, visit.now)
     completed = [backup for backup in world.backups if backup.completed and backup.scheduled_for]
     before = visit.status.get("retention") or {}
-    locked = world.storage is not None and not world.storage.deletes
-    names = [backup.name for backup in going[:MOST_NAMES]]
+    refused = world.storage is not None and not world.storage.deletes
+    locked = [backup.name for backup in going if refused or backup.is_locked(visit.now)]
+    free = [backup.name for backup in going if backup.name not in locked]
     visit.status["retention"] = {
         "mode": rule.mode,
         "kept": len(completed) - len(going),
-        "expired": [] if locked else names,
-        "locked": names if locked else [],
+        "expired": free[:MOST_NAMES],
+        "locked": locked[:MOST_NAMES],
         "deleted": before.get("deleted", 0) + _gone_since(before, world.backups),
     }
 
@@ -98,6 +104,7 @@ def _gone_since(before: Object, backups: list[KnownBackup]) -> int:
 
 def ready(visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> None:
     """Ready, as the sum of all: the policy does what it says, and what it says is enough."""
+    _schedule_kept(visit, decide.newest_completed(world.backups))
     status, reason, message = _ready(visit, world, hold)
     visit.conditions.set(conditions.READY, status, reason, message)
     busy = (hold is not None and reason != "Suspended") or any(backup.active for backup in world.backups)
@@ -225,6 +232,22 @@ def _reachable(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> No
         fix = objectives.advice(spec, found)
         message = f"{objectives.told(found)}: {spec.objectives.rpo} cannot be kept; {fix}"
         visit.conditions.set(RPO_UNREACHABLE, True, "ScheduleTooRare", message)
+
+
+def _schedule_kept(visit: Visit[BackupPolicySpec], newest: KnownBackup | None) -> None:
+    """Whether every slot had its backup; a missed one is told until a backup was completed after it was noticed."""
+    noticed = decide.open_miss(visit.status.get("missedAt"), newest)
+    put(visit, "missedAt", to_rfc3339(noticed) if noticed else None)
+    if visit.spec.full is None:
+        visit.conditions.set(SCHEDULE_KEPT, "Unknown", "NoSchedule", "there are only backups by hand")
+    elif noticed is None:
+        visit.conditions.set(SCHEDULE_KEPT, True, "OnTime", "")
+    else:
+        message = (
+            f"a slot up to {visit.status['lastSlot']} has no backup of its own, seen at {to_rfc3339(noticed)}: "
+            "the operator, the storage or the database was away; the next completed backup ends this"
+        )
+        visit.conditions.set(SCHEDULE_KEPT, False, "SlotMissed", message)
 
 
 def _verified(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:

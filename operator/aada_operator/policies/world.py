@@ -74,6 +74,11 @@ class KnownBackup:
         known = next((copy for copy in self.status.copies if copy.is_at(name, location)), None)
         return known or CopyStatus(name=name, location=location)
 
+    def is_locked(self, now: datetime) -> bool:
+        """Whether its objects cannot be deleted yet."""
+        until = moment_or_none(self.status.immutable_until)
+        return until is not None and now < until
+
     @property
     def copying(self) -> bool:
         """Whether a Job copies it now."""

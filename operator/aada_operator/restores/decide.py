@@ -1,8 +1,6 @@
 """What one Restore should do now: pure functions of its spec, the backups, what its Jobs said, and the time."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aada_operator.api.backup import BackupStatus, Location, Progress
@@ -17,11 +15,9 @@ from aada_operator.core.resources import Object
 
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
-HASH_LENGTH = 16
 # Phases in which a Backup's Job reads the live database.
 _AT_WORK = ("Running", "Uploading", "Finalizing")
-_MOST_CHECKS, _LONGEST_CHECK, _MOST_NAMED = 50, 256, 5
-_VERIFIED = {"True": "verified", "False": "its verification FAILED"}
+_MOST_CHECKS, _LONGEST_CHECK = 50, 256
 
 
 @dataclass(frozen=True)
@@ -102,61 +98,6 @@ def old_name(live: str, uid: str) -> str:
 def _derived(live: str, word: str, uid: str) -> str:
     suffix = f"_{word}_{uid.replace('-', '')[:UID_PART]}"
     return live[: LONGEST_DATABASE_NAME - len(suffix)] + suffix
-
-
-def plan(candidate: Candidate, database: Database, name: str, old: str = "", tables: Sequence[str] = ()) -> Object:
-    """``status.plan``: what an approval approves. Its hash changes with the backup's content, name and server.
-
-    ``old`` is what the live database is called after a Cutover; empty: it is not touched. ``tables``: only these.
-    """
-    status = candidate.status
-    facts = [candidate.name, status.manifest_sha256, name, database.host, database.port]
-    facts += [database.name, old] if old else []
-    facts += [f"copy={candidate.copy}"] if candidate.copy else []
-    facts += tables
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:HASH_LENGTH]
-    planned = {
-        "hash": digest,
-        "backup": candidate.name,
-        "lms": status.lms,
-        "policy": candidate.policy,
-        "database": name,
-        "schemaRevision": status.schema_revision,
-        "summary": _summary(candidate, database, name, old, tables),
-    }
-    cutover = {"replaces": database.name, "oldDatabase": old, "address": address(database)} if old else {}
-    return planned | cutover | ({"recoveryPoint": status.recoverable_from} if status.recoverable_from else {})
-
-
-def _summary(candidate: Candidate, database: Database, name: str, old: str, chosen: Sequence[str]) -> str:
-    status = candidate.status
-    tables = f"{status.tables.count} tables, {status.tables.rows} rows, " if status.tables else ""
-    revision = f", schema revision {status.schema_revision}" if status.schema_revision else ""
-    verified = _VERIFIED.get(candidate.verified, "not verified")
-    moment = status.recoverable_from or "its snapshot"
-    some = f"{', '.join(chosen[:_MOST_NAMED])}{_more(chosen)} of " if chosen else ""
-    facts = f"{tables}{status.size}{revision}; {verified}{_where(candidate)}"
-    content = f"{some}Backup {candidate.name} ({facts}), the content as of {moment}, "
-    server = f"{database.host}:{database.port}"
-    if not old:
-        return f"{content}goes into the new database {name} on {server}; database {database.name} is not touched"
-    return (
-        f"{content}takes the place of database {database.name} on {server}: what was written after that moment is "
-        f"in it no longer. The present one is kept as {old}. Every session is ended for a moment; an older schema "
-        f"is then migrated forward by AadaLms {status.lms}"
-    )
-
-
-def _where(candidate: Candidate) -> str:
-    """Which of its places is read, and which other ones there are."""
-    if candidate.copy:
-        return f"; read from its copy in {candidate.copy}"
-    others = ", ".join(candidate.copied_to)
-    return f"; source.copy would read it from {others}" if others else ""
-
-
-def _more(names: Sequence[str]) -> str:
-    return f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
 
 
 def demand_manifest(manifest: Manifest | None, sha256: str, candidate: Candidate) -> Manifest:

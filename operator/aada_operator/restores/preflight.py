@@ -22,7 +22,7 @@ async def demand(kube: Kube, load: Load, resolved: Resolved, request: JobRequest
         Waiting: something is missing or away: Secrets, the storage, the server, a right.
         Stalled: another backup or another name is needed; nothing was touched.
     """
-    if load.database == load.server.name:
+    if load.database == load.server.name and resolved.rebuild is None:
         raise Stalled(TARGET_EXISTS, f"{load.database} is the live database: choose another name")
     namespace = load.restore["metadata"]["namespace"]
     await require_mounts(kube, namespace, request.mounts)

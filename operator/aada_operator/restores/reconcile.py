@@ -23,11 +23,13 @@ from aada_operator.restores.cutover import Cutover
 from aada_operator.restores.files import Files
 from aada_operator.restores.gauges import gauges
 from aada_operator.restores.loading import Loading
+from aada_operator.restores.new_server import NewServer
 from aada_operator.restores.work import Work
 from aada_operator.restores.world import newest_job
 
 _PHASES = {"Resolve": "Pending", "Plan": "Pending", "Preflight": "Planned", "Approve": "Planned"}
 _PHASES |= dict.fromkeys(("SafetyBackup", "Properties", "Smoke", "Swap"), "Running")
+_PHASES |= dict.fromkeys(("Roles", "Secrets", "Login", "Objects", "Serving"), "Running")
 
 
 def capability(kube: Kube, image: WorkerImage, allow_local: bool) -> Capability[RestoreSpec]:
@@ -48,6 +50,7 @@ class Operation:
         self._status = work.status
         self._loading = Loading(work)
         self._cutover = Cutover(work)
+        self._new_server = NewServer(work)
 
     async def reconcile(self) -> float | None:
         """Take one step; returns seconds until the next visit, None in a final phase, which is never left."""
@@ -65,24 +68,29 @@ class Operation:
         return self._work.delay
 
     def _steps(self) -> list[Step]:
+        resolve = steps.demand("Resolve", self._resolve)
+        record = Step("Record", self._is_recorded, self._complete)
         until_loaded = [
             Step("Plan", self._is_planned, self._plan),
             steps.demand("Preflight", self._preflight),
             Step("Approve", self._is_approved, self._ask_for_approval),
             Step("Load", self._loading.done, self._loading.act),
         ]
-        if wanted := self._visit.spec.uploads:
-            files = Files(self._work, wanted)
-            until_loaded.append(Step("Uploads", files.done, files.act))
+        if self._visit.spec.is_new_server:
+            return [resolve, *until_loaded, *self._new_server.steps(self._files()), record]
+        until_loaded += self._files()
         if self._visit.spec.is_cutover:
             plan, *others = until_loaded
             open_ = [self._cutover.or_swapped(step, lambda: not self._loading.running) for step in others]
             until_loaded = [plan, *open_, *self._cutover.steps()]
-        return [
-            steps.demand("Resolve", self._resolve),
-            *until_loaded,
-            Step("Record", self._is_recorded, self._complete),
-        ]
+        return [resolve, *until_loaded, record]
+
+    def _files(self) -> list[Step]:
+        """The step of users' files, if they are asked for."""
+        if (wanted := self._visit.spec.uploads) is None:
+            return []
+        files = Files(self._work, wanted)
+        return [Step("Uploads", files.done, files.act)]
 
     def _record(self, progress: steps.Progress) -> None:
         self._status |= {"steps": progress.steps, "step": progress.current or ""}
@@ -96,7 +104,8 @@ class Operation:
         if lost and (job := await newest_job(work.kube, self._visit.body)):
             self._status["attempt"] = job.attempt
             work.pinned = job.backup
-        if planned and (work.begun or work.approval == planned["hash"]):
+        stored = self._visit.spec.source.storage is not None
+        if planned and (work.begun or stored or work.approval == planned["hash"]):
             work.pinned = planned["backup"]
 
     async def _resolve(self) -> None:
@@ -121,6 +130,8 @@ class Operation:
         await preflight.demand(work.kube, load, work.resolved, work.request(load, attempt=1))
         if self._visit.spec.is_cutover:
             await self._cutover.preflight()
+        if self._visit.spec.is_new_server:
+            await self._new_server.preflight()
 
     async def _is_approved(self) -> bool:
         mode, planned = self._visit.spec.asks, self._status["plan"]
@@ -159,7 +170,12 @@ class Operation:
             "steps": decide.finished(status["steps"], moment),
         }
         status.pop("progress", None)
-        report.completed(self._visit, f"database {database} holds {content}{kept}")
+        report.completed(self._visit, f"database {database} holds {content}{kept}{self._made()}")
+
+    def _made(self) -> str:
+        """What was made besides, in words."""
+        made = self._status["plan"].get("makes") or []
+        return f"; made: {', '.join(made)}" if made else ""
 
     async def _keep_old(self) -> str:
         """Note what was replaced, and until when it is kept."""

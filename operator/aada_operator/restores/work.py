@@ -11,7 +11,7 @@ from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import JobRequest, WorkerImage
-from aada_operator.restores import decide, manifests, uploads
+from aada_operator.restores import decide, manifests, planning, uploads
 from aada_operator.restores.manifests import Load
 from aada_operator.restores.world import Resolved, resolve
 
@@ -48,15 +48,15 @@ class Work:
     async def demand_resolved(self) -> Resolved:
         """The backup with all that it names; raises as `world.resolve`."""
         visit = self.visit
-        self.resolved = await resolve(self.kube, visit.namespace, visit.spec.source, self.pinned)
+        self.resolved = await resolve(self.kube, visit, self.pinned, self.allow_local)
         return self.resolved
 
     def planned(self, resolved: Resolved) -> Object:
         """The plan for what was resolved."""
         live, uid, spec = resolved.server.name, self.visit.uid, self.visit.spec
-        name = decide.database_name(live, uid, spec.target.database)
+        name = live if resolved.rebuild else decide.database_name(live, uid, spec.target.database)
         old = decide.old_name(live, uid) if spec.is_cutover else ""
-        plan = decide.plan(resolved.backup, resolved.server, name, old, spec.tables)
+        plan = planning.plan(resolved.backup, resolved.server, name, old, spec.tables, resolved.rebuild)
         return uploads.planned(plan, spec.uploads, resolved.backup.status.uploads) if spec.uploads else plan
 
     def load_of(self, resolved: Resolved) -> Load:

@@ -1,29 +1,40 @@
 """What a Restore works with, read from the cluster: backups, the LMS that they are of, its own Jobs."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from aada_operator.adapters.bundles import fetch_bundle
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_of, policy_spec
+from aada_operator.adapters.storage import fetch_manifest, open_store
 from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import LABEL_LMS, LABEL_OWNER, SecretKeyRef
 from aada_operator.api.lms import Database
-from aada_operator.api.restore import Source
-from aada_operator.core.errors import Waiting
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
-from aada_operator.restores import decide, manifests
+from aada_operator.api.restore import RestoreSpec
+from aada_operator.api.restore_places import Source, StoredSource, TargetServer
+from aada_operator.core.controller import Visit
+from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, OWN, RESTORES, SECRETS, Object
+from aada_operator.restores import decide, manifests, rebuild
 from aada_operator.restores.decide import Candidate
+from aada_operator.restores.in_bucket import find
+from aada_operator.restores.rebuild import Rebuild
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """The backup to restore, the server that it goes to, and what its Job needs besides."""
+    """The backup to restore, what its Job needs besides, and the server that it goes to.
+
+    ``rebuild`` is what is made beside the database, in mode NewServer only.
+    """
 
     backup: Candidate
     location: Location
-    server: Database
     identity: SecretKeyRef | None
     job: JobTemplate
+    server: Database
+    rebuild: Rebuild | None = None
 
 
 @dataclass(frozen=True)
@@ -52,13 +63,35 @@ def _owned(job: Object, uid: str) -> bool:
     return uid in {reference["uid"] for reference in job["metadata"].get("ownerReferences", ())}
 
 
-async def resolve(kube: Kube, namespace: str, source: Source, pinned: str | None) -> Resolved:
-    """The backup of a source, or the ``pinned`` one, with everything that it names.
+async def resolve(kube: Kube, visit: Visit[RestoreSpec], pinned: str | None, allow_local: bool) -> Resolved:
+    """The backup of the source, or the ``pinned`` one, with everything that it names.
 
     Raises:
         Waiting: something is not there yet.
-        Stalled: the backup failed.
+        Stalled: the backup failed, or cannot be restored in this way.
     """
+    namespace, source = visit.namespace, visit.spec.source
+    if source.storage:
+        found = await _stored(kube, namespace, source.storage, pinned, allow_local)
+    else:
+        found = await _known(kube, namespace, source, pinned)
+    if visit.spec.target.server:
+        return await _rebuilt(kube, visit, found, visit.spec.target.server, allow_local)
+    lms = await lms_of(kube, namespace, found.backup.status.lms)
+    return Resolved(*found, lms.database)
+
+
+class _Found(NamedTuple):
+    """A backup and what it takes to read it."""
+
+    backup: Candidate
+    location: Location
+    identity: SecretKeyRef | None
+    job: JobTemplate
+
+
+async def _known(kube: Kube, namespace: str, source: Source, pinned: str | None) -> _Found:
+    """A Backup of this namespace, to be read as its policy says."""
     backup = await _backup(kube, namespace, source, pinned)
     location = decide.demand_completed(backup)
     if source.copy_:
@@ -70,8 +103,47 @@ async def resolve(kube: Kube, namespace: str, source: Source, pinned: str | None
     if encrypted and identity is None:
         field = "encryption.verificationIdentitySecretRef"
         raise Waiting("NoIdentity", f"the backup is encrypted: name a key in {field} of BackupPolicy {backup.policy}")
-    lms = await lms_of(kube, namespace, backup.status.lms)
-    return Resolved(backup, location, lms.database, identity, spec.job if spec else JobTemplate())
+    return _Found(backup, location, identity, spec.job if spec else JobTemplate())
+
+
+async def _stored(kube: Kube, namespace: str, source: StoredSource, pinned: str | None, allow_local: bool) -> _Found:
+    """A backup that lies in a bucket."""
+    location, backup = await find(kube, namespace, source, pinned, allow_local)
+    encrypted = backup.status.encryption == "Age"
+    if encrypted and source.identity_secret_ref is None:
+        raise Stalled("NoIdentity", "the backup is encrypted: name a key in source.storage.identitySecretRef")
+    return _Found(backup, location, source.identity_secret_ref if encrypted else None, JobTemplate())
+
+
+async def _rebuilt(
+    kube: Kube, visit: Visit[RestoreSpec], found: _Found, target: TargetServer, allow_local: bool
+) -> Resolved:
+    """With what the bundle makes of the LMS on another server, and what is there of it already."""
+    location, lms = found.location, found.backup.status.lms
+    store = await open_store(kube, visit.namespace, location, allow_local)
+    stored = await fetch_manifest(store, location)
+    manifest = decide.demand_manifest(
+        stored.manifest if stored else None, stored.sha256 if stored else "", found.backup
+    )
+    bundle = await fetch_bundle(kube, visit.namespace, store, location, manifest, found.identity)
+    if bundle is None:
+        raise Stalled(
+            "NoBundle", "the backup has no bundle, which mode NewServer needs: use another backup, or NewDatabase"
+        )
+    server = rebuild.database(bundle, target, manifest.database.name, lms)
+    made = rebuild.rebuild(bundle, server, lms, visit.namespace, visit.uid)
+    return Resolved(*found, server, await _looked_up(kube, visit.namespace, made))
+
+
+async def _looked_up(kube: Kube, namespace: str, made: Rebuild) -> Rebuild:
+    wanted = {*made.references, *(f"{rebuild.SECRET}/{name}" for name in made.required)}
+    there = [name for name in sorted(wanted) if await _is_there(kube, namespace, name)]
+    return replace(made, present=frozenset(there))
+
+
+async def _is_there(kube: Kube, namespace: str, reference: str) -> bool:
+    kind, _, name = reference.partition("/")
+    return await kube.get(OWN.get(kind, SECRETS), namespace, name) is not None
 
 
 async def _backup(kube: Kube, namespace: str, source: Source, pinned: str | None) -> Candidate:

@@ -54,6 +54,7 @@ def _upload(destination: Destination, kind: Kind, stream: Pump, count: "_Count")
                 size=stored.size,
                 sha256=stored.sha256,
                 plain_size=count.total - before,
+                version=stored.version,
             )
         )
     return parts

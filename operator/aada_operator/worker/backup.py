@@ -38,7 +38,7 @@ from aada_operator.worker.progress import Reporter
 from aada_operator.worker.reuse import Base, ChunkNames, pinned_base
 from aada_operator.worker.settings import WorkerSettings, major_version
 from aada_operator.worker.snapshot import Snapshot, hold_snapshot
-from aada_operator.worker.stored import StoredBackup, find_backup
+from aada_operator.worker.stored import StoredBackup, find_backup, locked_until
 from aada_operator.worker.tools import version_of
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,7 @@ class _Backup:
             chunks=base.chunks,
             base=base.name or None,
             new_bytes=dumped.new_bytes,
+            immutable_until=locked_until(self._store),
             parts=dumped.parts,
             encryption=self._encryption(),
             started_at=to_rfc3339(self._started_at),
@@ -164,7 +165,7 @@ def _publish(backup: StoredBackup) -> BackupResult:
     backup.refuse_incomplete()
     failpoint("worker.backup.before-manifest")
     try:
-        backup.store.put_if_absent(manifest_key(backup.folder), backup.data)
+        backup.store.put_if_absent(manifest_key(backup.folder), backup.data, lock=True)
     except OperatorError as lost:
         winner = find_backup(backup.store, backup.folder) if lost.reason == MANIFEST_CONFLICT else None
         if winner is None:
@@ -192,6 +193,7 @@ def _result(backup: StoredBackup) -> BackupResult:
         size_bytes=manifest.database.size_bytes,
         stored_bytes=manifest.stored_bytes,
         new_bytes=manifest.new_bytes,
+        immutable_until=manifest.immutable_until,
         base=manifest.base,
         epoch=manifest.chunks.epoch,
         tables=len(manifest.tables),

@@ -4,8 +4,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from aada_operator.adapters.bundles import open_bundle
 from aada_operator.adapters.postgres_globals import (
     DEFINITIONS,
     GRANTS,
@@ -15,7 +14,9 @@ from aada_operator.adapters.postgres_globals import (
     database_sql,
     roles_sql,
 )
+from aada_operator.adapters.sealed import Identity
 from aada_operator.api.bundle import (
+    BUNDLE,
     Bundle,
     BundleOrder,
     BundleSummary,
@@ -26,15 +27,12 @@ from aada_operator.api.bundle import (
     SecretOrder,
 )
 from aada_operator.api.manifest import Part
-from aada_operator.api.task import CORRUPT
-from aada_operator.core.errors import Stalled
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import Identity, Sealer, open_sealed
+from aada_operator.worker.codec import Sealer
 from aada_operator.worker.destination import Destination
 from aada_operator.worker.server import Connection
 from aada_operator.worker.stored import StoredBackup
 
-BUNDLE = "bundle"
 # All of it is held in memory, several times over.
 _MOST_SECRET_BYTES = 4 * 2**20
 
@@ -67,7 +65,7 @@ def store(destination: Destination, data: bytes) -> Part:
     """
     name = destination.archive(f"{BUNDLE}-00000.json")
     sealed = Sealer(destination.task.compression_level, destination.recipients).seal(data)
-    destination.store.write(destination.key(name), sealed)
+    version = destination.store.write(destination.key(name), sealed)
     failpoint("worker.backup.after-bundle")
     return Part(
         key=name,
@@ -76,6 +74,7 @@ def store(destination: Destination, data: bytes) -> Part:
         size=len(sealed),
         sha256=hashlib.sha256(sealed).hexdigest(),
         plain_size=len(data),
+        version=version,
     )
 
 
@@ -138,13 +137,7 @@ def read(backup: StoredBackup, identities: "list[Identity]") -> Bundle | None:
         Stalled: Corrupt, it is not what was written; WrongKey.
         Waiting: the storage cannot be read.
     """
-    part = next((part for part in backup.manifest.parts if part.kind == BUNDLE), None)
+    part = backup.manifest.bundle_part
     if part is None:
         return None
-    data = backup.store.read(backup.key(part), part.size)
-    backup.demand_hash(part, hashlib.sha256(data).hexdigest())
-    try:
-        return Bundle.model_validate_json(open_sealed(data, part.plain_size, identities))
-    except ValidationError:
-        # Its text would quote what it found.
-        raise Stalled(CORRUPT, "the bundle is no document of this format; use another backup") from None
+    return open_bundle(backup.store.read(backup.key(part), part.size), part, identities)

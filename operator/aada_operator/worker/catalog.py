@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from aada_operator.api.manifest import Database, Extension, Role
 from aada_operator.api.task import INSUFFICIENT_PRIVILEGE
 from aada_operator.core.errors import Stalled
+from aada_operator.worker.formats import FRAMES, PLAIN_TYPES, Frame
 from aada_operator.worker.server import Connection
 
 # The user's own relations; members of an extension come back with CREATE EXTENSION and are not dumped.
@@ -24,7 +26,7 @@ class TableName:
 
     ``columns`` are all of them in alphabetical order, ``given`` those that are not generated, in their own order, and
     ``key`` those of the primary key, if there is one. ``ancestors`` are the partitioned tables that a partition is a
-    part of, the nearest first.
+    part of, the nearest first. ``plain``: those that are given have types whose binary form is the same on all servers.
     """
 
     oid: int
@@ -35,6 +37,12 @@ class TableName:
     given: tuple[str, ...]
     key: tuple[str, ...]
     ancestors: tuple[tuple[str, str], ...]
+    plain: bool = False
+
+    @property
+    def frame(self) -> Frame:
+        """How COPY writes the rows."""
+        return FRAMES["binary" if self.plain else "text"]
 
 
 def list_tables(connection: Connection) -> list[TableName]:
@@ -52,34 +60,78 @@ def list_tables(connection: Connection) -> list[TableName]:
                ARRAY(SELECT ARRAY[place.nspname::text, above.relname::text]
                      FROM pg_partition_ancestors(c.oid) WITH ORDINALITY AS line (oid, n)
                      JOIN pg_class above ON above.oid = line.oid
-                     JOIN pg_namespace place ON place.oid = above.relnamespace WHERE line.oid <> c.oid ORDER BY line.n)
+                     JOIN pg_namespace place ON place.oid = above.relnamespace WHERE line.oid <> c.oid ORDER BY line.n),
+               NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                           AND a.attgenerated = '' AND a.atttypid <> ALL ('{{{",".join(PLAIN_TYPES)}}}'::regtype[]))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p') AND {_OWN} ORDER BY 2, 3
-        """  # noqa: S608 - _OWN is a constant
+        """  # noqa: S608 - nothing but constants
     )
     return [
-        TableName(oid, schema, name, stored, tuple(columns), tuple(given), tuple(key), tuple(map(tuple, ancestors)))
-        for oid, schema, name, stored, columns, given, key, ancestors in rows
+        TableName(
+            oid, schema, name, stored, tuple(columns), tuple(given), tuple(key), tuple(map(tuple, ancestors)), plain
+        )
+        for oid, schema, name, stored, columns, given, key, ancestors, plain in rows
     ]
 
 
 @dataclass(frozen=True)
+class KeySpan:
+    """The lowest and the highest value of an integer primary key ``column``, in whose order the rows lie."""
+
+    column: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
 class Extent:
-    """How large a table is: pages of its rows, and bytes with what is stored out of line."""
+    """How large a table is: pages of its rows, and bytes with what is stored out of line.
+
+    ``keys`` is there for a table that can be read in the order of its primary key about as fast as page by page.
+    """
 
     pages: int
     size: int
+    keys: KeySpan | None = None
 
 
 def read_extents(connection: Connection) -> dict[int, Extent]:
     """The size of every table with rows of its own, by oid."""
+    spans = _read_key_spans(connection)
     rows = connection.execute(
         f"""
         SELECT c.oid, pg_relation_size(c.oid) / current_setting('block_size')::int, pg_table_size(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND {_OWN}
         """  # noqa: S608
     )
-    return {oid: Extent(pages, size) for oid, pages, size in rows}
+    return {oid: Extent(pages, size, spans.get(oid)) for oid, pages, size in rows}
+
+
+# The statistics of ANALYZE say how far the order on disk is that of the key. A table that has none yet is new, and will
+# most often turn out to be in order: read page by page until then, all of it would travel again afterwards.
+_IN_KEY_ORDER = f"""
+    SELECT c.oid, n.nspname, c.relname, a.attname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid AND i.indnatts = 1
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+    LEFT JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+                        AND NOT s.inherited
+    WHERE c.relkind = 'r' AND {_OWN} AND coalesce(s.correlation, 1) > 0.8
+      AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+"""  # noqa: S608
+
+
+def _read_key_spans(connection: Connection) -> dict[int, KeySpan]:
+    spans = {}
+    for oid, schema, name, column in connection.execute(_IN_KEY_ORDER).fetchall():
+        query = sql.SQL("SELECT min({0}), max({0}) FROM ONLY {1}").format(
+            sql.Identifier(column), sql.Identifier(schema, name)
+        )
+        low, high = _one(connection, query)
+        if low is not None:
+            spans[oid] = KeySpan(column, low, high)
+    return spans
 
 
 def list_sequences(connection: Connection) -> list[tuple[str, str]]:
@@ -211,8 +263,8 @@ def _optional(connection: Connection, query: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _one(connection: Connection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query.encode()).fetchone()
+def _one(connection: Connection, query: str | sql.Composed) -> tuple[Any, ...]:
+    row = connection.execute(query.encode() if isinstance(query, str) else query).fetchone()
     if row is None:
         raise psycopg.DataError("no row")
     return row

@@ -13,7 +13,7 @@ from aada_operator.worker.rows import RowSession
 from aada_operator.worker.snapshot import Source
 
 # A stream holds one of these, and for a moment its compressed and its encrypted form.
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 3 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _store(sealer: Sealer, destination: Destination, piece: Piece, chunk: memory
         return known.model_copy(update=piece.place)
     name = destination.chunk(content)
     sealed = sealer.seal(chunk)
-    destination.store.write(destination.key(name), sealed)
+    version = destination.store.write(destination.key(name), sealed)
     return destination.written(
         Part(
             key=name,
@@ -61,5 +61,6 @@ def _store(sealer: Sealer, destination: Destination, piece: Piece, chunk: memory
             sha256=hashlib.sha256(sealed).hexdigest(),
             plain_size=len(chunk),
             content=content,
+            version=version,
         )
     )

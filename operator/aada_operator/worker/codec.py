@@ -8,7 +8,8 @@ import pyrage
 import zstandard
 from pyrage import x25519
 
-from aada_operator.api.task import CORRUPT, WRONG_KEY
+from aada_operator.adapters.sealed import Identity, refusal
+from aada_operator.api.task import WRONG_KEY
 from aada_operator.core.errors import Stalled
 from aada_operator.worker.streams import Readable
 
@@ -17,7 +18,6 @@ _THREADS = 2
 # By default each thread buffers 8 MiB pieces several times over: 50 MiB that a worker of 128 MiB does not have.
 _JOB_BYTES = 2**20
 Recipient: TypeAlias = x25519.Recipient
-Identity: TypeAlias = x25519.Identity
 
 
 def parse_recipients(texts: list[str]) -> "list[Recipient]":
@@ -30,22 +30,6 @@ def parse_recipients(texts: list[str]) -> "list[Recipient]":
         return [x25519.Recipient.from_str(text) for text in texts]
     except pyrage.RecipientError:
         raise Stalled(WRONG_KEY, "a recipient is no age public key: correct encryption.recipients") from None
-
-
-def parse_identities(text: str | None) -> "list[Identity]":
-    """age private keys from a file as `aada-operator keygen` or `age-keygen` write it; comments are left out.
-
-    Raises:
-        Stalled: WrongKey, there is no identity, or what there is is none.
-    """
-    lines = [line.strip() for line in (text or "").splitlines()]
-    keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys:
-        raise Stalled(WRONG_KEY, "the backup is encrypted and no identity is mounted: name its Secret")
-    try:
-        return [x25519.Identity.from_str(key) for key in keys]
-    except pyrage.IdentityError:
-        raise Stalled(WRONG_KEY, "the identity Secret holds no age private key (AGE-SECRET-KEY-1...)") from None
 
 
 def pack(source: Readable, sink: IO[bytes], level: int, recipients: "list[Recipient]") -> None:
@@ -95,23 +79,7 @@ def unpack(source: Readable, sink: IO[bytes], identities: "list[Identity]") -> N
         except BrokenPipeError:
             raise
         except (pyrage.DecryptError, OSError, zstandard.ZstdError) as error:
-            raise _refusal(error) from None
-
-
-def open_sealed(data: bytes, plain_size: int, identities: "list[Identity]") -> bytes:
-    """What `Sealer.seal` was given, of which ``plain_size`` bytes are expected.
-
-    Raises:
-        Stalled: WrongKey, Corrupt.
-    """
-    try:
-        compressed = pyrage.decrypt(data, identities) if identities else data
-        plain = zstandard.ZstdDecompressor().decompress(compressed, max_output_size=plain_size)
-    except (pyrage.DecryptError, zstandard.ZstdError) as error:
-        raise _refusal(error) from None
-    if len(plain) != plain_size:
-        raise Stalled(CORRUPT, f"a part holds {len(plain)} bytes instead of {plain_size}; use another backup")
-    return plain
+            raise refusal(error) from None
 
 
 def opens(header: bytes, identities: "list[Identity]") -> bool:
@@ -124,9 +92,3 @@ def opens(header: bytes, identities: "list[Identity]") -> bool:
         # The header was opened; the rest of the file is not here.
         return True
     return True
-
-
-def _refusal(error: Exception) -> Stalled:
-    if isinstance(error, pyrage.DecryptError) and "No matching keys" in str(error):
-        return Stalled(WRONG_KEY, "the identity is not of a recipient of this backup: name the right Secret")
-    return Stalled(CORRUPT, "a part is damaged: it does not decrypt or decompress; use another backup")

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.adapters.object_store import ObjectInfo, ObjectStore
+from aada_operator.adapters.object_store import ObjectStore
+from aada_operator.adapters.s3_bucket import ObjectInfo
 from aada_operator.api.manifest import CHUNKS, INTENTS, MANIFEST_NAME
 from aada_operator.api.task import CollectResult, CollectTask
 from aada_operator.core.failpoints import failpoint

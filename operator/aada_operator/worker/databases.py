@@ -73,7 +73,9 @@ def missing_extensions(connection: Connection, extensions: list[Extension]) -> l
     return [extension.name for extension in extensions if extension.name not in there]
 
 
-def create_roles(connection: Connection, roles: list[Role], *, all_powerful: bool = False) -> None:
+def create_roles(
+    connection: Connection, roles: list[Role], *, all_powerful: bool = False, comment: str | None = None
+) -> None:
     """Make roles that cannot log in, with the memberships among them, so that owners and grants can be restored.
 
     ``all_powerful`` is for a scratch server: materialized views are refreshed with the rights of their owner, who may
@@ -83,6 +85,9 @@ def create_roles(connection: Connection, roles: list[Role], *, all_powerful: boo
     power = sql.SQL("SUPERUSER" if all_powerful else "NOSUPERUSER")
     for role in roles:
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN {}").format(sql.Identifier(role.name), power))
+        if comment:
+            mark = sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role.name), sql.Literal(comment))
+            connection.execute(mark)
         if not _is_superuser(connection):
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role.name)))
     for role in roles:

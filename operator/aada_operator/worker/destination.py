@@ -52,8 +52,11 @@ class Destination:
         return f"{CHUNKS}/{self.base.chunks.epoch}/{content[:2]}/{content}-{self.run}-{number}.copy{self._suffix}"
 
     def known(self, content: str) -> Part | None:
-        """The part with a content that need not travel again: of the base, or one that this try has written."""
-        return self.base.parts.get(content) or self._written.get(content)
+        """The part with a content that need not travel again: of this try, or one of the base, locked for as long."""
+        if part := self._written.get(content):
+            return part
+        part = self.base.parts.get(content)
+        return part if part and self.store.extend_lock(self.key(part.key)) else None
 
     def written(self, part: Part) -> Part:
         """Remember a chunk that is in the bucket now."""

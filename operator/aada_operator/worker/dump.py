@@ -104,9 +104,11 @@ class Dump:
         return tables
 
     def _described(self, table: Table) -> Table:
-        """With the columns that its rows were copied with."""
-        given = {(name.schema, name.name): list(name.given) for name in self._by_copy}
-        return table.model_copy(update={"columns": given.get((table.schema_, table.name), [])})
+        """With the columns and the format that its rows were copied with."""
+        names = {(name.schema, name.name): name for name in self._by_copy}
+        if name := names.get((table.schema_, table.name)):
+            return table.model_copy(update={"columns": list(name.given), "format": name.frame.format})
+        return table
 
 
 def _pattern(table: TableName) -> str:

@@ -16,11 +16,12 @@ from typing import IO
 from psycopg import conninfo
 
 from aada_operator.adapters.postgres_errors import Place
+from aada_operator.adapters.sealed import Identity, parse_identities
 from aada_operator.api.manifest import Part
 from aada_operator.api.task import CORRUPT, RESTORE_FAILED, WRONG_KEY
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import Identity, parse_identities, unpack
+from aada_operator.worker.codec import unpack
 from aada_operator.worker.contents_list import Chosen
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.parallel import GiveUp, run_all
@@ -38,6 +39,11 @@ SELECT format('ALTER TABLE %I.%I SET UNLOGGED', nspname, relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relkind = 'r' AND relpersistence = 'p' AND nspname NOT IN ('pg_catalog', 'information_schema')
   AND NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'p')
+"""
+# Takes a fraction of the time of PostgreSQL's own; not every build has it.
+_FAST_COMPRESSION = """
+SELECT format('ALTER DATABASE %I SET default_toast_compression = lz4', current_database())
+FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)
 """
 # Damaged objects make each later stage fail in a way of its own, so the hashes have the first word.
 _MAYBE_DAMAGE = {CORRUPT, WRONG_KEY, RESTORE_FAILED}
@@ -78,7 +84,7 @@ class Load:
             chosen, only = self._choose(environment, self.selection, schema) if self.selection else (None, [])
             self._restore(environment, "--section=pre-data", *only, str(schema))
             if self.passing:
-                self._without_wal()
+                self._hasten()
             self._rows()
             if self.selection and chosen:
                 self._sequences(self.selection, chosen)
@@ -112,10 +118,13 @@ class Load:
                 pg_restore.stdin.close()
             pg_restore.finish()
 
-    def _without_wal(self) -> None:
-        """Make the empty tables unlogged, unless a partitioned table is there: it cannot be, nor refer to them then."""
+    def _hasten(self) -> None:
+        """Make the empty tables unlogged, unless a partitioned table is there: it cannot be, nor refer to them then.
+
+        Values are compressed in a faster way.
+        """
         with closing(self.server.connect(self.name)) as connection, statement_failures(self._place, RESTORE_FAILED):
-            for (statement,) in connection.execute(_UNLOGGED).fetchall():
+            for (statement,) in connection.execute(f"{_UNLOGGED} UNION ALL {_FAST_COMPRESSION}").fetchall():
                 connection.execute(statement.encode())
 
     @property

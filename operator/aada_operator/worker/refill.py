@@ -10,12 +10,13 @@ from itertools import groupby
 
 from psycopg import sql
 
+from aada_operator.adapters.sealed import Identity, open_sealed
 from aada_operator.api.manifest import Manifest, Part
 from aada_operator.api.task import RESTORE_FAILED, TERMINATED
 from aada_operator.core.errors import Waiting
 from aada_operator.core.failpoints import failpoint
-from aada_operator.worker.codec import Identity, open_sealed
 from aada_operator.worker.failures import statement_failures
+from aada_operator.worker.formats import FRAMES, Frame
 from aada_operator.worker.parallel import GiveUp
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.server import Connection, Server
@@ -30,26 +31,28 @@ class Batch:
 
     table: Name
     columns: list[str]
+    frame: Frame
     parts: list[Part]
 
     def statement(self) -> sql.Composed:
         """The COPY that reads them."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
-        return sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(*self.table), columns)
+        columns, option = sql.SQL(", ").join(map(sql.Identifier, self.columns)), sql.SQL(self.frame.option)
+        return sql.SQL("COPY {} ({}) FROM STDIN{}").format(sql.Identifier(*self.table), columns, option)
 
 
 class TableQueue:
     """The batches of a backup: each stream stays with its table, because two in one table wait for each other."""
 
     def __init__(self, manifest: Manifest) -> None:
-        columns = {(table.schema_, table.name): table.columns for table in manifest.tables}
+        tables = {(table.schema_, table.name): table for table in manifest.tables}
         self._lock = threading.Lock()
         self._users: Counter[Name] = Counter()
         self._left: defaultdict[Name, deque[Batch]] = defaultdict(deque)
         copied = (part for part in manifest.parts if part.kind == "copy")
         for (schema, name, _), parts in groupby(copied, key=lambda part: (part.schema_, part.table, part.piece)):
             table = (str(schema), str(name))
-            self._left[table].append(Batch(table, columns[table], list(parts)))
+            columns, frame = tables[table].columns, FRAMES[tables[table].format]
+            self._left[table].append(Batch(table, columns, frame, list(parts)))
 
     def take(self) -> Iterator[Batch]:
         """Batches for one stream, until none is left for any."""
@@ -105,10 +108,12 @@ class RowLoader:
 
     def _copy(self, connection: Connection, batch: Batch) -> None:
         with connection.cursor() as cursor, cursor.copy(batch.statement()) as copy:
+            copy.write(batch.frame.header)
             for part in batch.parts:
                 if self.give_up.called:
                     raise Waiting(TERMINATED, "another stream of the load failed")
                 copy.write(self._rows(part))
+            copy.write(batch.frame.trailer)
 
     def _rows(self, part: Part) -> bytes:
         sealed = self.backup.store.read(self.backup.key(part), part.size)

@@ -15,14 +15,14 @@ from functools import partial
 from typing import IO
 
 from aada_operator.api.manifest import MANIFEST_NAME, Part, lms_folder, manifest_key
-from aada_operator.api.task import CORRUPT, TERMINATED, CopyResult, CopyTask
+from aada_operator.api.task import CORRUPT, STORAGE_ACCESS_DENIED, TERMINATED, CopyResult, CopyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker.leftovers import abort_stale_uploads, intent
 from aada_operator.worker.parallel import GiveUp, run_all, taken
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.settings import WorkerSettings
-from aada_operator.worker.stored import StoredBackup, demand_backup, find_backup
+from aada_operator.worker.stored import StoredBackup, demand_backup, find_backup, locked_until
 from aada_operator.worker.streams import HashingSink, Pump
 
 logger = logging.getLogger(__name__)
@@ -64,24 +64,24 @@ class _Copy:
     def run(self) -> CopyResult:
         started = time.monotonic()
         self.reporter.stage("list")
-        missing = self._missing()
+        parts, present = self._parts(), self._present()
+        missing = (part for part in parts if present.get(self.target.key(part)) != part.size)
         self.reporter.stage("copy", sum(part.size for part in missing))
-        left, give_up = deque(missing), GiveUp()
-        run_all([partial(self._stream, left, give_up)] * STREAMS, give_up)
+        left, give_up = deque(parts), GiveUp()
+        run_all([partial(self._stream, left, present, give_up)] * STREAMS, give_up)
         self.reporter.stage("finalize")
         self._publish()
-        logger.info("copied %d of %d objects", len(missing), len(self._parts()))
+        logger.info("copied %d of %d objects", len(self._moved), len(parts))
         return CopyResult(
-            objects=len(self._moved), bytes=sum(self._moved), duration_seconds=round(time.monotonic() - started, 3)
+            objects=len(self._moved),
+            bytes=sum(self._moved),
+            duration_seconds=round(time.monotonic() - started, 3),
+            immutable_until=locked_until(self.target.store),
         )
 
     def _parts(self) -> list[Part]:
         """Every object once, however often the manifest names it."""
         return list({part.key: part for part in self.source.manifest.parts}.values())
-
-    def _missing(self) -> list[Part]:
-        present = self._present()
-        return [part for part in self._parts() if present.get(self.target.key(part)) != part.size]
 
     def _present(self) -> dict[str, int]:
         """Keys and sizes of what need not travel."""
@@ -96,10 +96,13 @@ class _Copy:
         copies = filter(None, (find_backup(self.target.store, folder) for folder in folders))
         return {copy.key(part) for copy in copies for part in copy.manifest.parts}
 
-    def _stream(self, left: "deque[Part]", give_up: GiveUp) -> None:
+    def _stream(self, left: "deque[Part]", present: dict[str, int], give_up: GiveUp) -> None:
         for part in taken(left):
             if give_up.called:
                 raise Waiting(TERMINATED, "another stream of the copy failed")
+            key = self.target.key(part)
+            if present.get(key) == part.size and self.target.store.extend_lock(key):
+                continue
             self._move(part)
             self._moved.append(part.size)
             failpoint(f"worker.copy.moved-{len(self._moved)}")
@@ -129,5 +132,7 @@ class _Copy:
         except Stalled as gap:
             raise Waiting(gap.reason, f"the copy is not complete yet, tried again: {gap.message}") from None
         failpoint("worker.copy.before-manifest")
-        self.target.store.put_if_absent(manifest_key(self.target.folder), self.target.data)
+        key, store = manifest_key(self.target.folder), self.target.store
+        if not store.put_if_absent(key, self.target.data, lock=True) and not store.extend_lock(key):
+            raise Waiting(STORAGE_ACCESS_DENIED, f"{key} is there and its lock cannot be extended: tried again")
         failpoint("worker.copy.after-manifest")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from aada_operator.adapters.sealed import parse_identities
 from aada_operator.api.task import (
     CORRUPT,
     INSUFFICIENT_PRIVILEGE,
@@ -22,7 +23,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import databases
 from aada_operator.worker.checks import passed
-from aada_operator.worker.codec import opens, parse_identities
+from aada_operator.worker.codec import opens
 from aada_operator.worker.compare import demand_equal
 from aada_operator.worker.content import read_contents
 from aada_operator.worker.contents_list import Chosen, told
@@ -153,7 +154,8 @@ class _Restore:
     def _create(self) -> None:
         """An empty database, which has our comment from the moment that it has its name."""
         manifest, mark = self.backup.manifest, begun_mark(self.task.uid)
-        databases.create_roles(self.connection, databases.missing_roles(self.connection, manifest.roles))
+        missing = databases.missing_roles(self.connection, manifest.roles)
+        databases.create_roles(self.connection, missing, comment=mark)
         if databases.read_comment(self.connection, self.name) == mark:
             databases.drop(self.connection, self.name)
         databases.drop(self.connection, self._staging)

@@ -1,5 +1,7 @@
-"""Rows as COPY text, read from one long session of psql: its blocks are taken as they come, never row by row."""
+"""Rows as COPY writes them, read from one long session of psql: its blocks are taken as they come, never row by row."""
 
+import re
+import secrets
 from collections.abc import Iterator
 from io import FileIO
 from types import TracebackType
@@ -12,25 +14,28 @@ from aada_operator.core.errors import Waiting
 from aada_operator.worker.pieces import Piece
 from aada_operator.worker.snapshot import Source, lock_statement
 
-# What COPY's own protocol ends its text with; in the text a backslash is always doubled, so no row is this line.
-_END = b"\\.\n"
 # Without --file psql marks no line of what it says as an error.
 _ARGUMENTS = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--file=-")
-_SAY_END = "\\echo '\\\\.'"
+# psql says how many rows it copied only when they go elsewhere than its own words: to the same pipe by another name.
+_SAY_ROWS = "\\g /dev/stdout"
+# More bytes than what follows the rows of a piece: the end of COPY's binary format, the number of rows, a mark.
+_TAIL_BYTES = 128
 
 
 class RowSession:
     """A session that sees the snapshot and writes piece after piece; at most ``chunk_bytes`` are held.
 
-    ``rows`` counts those that were read.
+    ``rows`` counts those of the pieces that were read.
     """
 
     def __init__(self, source: Source, chunk_bytes: int) -> None:
         self._psql = source.program("psql", *_ARGUMENTS)
         self._snapshot = source.snapshot
         self._chunk_bytes = chunk_bytes
-        self._bytes = bytearray(chunk_bytes + len(_END))
-        self._buffer = memoryview(self._bytes)
+        self._buffer = memoryview(bytearray(chunk_bytes + _TAIL_BYTES))
+        # Chance made it, so no row has it.
+        self._mark = secrets.token_hex(16)
+        self._tail = re.compile(rb"COPY (\d+)\n%b\n\Z" % self._mark.encode())
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -40,6 +45,9 @@ class RowSession:
         self._say(f"SET TRANSACTION SNAPSHOT {identifier};")
         # Without NOWAIT this session could queue behind DDL that itself waits for the snapshot's holder.
         self._say(f"{lock_statement(self._snapshot.tables, nowait=True)};")
+        # Rows in the order of a key come from its index, piece by piece, and never by sorting the whole table.
+        self._say("SET LOCAL enable_sort = off;")
+        self._say("\\set QUIET off")
         return self
 
     def __exit__(
@@ -59,24 +67,33 @@ class RowSession:
         Raises:
             OperatorError: the server or the session failed; what was read before is no whole piece.
         """
-        self._say(f"{piece.statement()};\n{_SAY_END}")
-        filled, before = 0, b"\n"
-        while True:
-            filled += self._more(filled)
-            if self._ends(filled, before):
-                if filled > len(_END):
-                    yield self._chunk(filled - len(_END))
-                return
+        self._say(f"{piece.statement()} {_SAY_ROWS}\n\\echo {self._mark}")
+        frame = piece.table.frame
+        filled = self._begin(frame.header)
+        while not (tail := self._end(filled)):
             if filled == len(self._buffer):
-                before = bytes(self._buffer[self._chunk_bytes - 1 : self._chunk_bytes])
-                yield self._chunk(self._chunk_bytes)
-                self._buffer[: len(_END)] = self._buffer[self._chunk_bytes :]
-                filled = len(_END)
+                yield self._buffer[: self._chunk_bytes]
+                self._buffer[:_TAIL_BYTES] = self._buffer[self._chunk_bytes :]
+                filled = _TAIL_BYTES
+            filled += self._more(filled)
+        self.rows += int(tail[1])
+        filled += tail.start() - tail.endpos - len(frame.trailer)
+        _demand_frame(self._buffer[filled : filled + len(frame.trailer)], frame.trailer)
+        if filled > self._chunk_bytes:
+            yield self._buffer[: self._chunk_bytes]
+            self._buffer[: filled - self._chunk_bytes] = self._buffer[self._chunk_bytes : filled]
+            filled -= self._chunk_bytes
+        if filled:
+            yield self._buffer[:filled]
 
-    def _chunk(self, size: int) -> memoryview:
-        # In COPY text a line feed ends a row; those in values are escaped.
-        self.rows += self._bytes.count(b"\n", 0, size)
-        return self._buffer[:size]
+    def _begin(self, header: bytes) -> int:
+        """Read the header away; returns how many bytes behind it are in the buffer."""
+        filled = 0
+        while filled < len(header):
+            filled += self._more(filled)
+        _demand_frame(self._buffer[: len(header)], header)
+        self._buffer[: filled - len(header)] = self._buffer[len(header) : filled]
+        return filled - len(header)
 
     def _more(self, filled: int) -> int:
         count = cast("FileIO", self._psql.stdout).readinto(self._buffer[filled:])
@@ -85,12 +102,9 @@ class RowSession:
             raise Waiting(DUMP_FAILED, "psql ended in the middle of a table")
         return count
 
-    def _ends(self, filled: int, before: bytes) -> bool:
-        """Whether the buffer ends with the end of a piece; psql writes nothing more before it is asked."""
-        if self._buffer[max(0, filled - len(_END)) : filled] != _END:
-            return False
-        begin = filled - len(_END)
-        return (self._buffer[begin - 1 : begin] if begin else before) == b"\n"
+    def _end(self, filled: int) -> re.Match[bytes] | None:
+        """What psql says behind the rows, when the buffer ends with it."""
+        return self._tail.search(bytes(self._buffer[max(0, filled - _TAIL_BYTES) : filled]))
 
     def _say(self, text: str) -> None:
         try:
@@ -98,3 +112,8 @@ class RowSession:
         except BrokenPipeError:
             self._psql.finish()
             raise Waiting(DUMP_FAILED, "psql ended without a word") from None
+
+
+def _demand_frame(found: memoryview, expected: bytes) -> None:
+    if found != expected:
+        raise Waiting(DUMP_FAILED, "COPY wrote something else than its format: tried again")

@@ -7,6 +7,7 @@ from typing import Self
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.api.manifest import CHUNKS, Manifest, Part, lms_folder, manifest_key, parse_manifest
 from aada_operator.api.task import CORRUPT, VERSION_UNSUPPORTED
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled
 
 
@@ -84,3 +85,8 @@ def demand_backup(store: ObjectStore, folder: str) -> StoredBackup:
     if backup is None:
         raise Stalled(CORRUPT, f"{manifest_key(folder)} is missing: without it there is no backup")
     return backup
+
+
+def locked_until(store: ObjectStore) -> str | None:
+    """Until when what is written to a bucket is locked, as a timestamp; None: it is not."""
+    return to_rfc3339(store.locked_until) if store.locked_until else None

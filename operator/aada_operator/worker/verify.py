@@ -6,13 +6,13 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 
+from aada_operator.adapters.sealed import parse_identities
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.task import RESTORE_FAILED, VERSION_UNSUPPORTED, Check, FilesCheck, VerifyResult, VerifyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import bundle, databases
 from aada_operator.worker.checks import Inspection
-from aada_operator.worker.codec import parse_identities
 from aada_operator.worker.compare import demand_equal
 from aada_operator.worker.content import Contents, read_contents
 from aada_operator.worker.failures import statement_failures

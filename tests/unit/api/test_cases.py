@@ -75,6 +75,18 @@ NOT_BY_SCHEMA = (
     "a cutover's fields without one",
     "a cutover of some tables",
     "a safety backup of what is not replaced",
+    "a new server that nobody names",
+    "a server for a database beside the live one",
+    "a server for a cutover",
+    "a new server and another database",
+    "a safety backup on a new server",
+    "no backup in a bucket",
+    "latest: false in a bucket",
+    "a name and latest in a bucket",
+    "a bucket and a Backup",
+    "a bucket and a policy",
+    "a bucket and a copy",
+    "a cutover from a bucket",
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aada_operator.adapters import storage
-from aada_operator.adapters.object_store import BucketSettings, Capabilities
+from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities
 from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
 from aada_operator.api.task import S3Location
@@ -17,7 +17,7 @@ from aada_operator.backups import reconcile as backups
 from aada_operator.core import metrics
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import Capability, Controller
-from aada_operator.core.errors import OperatorError
+from aada_operator.core.errors import OperatorError, Stalled
 from aada_operator.core.overlay import merged
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, ApiResource, Object
 from aada_operator.core.worker_jobs import WorkerImage
@@ -98,6 +98,7 @@ class Bucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     trouble: OperatorError | None = None
     deletes: bool = True
+    locks: bool = True
     probes: int = 0
     lifecycle: list[Object] | None = field(default_factory=list)
 
@@ -112,6 +113,10 @@ class Bucket:
             raise self.trouble
         return Capabilities(conditional_writes=True, deletes=self.deletes)
 
+    def demand_locks(self) -> None:
+        if not self.locks:
+            raise Stalled("ObjectLockDisabled", "bucket backups cannot lock objects")
+
     def settings(self) -> BucketSettings:
         return BucketSettings(self.lifecycle, versioned=False)
 
@@ -125,10 +130,11 @@ class Bucket:
             self.objects.pop(key, None)
         return self.deletes
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, first: int | None = None) -> bytes | None:
         if self.trouble:
             raise self.trouble
-        return self.objects.get(key)
+        data = self.objects.get(key)
+        return data if data is None else data[:first]
 
 
 @dataclass

@@ -178,7 +178,7 @@ def test_a_null_in_a_status_is_not_written_again_and_again() -> None:
     ("spec", "words"),
     [
         ({}, "spec.source: Field required"),
-        ({"source": {}}, "spec.source: give either backupName, or policyRef with latest: true"),
+        ({"source": {}}, "spec.source: give one of backupName, policyRef with latest: true, and storage"),
         ({"source": {"backupName": "UPPER"}}, "spec.source.backupName: String should match"),
         (SPEC | {"timeout": "soon"}, "spec.timeout: String should match"),
         (SPEC | {"mode": "Later"}, "spec.mode: Input should be"),

@@ -37,6 +37,11 @@ def condition(school: School, kind: str) -> tuple[str, str]:
     return school.condition(BACKUP_POLICIES, NAME, kind)
 
 
+def sample(school: School, name: str) -> float:
+    (found,) = [s.value for s in gauges(school.api.read(BACKUP_POLICIES, NAME), school.clock) if s.name == name]
+    return found
+
+
 def status(school: School) -> dict[str, Any]:
     return school.status(BACKUP_POLICIES, NAME)
 
@@ -87,6 +92,22 @@ class TestSchedule:
         visit(school, days=3, hours=1)
         assert school.api.names(BACKUPS) == [FIRST, "nightly-full-20260304t0200z"]
         assert status(school)["missedSlots"] == 3
+
+    def test_a_missed_slot_is_told_at_the_first_sight_until_a_backup_is_completed(self, school: School) -> None:
+        school.policy()
+        visit(school)
+        finish(school, FIRST)
+        visit(school)
+        assert condition(school, "ScheduleKept") == ("True", "OnTime")
+        visit(school, days=3, hours=1)
+        assert condition(school, "ScheduleKept") == ("False", "SlotMissed")
+        assert sample(school, "schedule_kept") == 0.0
+        visit(school, minutes=5)
+        assert condition(school, "ScheduleKept") == ("False", "SlotMissed")
+        finish(school, "nightly-full-20260304t0200z")
+        visit(school)
+        assert condition(school, "ScheduleKept") == ("True", "OnTime")
+        assert sample(school, "schedule_kept") == 1.0
 
     def test_backups_of_other_policies_are_no_business_of_this_one(self, school: School) -> None:
         school.policy(immediate=False)
@@ -352,6 +373,7 @@ class TestReport:
             "backup_last_success_timestamp_seconds": moment,
             "schedule_next_timestamp_seconds": moment + 1800,
             "schedule_missed_total": 0.0,
+            "schedule_kept": 1.0,
             "rpo_seconds": 600.0,
             "rpo_target_seconds": 14400.0,
             "rpo_worst_case_seconds": 86400.0,

@@ -9,7 +9,7 @@ from aada_operator.api.common import LocalRef
 from aada_operator.api.lms import Database
 from aada_operator.api.restore import Plan
 from aada_operator.core.database import RestoreTarget
-from aada_operator.restores import decide
+from aada_operator.restores import decide, planning
 from aada_operator.restores.decide import Candidate
 
 UID = "12345678-9abc-4def-8000-000000000000"
@@ -38,7 +38,7 @@ def test_the_default_name_fits_postgresql_and_says_whose_it_is(live: str, uid: o
 def test_a_plan_fits_its_place_in_the_status() -> None:
     long = Candidate("b" * 52, "p", STATUS.model_copy(update={"schema_revision": "r" * 128}), "False")
     server = SERVER.model_copy(update={"host": "h" * 253})
-    planned = decide.plan(long, server, "d" * 63)
+    planned = planning.plan(long, server, "d" * 63)
     assert Plan.model_validate(planned).model_dump(by_alias=True, exclude_none=True) == planned
 
 
@@ -57,16 +57,16 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_is_approved_cannot_change_under_its_hash(change: tuple[Candidate, Database, str]) -> None:
-    assert decide.plan(*change)["hash"] != decide.plan(MONDAY, SERVER, "review")["hash"]
+    assert planning.plan(*change)["hash"] != planning.plan(MONDAY, SERVER, "review")["hash"]
 
 
 def test_a_verification_after_the_plan_needs_no_new_approval() -> None:
     later = Candidate("monday", "nightly", STATUS, "Unknown")
-    assert decide.plan(later, SERVER, "review")["hash"] == decide.plan(MONDAY, SERVER, "review")["hash"]
+    assert planning.plan(later, SERVER, "review")["hash"] == planning.plan(MONDAY, SERVER, "review")["hash"]
 
 
 def test_the_plan_says_what_goes_where_and_what_is_left_alone() -> None:
-    summary = decide.plan(MONDAY, SERVER, "review")["summary"]
+    summary = planning.plan(MONDAY, SERVER, "review")["summary"]
     for words in ("monday", "99 rows", "0002", "verified", "2026-03-01T00:59:00Z", "review on db:5432",
                   "aada_lms is not touched"):  # fmt: skip
         assert words in summary

@@ -54,9 +54,22 @@ def test_an_example_is_valid(body: dict[str, Any]) -> None:
     RestoreSpec.model_validate(body["spec"])
 
 
-def test_the_steps_are_those_of_the_code() -> None:
-    told = re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", PAGE.split("## Plan and approval")[0], re.MULTILINE)
-    spec = RestoreSpec.model_validate({"source": {"backupName": "b"}, "target": {"mode": "Cutover"}})
+def steps_of(**target: Any) -> list[str]:
+    spec = RestoreSpec.model_validate({"source": {"backupName": "b"}, "target": target})
     visit: Any = SimpleNamespace(spec=spec, status={}, annotations={})
     work: Any = SimpleNamespace(visit=visit, status={})
-    assert told == [step.name for step in Operation(work)._steps()]
+    return [step.name for step in Operation(work)._steps()]
+
+
+def steps_told(section: str) -> list[str]:
+    return re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", section, re.MULTILINE)
+
+
+def test_the_steps_are_those_of_the_code() -> None:
+    assert steps_told(PAGE.split("## Plan and approval")[0]) == steps_of(mode="Cutover")
+
+
+def test_the_steps_to_a_new_server_are_those_of_the_code() -> None:
+    told = steps_told(PAGE.split("## After the loss of everything")[1].split("\n## ")[0])
+    steps = steps_of(mode="NewServer", server={"host": "h", "adminSecretRef": {"name": "a"}})
+    assert told == steps[steps.index("Load") + 1 : -1]

@@ -9,9 +9,10 @@ from typing import IO, Any
 
 import pytest
 
+from aada_operator.adapters.sealed import parse_identities
 from aada_operator.api.manifest import Table
 from aada_operator.core.errors import Stalled
-from aada_operator.worker.codec import opens, pack, parse_identities, parse_recipients, unpack
+from aada_operator.worker.codec import opens, pack, parse_recipients, unpack
 from aada_operator.worker.keys import keygen
 from aada_operator.worker.parallel import GiveUp, in_background
 from aada_operator.worker.streams import Limited, Observed, Pump
