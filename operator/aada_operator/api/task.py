@@ -6,6 +6,7 @@ from pydantic import Field
 
 from aada_operator.api.bundle import BundleOrder, BundleSummary
 from aada_operator.api.common import DnsLabel, Model, StatusModel
+from aada_operator.api.ownership import Claim
 
 # Reasons of a failed Job. Whether a retry can help is said by `Outcome.retryable`, not by the reason.
 DATABASE_UNREACHABLE = "DatabaseUnreachable"
@@ -91,6 +92,7 @@ class BackupTask(Model):
         str | None, Field(description="Backup of the same LMS whose chunks need not travel again; absent: all do.")
     ] = None
     bundle: Annotated[BundleOrder, Field(description="What is packed besides the database.")] = BundleOrder()
+    claim: Annotated[Claim | None, Field(description="Whose the folder of the LMS is to be; absent: not asked.")] = None
     recipients: Annotated[list[str], Field(description="age public keys; empty: not encrypted.")] = []
     compression_level: Annotated[int, Field(ge=1, le=19, description="Level of zstd.")] = 1
     lock_timeout_seconds: Annotated[int, Field(ge=1, description="Longest wait for the locks.")] = 30
@@ -164,6 +166,7 @@ class CopyTask(Model):
     manifest_sha256: Annotated[str, Field(description="Hash of the manifest that the Backup recorded.")]
     storage: Annotated[S3Location, Field(description="Where the copy goes.")]
     folder: Annotated[str, Field(description="Key prefix of the copy.")]
+    claim: Annotated[Claim | None, Field(description="Whose the folder of the LMS is to be; absent: not asked.")] = None
     max_rate: Annotated[int | None, Field(ge=1, description="Most bytes a second of all uploads; absent: any.")] = None
 
 
@@ -172,6 +175,7 @@ class CollectTask(Model):
 
     storage: Annotated[S3Location, Field(description="Where the backups are.")]
     folder: Annotated[str, Field(description="Key prefix of everything of the LMS, see `manifest.lms_folder`.")]
+    claim: Annotated[Claim | None, Field(description="Whose the folder must be; absent: not asked.")] = None
     min_age_seconds: Annotated[int, Field(ge=1, description="Younger objects may be of a backup that is on its way.")]
 
 

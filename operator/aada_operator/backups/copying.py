@@ -9,6 +9,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from aada_operator.adapters import worker_jobs
+from aada_operator.adapters.folder_owner import claim_of
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
 from aada_operator.adapters.referenced import policy_spec
@@ -91,7 +92,8 @@ class Copier:
 
     async def _start(self, visit: Visit[BackupSpec], policy: BackupPolicySpec, known: CopyStatus) -> float | None:
         source = Location.model_validate(visit.status["location"])
-        context = Context(visit.body, policy, source, self._allow_local)
+        claim = await claim_of(self._kube, visit.namespace, policy.lms_ref.name, visit.spec.policy_ref.name)
+        context = Context(visit.body, policy, source, self._allow_local, claim)
         request = manifests.copy_job(context, known.location, known.attempt)
         try:
             await require_mounts(self._kube, visit.namespace, request.mounts)

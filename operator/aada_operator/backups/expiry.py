@@ -6,10 +6,14 @@ collected later, by a Job of the policy.
 
 import logging
 
+from aada_operator.adapters.folder_owner import claim_of, read_owner
 from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.referenced import backups_in_use, policy_of
-from aada_operator.adapters.storage import open_store, remove_manifest
+from aada_operator.adapters.storage import ask, open_store, remove_manifest
 from aada_operator.api.backup import BackupSpec, Location
+from aada_operator.api.manifest import lms_folder
+from aada_operator.api.ownership import Claim, owned_message
 from aada_operator.backups import decide, report
 from aada_operator.core.controller import RESYNC, Visit
 from aada_operator.core.errors import OperatorError
@@ -42,9 +46,13 @@ class Expiry:
 
     async def finish(self, visit: Visit[BackupSpec]) -> float | None:
         """Delete; whatever was done before a kill is found done."""
-        await self._remove_copies(visit)
+        claim = await claim_of(self._kube, visit.namespace, visit.status["lms"], visit.spec.policy_ref.name)
         location = Location.model_validate(visit.status["location"])
         store = await open_store(self._kube, visit.namespace, location, self._allow_local)
+        if other := await _other_owner(store, location, claim):
+            report.expired(visit, f"not deleted: {other}")
+            return RESYNC
+        await self._remove_copies(visit, claim)
         if not await remove_manifest(store, location, visit.status["manifestSha256"]):
             report.expired(visit, f"{location.prefix}/manifest.json cannot be deleted: is the bucket write-once?")
             return RESYNC
@@ -52,8 +60,8 @@ class Expiry:
         await self._kube.delete(BACKUPS, visit.body)
         return None
 
-    async def _remove_copies(self, visit: Visit[BackupSpec]) -> None:
-        """The manifests in other places; one that refuses keeps its copy, and so does one that nobody names any more.
+    async def _remove_copies(self, visit: Visit[BackupSpec], claim: Claim) -> None:
+        """The manifests in other places; one that refuses, is another's or is named by nobody any more keeps its copy.
 
         Raises:
             Waiting: a place that the policy names cannot be reached: otherwise nobody would think of it again.
@@ -63,7 +71,8 @@ class Expiry:
         for copy in decide.copies_of(visit.status):
             try:
                 store = await open_store(self._kube, visit.namespace, copy.location, self._allow_local)
-                gone = await remove_manifest(store, copy.location, visit.status["manifestSha256"])
+                other = await _other_owner(store, copy.location, claim)
+                gone = not other and await remove_manifest(store, copy.location, visit.status["manifestSha256"])
             except OperatorError:
                 if copy.name in named:
                     raise
@@ -71,3 +80,10 @@ class Expiry:
             if not gone:
                 logger.warning("the copy in %s stays", copy.name, extra={"backup": visit.name})
             failpoint("backup.expiry.after-copy")
+
+
+async def _other_owner(store: ObjectStore, location: Location, claim: Claim) -> str:
+    """Whose the folder is, in words, if it is not this LMS's; nothing is deleted there then."""
+    folder = lms_folder(location.prefix)
+    owner = await ask(read_owner, store, folder)
+    return owned_message(owner, folder, claim.policy) if owner and not claim.owns(owner) else ""

@@ -9,6 +9,7 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.ownership import Claim
 from aada_operator.api.task import BackupTask, CopyTask, DatabaseAddress, FilesCheck, VerifyTask
 from aada_operator.core.bundle import bundle_mounts, chunk_key_name
 from aada_operator.core.resources import SECRETS, Object
@@ -37,6 +38,7 @@ class Context:
     policy: BackupPolicySpec
     location: Location
     allow_local: bool
+    claim: Claim | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -90,6 +92,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | Non
         storage=context.location.s3(context.allow_local),
         folder=context.location.prefix,
         base=base,
+        claim=context.claim,
         bundle=bundle,
         recipients=list(policy.encryption.recipients),
         compression_level=policy.compression.level,
@@ -148,6 +151,7 @@ def copy_job(context: Context, copy: Location, attempt: int) -> JobRequest:
         manifest_sha256=context.backup["status"]["manifestSha256"],
         storage=copy.s3(context.allow_local),
         folder=copy.prefix,
+        claim=context.claim,
         max_rate=context.policy.most_bytes_a_second,
     )
     return JobRequest(

@@ -5,11 +5,13 @@ Everything that decides is in the status before it is acted upon (which attempt,
 backup that exists is never taken twice.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import ValidationError
 
 from aada_operator.adapters import worker_jobs
+from aada_operator.adapters.folder_owner import claim_of
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
 from aada_operator.adapters.referenced import lms_of, policy_of
@@ -155,9 +157,10 @@ class BackupReconciler:
         policy = await policy_of(self._kube, visit.namespace, visit.spec.policy_ref.name)
         lms = await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
         base = await self._base(visit)
+        claim = await claim_of(self._kube, visit.namespace, policy.lms_ref.name, visit.spec.policy_ref.name)
         await ensure_chunk_key(self._kube, visit.namespace, policy.lms_ref.name)
         bundle = await bundle_order(self._kube, visit.namespace, policy, lms)
-        request = manifests.backup_job(self._context(visit, policy), lms, attempt, base, bundle)
+        request = manifests.backup_job(replace(self._context(visit, policy), claim=claim), lms, attempt, base, bundle)
         await require_mounts(self._kube, visit.namespace, request.mounts)
         await worker_jobs.discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)

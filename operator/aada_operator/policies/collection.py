@@ -35,7 +35,7 @@ class Collector:
             return True
         due = retention.collection_due(visit.spec, visit.status, _created(visit), visit.now, where.field)
         if due and await self._nobody_reads_or_writes(visit, world):
-            visit.status[where.field] = await self._start(visit, known, where)
+            visit.status[where.field] = await self._start(visit, known, world, where)
         return due
 
     async def _nobody_reads_or_writes(self, visit: Visit[BackupPolicySpec], world: World) -> bool:
@@ -43,9 +43,9 @@ class Collector:
         busy = about_to or any(backup.active or backup.copying for backup in world.backups)
         return not busy and not await backups_in_use(self._kube, visit.namespace)
 
-    async def _start(self, visit: Visit[BackupPolicySpec], known: Object, where: Bin) -> Object:
+    async def _start(self, visit: Visit[BackupPolicySpec], known: Object, world: World, where: Bin) -> Object:
         number = known.get("number", 0) + 1
-        request = manifests.collect_job(visit.body, visit.spec, number, self._allow_local, where)
+        request = manifests.collect_job(visit.body, visit.spec, number, self._allow_local, world.claim, where)
         await require_mounts(self._kube, visit.namespace, request.mounts)
         await worker_jobs.discard(self._kube, visit.body, manifests.collect_job_name(visit.name, number - 1, where))
         await worker_jobs.start(self._kube, request, self._image)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from aada_operator.api.backup import BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
+from aada_operator.api.ownership import PREFIX_OWNED_BY_ANOTHER
 from aada_operator.api.task import CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED
 from aada_operator.core import schedule
 from aada_operator.core.conditions import condition_of
@@ -164,10 +165,8 @@ def held(spec: BackupPolicySpec, world: World, due: DueSlot, now: datetime) -> H
     """What the backup of a slot waits for, None when it can start."""
     if running := next((backup for backup in world.backups if backup.active), None):
         return Hold("Running", f"the next backup waits for Backup {running.name}", healthy=True)
-    if world.storage is None:
-        return Hold("Probing", "a backup is due; the storage is being probed", healthy=True)
-    if not world.storage.ok:
-        return Hold(world.storage.reason, f"a backup is due and waits: {world.storage.message}")
+    if hold := _storage_hold(world):
+        return hold
     if condition_of(world.lms, "DatabaseReachable") != "True":
         return Hold("WaitingForDatabase", f"a backup is due and waits until AadaLms {spec.lms_ref.name} has a database")
     # The first backup of a new LMS shall hold its schema; one whose migrations fail is still worth a backup.
@@ -175,6 +174,17 @@ def held(spec: BackupPolicySpec, world: World, due: DueSlot, now: datetime) -> H
     first = newest_completed(world.backups) is None
     if first and young and condition_of(world.lms, "SchemaCurrent") != "True":
         return Hold("WaitingForSchema", f"the first backup waits until AadaLms {spec.lms_ref.name} has its schema")
+    return None
+
+
+def _storage_hold(world: World) -> Hold | None:
+    if world.storage is None:
+        return Hold("Probing", "a backup is due; the storage is being probed", healthy=True)
+    if not world.storage.ok:
+        return Hold(world.storage.reason, f"a backup is due and waits: {world.storage.message}")
+    if world.taken_by:
+        message = "a backup is due and waits: the folder in the bucket is of another AadaLms, see PrefixOwned"
+        return Hold(PREFIX_OWNED_BY_ANOTHER, message)
     return None
 
 

@@ -14,6 +14,7 @@ from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.manifest import lms_folder
+from aada_operator.api.ownership import Claim
 from aada_operator.api.task import CollectTask
 from aada_operator.api.uploads import SyncTask, uploads_folder
 from aada_operator.core import backups
@@ -72,7 +73,7 @@ def collect_job_name(policy: str, number: int, where: Bin = PRIMARY) -> str:
 
 
 def collect_job(
-    policy: Object, spec: BackupPolicySpec, number: int, allow_local: bool, where: Bin = PRIMARY
+    policy: Object, spec: BackupPolicySpec, number: int, allow_local: bool, claim: Claim | None, where: Bin = PRIMARY
 ) -> JobRequest:
     """The Job that deletes what belongs to no backup of the LMS any more."""
     metadata = policy["metadata"]
@@ -80,6 +81,7 @@ def collect_job(
     task = CollectTask(
         storage=location.s3(allow_local),
         folder=lms_folder(location.prefix),
+        claim=claim,
         min_age_seconds=max(COLLECT_AGE, 2 * int(seconds(spec.max_snapshot_age)), _locked_for(location)),
     )
     return JobRequest(

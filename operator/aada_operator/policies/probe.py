@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aada_operator.adapters.folder_owner import read_owner
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.storage import in_thread, open_store
 from aada_operator.api.backup import Location
+from aada_operator.api.ownership import Claim
 from aada_operator.core import bucket_rules
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.errors import OperatorError
@@ -25,6 +27,7 @@ class _Entry:
     """What is known of one policy's bucket; ``until`` is when it is probed again."""
 
     generation: int
+    claim: str
     task: "asyncio.Task[Reachability] | None" = None
     found: Reachability | None = None
     until: float = 0.0
@@ -40,14 +43,16 @@ class StorageProbe:
     clock: Callable[[], float] = time.monotonic
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
-    async def look(self, uid: str, generation: int, namespace: str, location: Location) -> Reachability | None:
+    async def look(
+        self, uid: str, generation: int, namespace: str, location: Location, claim: Claim
+    ) -> Reachability | None:
         """What is known of the bucket of a policy, None while the first answer is awaited."""
         self._forget_the_gone()
         entry = self._entries.get(uid)
-        if entry is None or entry.generation != generation:
-            entry = self._entries[uid] = _Entry(generation)
+        if entry is None or (entry.generation, entry.claim) != (generation, claim.model_dump_json()):
+            entry = self._entries[uid] = _Entry(generation, claim.model_dump_json())
         if entry.task is None and self.clock() >= entry.until:
-            entry.task = asyncio.create_task(self._probe(namespace, location))
+            entry.task = asyncio.create_task(self._probe(namespace, location, claim))
             await asyncio.wait({entry.task}, timeout=PATIENCE)
         if entry.task is not None and entry.task.done():
             self._record(entry, entry.task)
@@ -65,10 +70,13 @@ class StorageProbe:
         pause = backoff(entry.failures, FIRST_RETRY, LONGEST_RETRY) if entry.failures else FRESH
         entry.until = self.clock() + pause
 
-    async def _probe(self, namespace: str, location: Location) -> Reachability:
+    async def _probe(self, namespace: str, location: Location, claim: Claim) -> Reachability:
         try:
             store = await open_store(self.kube, namespace, location, self.allow_local)
             await in_thread(store.demand_locks)
+            owner = await in_thread(read_owner, store, location.prefix)
+            if owner and not claim.accepts(owner):
+                return Reachability(True, "Reachable", "readable; not written to, being another's", False, owner)
             can = await in_thread(store.probe, location.prefix)
             found = await in_thread(store.settings)
         except OperatorError as error:
@@ -76,9 +84,9 @@ class StorageProbe:
         rules = bucket_rules.verdict(found.lifecycle, found.versioned, location.prefix)
         if not can.conditional_writes:
             message = "usable; the server cannot refuse to overwrite an object"
-            return Reachability(True, "NoConditionalWrites", message, can.deletes, rules)
+            return Reachability(True, "NoConditionalWrites", message, can.deletes, owner, rules)
         message = f"bucket {location.bucket} can be listed, read and written"
-        return Reachability(True, "Reachable", message, can.deletes, rules)
+        return Reachability(True, "Reachable", message, can.deletes, owner, rules)
 
     def _forget_the_gone(self) -> None:
         """Policies are visited at least every resync: an answer that nobody fetched since long has no policy."""

@@ -5,10 +5,11 @@ from datetime import datetime
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.ownership import ANNOTATION_TAKE_OVER, Claim
 from aada_operator.api.storage import StorageEntry
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import RESYNC, Capability, Visit
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.policies import copies, decide, manifests, report, retention, uploads
 from aada_operator.policies.collection import Collector
@@ -74,14 +75,16 @@ class PolicyReconciler:
         backups = [KnownBackup(body) for body in bodies if body["spec"]["policyRef"]["name"] == visit.name]
         if visit.spec.suspend:
             return World(lms, backups, None)
-        place = visit.spec.copy_storage
-        copy = await self._look(visit, place, _COPY) if place else None
-        return World(lms, backups, await self._look(visit, visit.spec.storage[0]), copy)
+        place, claim = visit.spec.copy_storage, _claim(visit, lms)
+        copy = await self._look(visit, place, claim, _COPY) if place else None
+        return World(lms, backups, await self._look(visit, visit.spec.storage[0], claim), copy, claim)
 
-    async def _look(self, visit: Visit[BackupPolicySpec], place: StorageEntry, suffix: str = "") -> Reachability | None:
+    async def _look(
+        self, visit: Visit[BackupPolicySpec], place: StorageEntry, claim: Claim, suffix: str = ""
+    ) -> Reachability | None:
         generation = int(visit.body["metadata"]["generation"])
         location = place.location_of(visit.namespace, visit.spec.lms_ref.name, "")
-        return await self._probe.look(visit.uid + suffix, generation, visit.namespace, location)
+        return await self._probe.look(visit.uid + suffix, generation, visit.namespace, location, claim)
 
     def _request_verification(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
         """Ask for the newest backup and an older one to be verified; the Backups read this status and act."""
@@ -151,6 +154,13 @@ class PolicyReconciler:
             waits.append(self._probe.pause(visit.uid))
             waits += [self._probe.pause(visit.uid + _COPY)] if visit.spec.copy_storage else []
         return min([*waits, HELD_RETRY if hold else RESYNC, RESYNC])
+
+
+def _claim(visit: Visit[BackupPolicySpec], lms: Object | None) -> Claim:
+    """Who this policy acts for."""
+    uid = str(lms["metadata"]["uid"]) if lms else ""
+    take_over, lms_name = visit.annotations.get(ANNOTATION_TAKE_OVER, ""), visit.spec.lms_ref.name
+    return Claim(namespace=visit.namespace, lms=lms_name, uid=uid, take_over=take_over, policy=visit.name)
 
 
 def _created(visit: Visit[BackupPolicySpec]) -> datetime:

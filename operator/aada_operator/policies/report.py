@@ -6,6 +6,8 @@ from typing import Literal
 
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
+from aada_operator.api.manifest import backup_folder
+from aada_operator.api.ownership import PREFIX_OWNED_BY_ANOTHER, owned_message
 from aada_operator.core import conditions
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.conditions import Truth
@@ -18,6 +20,7 @@ from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
 
 STORAGE_REACHABLE = "StorageReachable"
 STORAGE_RULES = "StorageRulesSafe"
+PREFIX_OWNED = "PrefixOwned"
 RPO_MET = "RPOMet"
 RPO_UNREACHABLE = "RPOUnreachable"
 RTO_AT_RISK = "RTOAtRisk"
@@ -32,6 +35,7 @@ KNOWN = (
     conditions.RECONCILING,
     STORAGE_REACHABLE,
     STORAGE_RULES,
+    PREFIX_OWNED,
     RPO_MET,
     RPO_UNREACHABLE,
     RTO_AT_RISK,
@@ -147,6 +151,7 @@ def _storage(visit: Visit[BackupPolicySpec], world: World) -> None:
         visit.conditions.set(STORAGE_REACHABLE, found.ok, found.reason, found.message)
         if found.ok:
             visit.conditions.set(STORAGE_RULES, *_rules(visit, world, found))
+            _owned(visit, world)
 
 
 def _rules(visit: Visit[BackupPolicySpec], world: World, primary: Reachability) -> tuple[Truth, str, str]:
@@ -156,6 +161,20 @@ def _rules(visit: Visit[BackupPolicySpec], world: World, primary: Reachability) 
         status, reason, message = world.copy.rules
         return status, reason, f"{place.name}: {message}"
     return primary.rules
+
+
+def _owned(visit: Visit[BackupPolicySpec], world: World) -> None:
+    owner = world.storage.owner if world.storage else None
+    if other := world.taken_by:
+        folder = backup_folder(visit.spec.storage[0].s3.prefix, visit.namespace, visit.spec.lms_ref.name, "")
+        visit.conditions.set(PREFIX_OWNED, False, PREFIX_OWNED_BY_ANOTHER, owned_message(other, folder, visit.name))
+    elif owner is None:
+        visit.conditions.set(PREFIX_OWNED, "Unknown", "NotMarkedYet", "the next backup marks the folder as ours")
+    elif world.claim and world.claim.owns(owner):
+        visit.conditions.set(PREFIX_OWNED, True, "Ours", f"marked as ours since {owner.claimed_at}")
+    else:
+        message = f"the next backup takes the folder over from the AadaLms of uid {owner.uid}"
+        visit.conditions.set(PREFIX_OWNED, True, "TakingOver", message)
 
 
 def _method(visit: Visit[BackupPolicySpec]) -> None:

@@ -14,6 +14,7 @@ from aada_operator.api.backup import (
     Location,
     VerificationStatus,
 )
+from aada_operator.api.ownership import Claim, FolderOwner
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.conditions import Truth
 from aada_operator.core.resources import Object
@@ -131,6 +132,7 @@ class Reachability:
     reason: str
     message: str
     deletes: bool = True
+    owner: FolderOwner | None = None
     rules: tuple[Truth, str, str] = ("Unknown", "Probing", "no answer yet")
 
 
@@ -145,6 +147,13 @@ class World:
     backups: list[KnownBackup]
     storage: Reachability | None
     copy: Reachability | None = None
+    claim: Claim | None = None
+
+    @property
+    def taken_by(self) -> FolderOwner | None:
+        """Who else the folder in the bucket is of, so that nothing is written there."""
+        owner = self.storage.owner if self.storage else None
+        return owner if owner and self.claim and not self.claim.accepts(owner) else None
 
 
 @dataclass(frozen=True)

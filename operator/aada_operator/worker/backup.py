@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+from contextlib import closing
+from functools import partial
 
 from aada_operator import __version__
 from aada_operator.adapters.object_store import ObjectStore
@@ -28,6 +30,7 @@ from aada_operator.core.clock import SystemClock, to_rfc3339
 from aada_operator.core.errors import OperatorError, Stalled
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import bundle, catalog
+from aada_operator.worker.claim import demand_owned, mark
 from aada_operator.worker.codec import parse_recipients
 from aada_operator.worker.content import SequenceName, SequenceState, read_revision, read_sequences
 from aada_operator.worker.destination import Destination
@@ -55,11 +58,23 @@ def run(task: BackupTask, settings: WorkerSettings) -> BackupResult:
     present = find_backup(store, task.folder)
     if present:
         return _adopt(present)
+    mark(store, lms_folder(task.folder), task.claim, partial(_system_identifier, task, settings))
     abort_stale_uploads(store, lms_folder(task.folder))
     names, run = ChunkNames(settings.chunk_key(), task), secrets.token_hex(4)
     with pinned_base(store, task, names, run) as base:
         manifest = _Backup(task, settings, store, names, run).make(base)
+        demand_owned(store, lms_folder(task.folder), task.claim)
         return _publish(StoredBackup.of(store, task.folder, manifest))
+
+
+def _system_identifier(task: BackupTask, settings: WorkerSettings) -> str | None:
+    """Which server it is, for the marker of the folder."""
+    server = settings.server(task.database)
+    with (
+        statement_failures(server.place(task.database.name), SNAPSHOT_FAILED),
+        closing(server.connect(task.database.name)) as connection,
+    ):
+        return catalog.read_database(connection).system_identifier
 
 
 class _Backup:

@@ -17,6 +17,7 @@ from aada_operator.adapters.s3_bucket import ObjectInfo
 from aada_operator.api.manifest import CHUNKS, INTENTS, MANIFEST_NAME
 from aada_operator.api.task import CollectResult, CollectTask
 from aada_operator.core.failpoints import failpoint
+from aada_operator.worker.claim import demand_owned
 from aada_operator.worker.leftovers import abort_stale_uploads
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.settings import WorkerSettings
@@ -32,7 +33,8 @@ def run(task: CollectTask, settings: WorkerSettings) -> CollectResult:
 
     Raises:
         Waiting: the storage cannot be read or written.
-        Stalled: VersionUnsupported, a manifest is not understood, so nobody knows what it needs.
+        Stalled: PrefixOwnedByAnother, the folder is another LMS's; VersionUnsupported, a manifest is not understood, so
+            nobody knows what it needs.
     """
     return _Collection(settings.store(task.storage), task, Reporter()).run()
 
@@ -45,6 +47,7 @@ class _Collection:
 
     def run(self) -> CollectResult:
         self.reporter.stage("list")
+        demand_owned(self.store, self.task.folder, self.task.claim)
         abort_stale_uploads(self.store, self.task.folder)
         now = self.store.time()
         ours = [found for found in self._list() if _OURS.fullmatch(self._relative(found.key))]
@@ -54,6 +57,7 @@ class _Collection:
             return CollectResult(postponed=f"a backup is being built upon another ({len(live)} at work)")
         failpoint("worker.collect.after-intents")
         needed |= self._needed(self._manifests() - known)
+        demand_owned(self.store, self.task.folder, self.task.claim)
         return self._delete([found for found in ours if found.key not in needed], now)
 
     def _delete(self, orphans: list[ObjectInfo], now: datetime) -> CollectResult:

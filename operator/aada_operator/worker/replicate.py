@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from aada_operator.api.manifest import MANIFEST_NAME, Part, lms_folder, manifest
 from aada_operator.api.task import CORRUPT, STORAGE_ACCESS_DENIED, TERMINATED, CopyResult, CopyTask
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
+from aada_operator.worker.claim import demand_owned, mark
 from aada_operator.worker.leftovers import abort_stale_uploads, intent
 from aada_operator.worker.parallel import GiveUp, run_all, taken
 from aada_operator.worker.progress import Reporter
@@ -38,7 +40,8 @@ def run(task: CopyTask, settings: WorkerSettings) -> CopyResult:
     """Copy once; a copy that is complete already costs two listings.
 
     Raises:
-        Stalled: Corrupt, the backup is not what was written; ManifestConflict, another one is in the copy's place.
+        Stalled: Corrupt, the backup is not what was written; ManifestConflict, another one is in the copy's place;
+            PrefixOwnedByAnother, that place is another LMS's.
         Waiting: one of the two places cannot be reached or written; what travelled stays for the next try.
     """
     backup = demand_backup(settings.store(task.source), task.source_folder)
@@ -46,10 +49,13 @@ def run(task: CopyTask, settings: WorkerSettings) -> CopyResult:
         raise Stalled(CORRUPT, f"the manifest in {task.source_folder} is not the one that was written: not copied")
     backup.refuse_incomplete()
     target = settings.store(task.storage, _TARGET, task.max_rate)
+    database = backup.manifest.database
+    mark(target, lms_folder(task.folder), task.claim, lambda: database.system_identifier)
     abort_stale_uploads(target, lms_folder(task.folder))
     with intent(target, task.folder, f"{task.name}-copy-{secrets.token_hex(4)}", {"backup": task.name}):
         failpoint("worker.copy.after-intent")
-        return _Copy(backup, StoredBackup(target, task.folder, backup.manifest, backup.data), Reporter()).run()
+        copy = _Copy(backup, StoredBackup(target, task.folder, backup.manifest, backup.data), Reporter())
+        return copy.run(lambda: demand_owned(target, lms_folder(task.folder), task.claim))
 
 
 @dataclass
@@ -61,7 +67,8 @@ class _Copy:
     reporter: Reporter
     _moved: list[int] = field(default_factory=list)
 
-    def run(self) -> CopyResult:
+    def run(self, demand_ours: Callable[[], None]) -> CopyResult:
+        """Copy; ``demand_ours`` raises when the place became somebody else's meanwhile."""
         started = time.monotonic()
         self.reporter.stage("list")
         parts, present = self._parts(), self._present()
@@ -70,6 +77,7 @@ class _Copy:
         left, give_up = deque(parts), GiveUp()
         run_all([partial(self._stream, left, present, give_up)] * STREAMS, give_up)
         self.reporter.stage("finalize")
+        demand_ours()
         self._publish()
         logger.info("copied %d of %d objects", len(self._moved), len(parts))
         return CopyResult(

@@ -36,6 +36,15 @@ PINNED = {
 # Settings that older servers do not know, by the server_version_num that brought them.
 PINNED_SINCE = {140000: ("idle_session_timeout", "0"), 170000: ("transaction_timeout", "0")}
 APPLICATION = "aada-operator-worker"
+# A server whose machine or network is gone says no goodbye: without these a session waits for it for 15 minutes, which
+# is how long Linux goes on sending what nobody acknowledges. Seconds, but tcp_user_timeout is in milliseconds.
+NETWORK: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_SERVICE = "worker"
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,7 @@ class Server:
             connect_timeout=10,
             application_name=APPLICATION,
             options=_options(PINNED),
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=3,
+            **NETWORK,
             autocommit=True,
             prepare_threshold=None,
         )
@@ -109,12 +116,17 @@ class Server:
             password_file = Path(folder) / "pgpass"
             password_file.touch(mode=0o600)
             password_file.write_text(f"*:*:*:*:{_escaped(login.password)}\n")
+            # The programs read what has no variable of its own from a service file.
+            service_file = Path(folder) / "pg_service.conf"
+            service_file.write_text("\n".join([f"[{_SERVICE}]", *(f"{k}={v}" for k, v in NETWORK.items()), ""]))
             variables = {
                 "PGHOST": self.host,
                 "PGPORT": str(self.port),
                 "PGUSER": login.username,
                 "PGDATABASE": database,
                 "PGPASSFILE": str(password_file),
+                "PGSERVICEFILE": str(service_file),
+                "PGSERVICE": _SERVICE,
                 "PGSSLMODE": self.ssl_mode,
                 "PGSSLROOTCERT": self._root_certificate(),
                 "PGGSSENCMODE": "disable",

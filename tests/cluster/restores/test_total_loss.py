@@ -78,6 +78,14 @@ def lose_everything(school: Rehearsal) -> Rehearsal:
     return replace(school, database=Database(school.workspace, server))
 
 
+def _markers(school: Rehearsal) -> list[bytes]:
+    """Whose the folder in the bucket was and is, oldest first."""
+    found = school.s3.keys()
+    keys = sorted(key for key in found if "/_owner/" in key)
+    with school.s3.client() as client:
+        return [client.get_object(Bucket=school.s3.name, Key=key)["Body"].read() for key in keys]
+
+
 def test_one_restore_brings_back_an_lms_of_which_only_the_bucket_and_the_key_are_left(
     school: Rehearsal, operator: Operator, outside: Bucket
 ) -> None:
@@ -124,7 +132,12 @@ def test_one_restore_brings_back_an_lms_of_which_only_the_bucket_and_the_key_are
         assert found["data"].items() >= {k: v for k, v in secret["data"].items() if k not in ("url",)}.items()
     workspace.wait_for("bp/nightly", lambda found: found.get("status", {}).get("inventory", {}).get("found") == 1, LONG)
     new.completed("lmsb/monday")
+    owner = json.loads(next(iter(_markers(new))))["uid"]
+    assert owner in workspace.says("bp/nightly", "PrefixOwned", "PrefixOwnedByAnother", LONG)
+    workspace.kubectl("annotate", "bp/nightly", f"lms.aada.edu/take-over={owner}")
+    workspace.says("bp/nightly", "PrefixOwned", "TakingOver", LONG)
     new.completed(new.backup("tuesday", "nightly"))
+    assert len(_markers(new)) == 2
     keys = [value for secret in said for value in secret["data"].values() if len(value) > 40]
     text = json.dumps([list(everything_said(workspace, operator)), workspace.get("lmsr/all-of-it")])
     assert not any(value in text for value in keys)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from aada_operator.adapters import storage
-from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities
+from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities, ObjectInfo
 from aada_operator.api.bundle import BundleSummary
 from aada_operator.api.manifest import ChunkStore, Database, Digest, Encryption, Manifest, Part, Table, Tools
 from aada_operator.api.task import S3Location
@@ -124,6 +125,12 @@ class Bucket:
         if self.trouble:
             raise self.trouble
         return sorted({key.removeprefix(prefix).split("/")[0] for key in self.objects if key.startswith(prefix)})
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        if self.trouble:
+            raise self.trouble
+        moment = datetime(2026, 3, 1, tzinfo=UTC)
+        return [ObjectInfo(key, len(data), moment) for key, data in self.objects.items() if key.startswith(prefix)]
 
     def delete(self, key: str) -> bool:
         if self.deletes:

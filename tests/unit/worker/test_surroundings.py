@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import stat
 from pathlib import Path
 
@@ -46,6 +47,17 @@ class TestToolEnvironment:
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             assert file.read_text() == "*:*:*:*:can\\:ary\\\\pw\n"
         assert not file.exists()
+
+    def test_programs_give_up_a_server_that_went_without_a_goodbye(self) -> None:
+        server = Server("db", 5432, "disable", lambda: Login("u", "p"))
+        with server.tool_environment(150018, "lms") as environment:
+            known = configparser.ConfigParser()
+            known.read(environment["PGSERVICEFILE"])
+            settings = known[environment["PGSERVICE"]]
+        assert int(settings["tcp_user_timeout"]) == 60_000
+        assert int(settings["keepalives_idle"]) + int(settings["keepalives_interval"]) * int(
+            settings["keepalives_count"]
+        ) <= 60  # fmt: skip
 
     def test_a_login_is_never_shown(self) -> None:
         assert "canary" not in repr(Login("u", "canary"))
