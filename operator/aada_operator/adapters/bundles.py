@@ -9,9 +9,9 @@ from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.sealed import Identity, open_sealed, parse_identities
 from aada_operator.adapters.storage import ask
-from aada_operator.api.backup import Location
 from aada_operator.api.bundle import Bundle
 from aada_operator.api.common import SecretKeyRef
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest, Part, lms_folder
 from aada_operator.api.task import CORRUPT
 from aada_operator.core.errors import Stalled

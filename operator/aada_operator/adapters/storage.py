@@ -14,7 +14,8 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.s3_client import AccessKeys
-from aada_operator.api.backup import FilesCheckpoint, Location
+from aada_operator.api.backup import FilesCheckpoint
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest, manifest_key, parse_manifest
 from aada_operator.api.task import CORRUPT, STORAGE_UNREACHABLE
 from aada_operator.api.uploads import checkpoint_key, parse_checkpoint

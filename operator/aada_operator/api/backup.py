@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aada_operator.api.common import GROUP, Column, CommonStatus, LocalRef, Model, Resource, StatusModel, Timestamp
-from aada_operator.api.task import ObjectLock, S3Location
+from aada_operator.api.location import Location
 
 # Slot of the schedule for which a policy made the Backup; one that was made by hand has none.
 ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
@@ -40,29 +40,6 @@ class Progress(StatusModel):
     bytes: Annotated[int, Field(ge=0, description="Bytes dealt with so far.")] = 0
     total_bytes: Annotated[int, Field(ge=0, description="Estimate of all bytes; 0: unknown.")] = 0
     tables: Annotated[int, Field(ge=0, description="Tables dealt with so far.")] = 0
-
-
-class Location(StatusModel):
-    """Where the backup is; copied from the policy, which may be gone one day."""
-
-    bucket: Annotated[str, Field(max_length=63, description="Bucket.")]
-    prefix: Annotated[str, Field(max_length=1024, description="Folder with manifest.json.")]
-    endpoint: Annotated[str, Field(max_length=256, description="URL of the server; empty: AWS.")] = ""
-    region: Annotated[str, Field(max_length=64, description="Region.")] = ""
-    credentials_secret: Annotated[str, Field(max_length=253, description="Secret with the credentials.")] = ""
-    ca_secret: Annotated[str, Field(max_length=253, description="Secret with the CA certificate.")] = ""
-    ca_key: Annotated[str, Field(max_length=253, description="Key in that Secret.")] = ""
-    object_lock: Annotated[ObjectLock | None, Field(description="How its objects are locked.")] = None
-
-    def s3(self, allow_local: bool) -> S3Location:
-        """The same place as workers and the S3 client want it; ``allow_local``: loopback endpoints are followed."""
-        return S3Location(
-            bucket=self.bucket,
-            endpoint=self.endpoint or None,
-            region=self.region or "us-east-1",
-            object_lock=self.object_lock,
-            allow_local_endpoint=allow_local,
-        )
 
 
 class CopyStatus(StatusModel):

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from aada_operator.api.backup import Location
 from aada_operator.api.common import DnsLabel, LocalRef, Model, SecretKeyRef
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import backup_folder
 from aada_operator.api.task import ObjectLock
 

@@ -2,7 +2,8 @@
 
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.storage import fetch_checkpoint, open_store
-from aada_operator.api.backup import ANNOTATION_FOUND, BackupSpec, Location
+from aada_operator.api.backup import ANNOTATION_FOUND, BackupSpec
+from aada_operator.api.location import Location
 from aada_operator.backups import report
 from aada_operator.core.controller import RESYNC, Visit
 from aada_operator.core.errors import OperatorError

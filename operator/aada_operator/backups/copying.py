@@ -13,8 +13,9 @@ from aada_operator.adapters.folder_owner import claim_of
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
 from aada_operator.adapters.referenced import policy_spec
-from aada_operator.api.backup import BackupSpec, CopyStatus, Location
+from aada_operator.api.backup import BackupSpec, CopyStatus
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.location import Location
 from aada_operator.api.task import CopyResult
 from aada_operator.backups import decide, manifests, report
 from aada_operator.backups.manifests import Context

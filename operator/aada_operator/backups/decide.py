@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.api.backup import ENDED, CopyStatus, Location
+from aada_operator.api.backup import ENDED, CopyStatus
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest, lms_folder
 from aada_operator.api.task import CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED, UPLOADS_MISSING, WRONG_KEY
 from aada_operator.core.clock import from_rfc3339

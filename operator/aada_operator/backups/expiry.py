@@ -11,7 +11,8 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.referenced import backups_in_use, policy_of
 from aada_operator.adapters.storage import ask, open_store, remove_manifest
-from aada_operator.api.backup import BackupSpec, Location
+from aada_operator.api.backup import BackupSpec
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import lms_folder
 from aada_operator.api.ownership import Claim, owned_message
 from aada_operator.backups import decide, report

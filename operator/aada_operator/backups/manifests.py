@@ -4,11 +4,12 @@ import base64
 import secrets
 from dataclasses import dataclass
 
-from aada_operator.api.backup import FilesCheckpoint, Location
+from aada_operator.api.backup import FilesCheckpoint
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.location import Location
 from aada_operator.api.ownership import Claim
 from aada_operator.api.task import BackupTask, CopyTask, DatabaseAddress, FilesCheck, VerifyTask
 from aada_operator.core.bundle import bundle_mounts, chunk_key_name

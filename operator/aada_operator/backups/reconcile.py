@@ -16,9 +16,10 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
 from aada_operator.adapters.referenced import lms_of, policy_of
 from aada_operator.adapters.storage import StoredManifest, fetch_manifest, open_store
-from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupSpec, Location
+from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupSpec
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
+from aada_operator.api.location import Location
 from aada_operator.api.task import BackupResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.bundle import bundle_order

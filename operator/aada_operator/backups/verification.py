@@ -8,8 +8,9 @@ from aada_operator.adapters import worker_jobs
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
 from aada_operator.adapters.referenced import policy_spec
-from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec, Location
+from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.location import Location
 from aada_operator.api.task import VerifyResult
 from aada_operator.backups import decide, manifests, outcome, report
 from aada_operator.backups.decide import VerificationOrder

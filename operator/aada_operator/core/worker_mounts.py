@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from aada_operator.api.backup import Location
 from aada_operator.api.common import SecretKeyRef
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.core.worker_jobs import SecretMount
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.storage import fetch_manifest, in_thread, open_store
-from aada_operator.api.backup import BackupType, Location
+from aada_operator.api.backup import BackupType
 from aada_operator.api.backup_policy import BackupPolicySpec
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest, backup_folder
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import Visit

@@ -8,11 +8,11 @@ from aada_operator.api.backup import (
     ANNOTATION_REPLACES,
     ANNOTATION_SCHEDULED_FOR,
     BackupType,
-    Location,
 )
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import LABEL_LMS, LABEL_POLICY, seconds
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import lms_folder
 from aada_operator.api.ownership import Claim
 from aada_operator.api.task import CollectTask

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aada_operator.adapters.folder_owner import read_owner
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.storage import in_thread, open_store
-from aada_operator.api.backup import Location
+from aada_operator.api.location import Location
 from aada_operator.api.ownership import Claim
 from aada_operator.core import bucket_rules
 from aada_operator.core.controller import RESYNC

@@ -11,9 +11,9 @@ from aada_operator.api.backup import (
     ENDED,
     BackupStatus,
     CopyStatus,
-    Location,
     VerificationStatus,
 )
+from aada_operator.api.location import Location
 from aada_operator.api.ownership import Claim, FolderOwner
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.conditions import Truth

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aada_operator.api.backup import BackupStatus, Location, Progress
+from aada_operator.api.backup import BackupStatus, Progress
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED, RestoreResult

@@ -3,7 +3,8 @@
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.storage import StoredManifest, fetch_checkpoint, fetch_manifest, in_thread, open_store
-from aada_operator.api.backup import BackupStatus, FilesCheckpoint, Location, Tables
+from aada_operator.api.backup import BackupStatus, FilesCheckpoint, Tables
+from aada_operator.api.location import Location
 from aada_operator.api.manifest import backup_folder
 from aada_operator.api.restore_places import StoredSource
 from aada_operator.core.clock import from_rfc3339, human_bytes, to_rfc3339

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import GROUP, SecretKeyRef
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import DatabaseAddress, RestoreTask, SqlCheck
 from aada_operator.core import backups

@@ -7,10 +7,10 @@ from aada_operator.adapters.bundles import fetch_bundle
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_of, policy_spec
 from aada_operator.adapters.storage import fetch_manifest, open_store
-from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import LABEL_LMS, LABEL_OWNER, SecretKeyRef
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.api.restore import RestoreSpec
 from aada_operator.api.restore_places import Source, StoredSource, TargetServer
 from aada_operator.core.controller import Visit

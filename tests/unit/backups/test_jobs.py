@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.bundle import BundleOrder
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.location import Location
 from aada_operator.api.task import BackupTask, VerifyTask
 from aada_operator.backups import decide, manifests, outcome
 from aada_operator.backups.gauges import gauges

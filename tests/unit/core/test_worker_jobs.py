@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from aada_operator.api.backup import Location
 from aada_operator.api.common import API_VERSION, LocalRef, SecretKeyRef
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.core.worker_jobs import JobRequest, JobState, SecretMount, WorkerImage, build, state
 from aada_operator.core.worker_mounts import database_mounts, identity_mounts, storage_mounts
 

@@ -7,10 +7,10 @@ from typing import Any
 import kopf
 import pytest
 
-from aada_operator.api.backup import Location
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import API_VERSION, LocalRef, SecretKeyRef
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.api.task import RestoreTask, SqlCheck
 from aada_operator.core.workqueue import Key
 from aada_operator.restores import handlers, manifests

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aada_operator.api.backup import BackupStatus, Location, Progress, Tables
+from aada_operator.api.backup import BackupStatus, Progress, Tables
 from aada_operator.api.common import LocalRef
 from aada_operator.api.lms import Database
+from aada_operator.api.location import Location
 from aada_operator.api.restore import Plan
 from aada_operator.core.database import RestoreTarget
 from aada_operator.restores import decide, planning
