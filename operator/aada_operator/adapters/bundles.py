@@ -1,13 +1,9 @@
 """The bundle of a backup, opened in the operator itself: it is small, and nothing of it is kept or told."""
 
-import hashlib
-
-from pydantic import ValidationError
-
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.adapters.sealed import Identity, open_sealed, parse_identities
+from aada_operator.adapters.sealed import open_bundle, parse_identities
 from aada_operator.adapters.storage import ask
 from aada_operator.api.bundle import Bundle
 from aada_operator.api.common import SecretKeyRef
@@ -40,21 +36,6 @@ async def fetch_bundle(
     data = await _download(store, location, part)
     identities = parse_identities(await _identity(kube, namespace, identity)) if part.encryption == "age" else []
     return open_bundle(data, part, identities)
-
-
-def open_bundle(data: bytes, part: Part, identities: "list[Identity]") -> Bundle:
-    """The document in an object.
-
-    Raises:
-        Stalled: WrongKey, Corrupt.
-    """
-    if hashlib.sha256(data).hexdigest() != part.sha256:
-        raise Stalled(CORRUPT, f"part {part.key} is not what was written: its hash differs; use another backup")
-    try:
-        return Bundle.model_validate_json(open_sealed(data, part.plain_size, identities))
-    except ValidationError:
-        # Its text would quote what it found.
-        raise Stalled(CORRUPT, "the bundle is no document of this format; use another backup") from None
 
 
 async def _download(store: ObjectStore, location: Location, part: Part) -> bytes:

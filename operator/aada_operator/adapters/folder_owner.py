@@ -1,11 +1,8 @@
 """Whose the folder of an LMS in a bucket is."""
 
-from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.api.ownership import (
-    ANNOTATION_TAKE_OVER,
     OWNERS,
-    Claim,
     FolderOwner,
     marker_key,
     marker_number,
@@ -13,7 +10,6 @@ from aada_operator.api.ownership import (
 )
 from aada_operator.api.task import CORRUPT
 from aada_operator.core.errors import Stalled
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES
 
 
 def read_owner(store: ObjectStore, folder: str) -> FolderOwner | None:
@@ -32,13 +28,3 @@ def read_owner(store: ObjectStore, folder: str) -> FolderOwner | None:
     except ValueError:
         message = f"{marker_key(folder, number)} is no marker that can be read here: look at it"
         raise Stalled(CORRUPT, message) from None
-
-
-async def claim_of(kube: Kube, namespace: str, lms: str, policy: str) -> Claim:
-    """Who a policy acts for; without an AadaLms nobody, who owns nothing that is marked."""
-    found = await kube.get(AADA_LMS, namespace, lms) or {"metadata": {}}
-    said = await kube.get(BACKUP_POLICIES, namespace, policy) or {"metadata": {}}
-    annotations = said["metadata"].get("annotations") or {}
-    take_over = str(annotations.get(ANNOTATION_TAKE_OVER, ""))
-    uid = str(found["metadata"].get("uid", ""))
-    return Claim(namespace=namespace, lms=lms, uid=uid, take_over=take_over, policy=policy)

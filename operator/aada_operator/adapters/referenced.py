@@ -8,6 +8,7 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import Model
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.ownership import ANNOTATION_TAKE_OVER, Claim
 from aada_operator.core.controller import explain
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, RESTORES, ApiResource, Object
@@ -21,6 +22,8 @@ async def policy_of(kube: Kube, namespace: str, name: str) -> BackupPolicySpec:
     Raises:
         Waiting: BackupPolicyNotFound, BackupPolicyInvalid.
     """
+    if not name:
+        raise Waiting("BackupPolicyNotFound", "the backup is of no BackupPolicy here")
     return policy_spec(await kube.get(BACKUP_POLICIES, namespace, name), name)
 
 
@@ -41,6 +44,16 @@ async def lms_of(kube: Kube, namespace: str, name: str) -> AadaLmsSpec:
 def lms_spec(body: Object | None, name: str) -> AadaLmsSpec:
     """The spec of an AadaLms that was read; raises as `lms_of`."""
     return _validated(AADA_LMS, name, body, AadaLmsSpec)
+
+
+async def claim_of(kube: Kube, namespace: str, lms: str, policy: str) -> Claim:
+    """Who a policy acts for; without an AadaLms nobody, who owns nothing that is marked."""
+    found = await kube.get(AADA_LMS, namespace, lms) or {"metadata": {}}
+    said = await kube.get(BACKUP_POLICIES, namespace, policy) or {"metadata": {}}
+    annotations = said["metadata"].get("annotations") or {}
+    take_over = str(annotations.get(ANNOTATION_TAKE_OVER, ""))
+    uid = str(found["metadata"].get("uid", ""))
+    return Claim(namespace=namespace, lms=lms, uid=uid, take_over=take_over, policy=policy)
 
 
 async def backups_in_use(kube: Kube, namespace: str) -> set[str]:

@@ -1,11 +1,15 @@
 """Small things that were packed with zstd inside age: opened whole, in memory."""
 
+import hashlib
 from typing import TypeAlias
 
 import pyrage
 import zstandard
+from pydantic import ValidationError
 from pyrage import x25519
 
+from aada_operator.api.bundle import Bundle
+from aada_operator.api.manifest import Part
 from aada_operator.api.task import CORRUPT, WRONG_KEY
 from aada_operator.core.errors import Stalled
 
@@ -49,3 +53,18 @@ def refusal(error: Exception) -> Stalled:
     if isinstance(error, pyrage.DecryptError) and "No matching keys" in str(error):
         return Stalled(WRONG_KEY, "the identity is not of a recipient of this backup: name the right Secret")
     return Stalled(CORRUPT, "a part is damaged: it does not decrypt or decompress; use another backup")
+
+
+def open_bundle(data: bytes, part: Part, identities: "list[Identity]") -> Bundle:
+    """The document in an object.
+
+    Raises:
+        Stalled: WrongKey, Corrupt.
+    """
+    if hashlib.sha256(data).hexdigest() != part.sha256:
+        raise Stalled(CORRUPT, f"part {part.key} is not what was written: its hash differs; use another backup")
+    try:
+        return Bundle.model_validate_json(open_sealed(data, part.plain_size, identities))
+    except ValidationError:
+        # Its text would quote what it found.
+        raise Stalled(CORRUPT, "the bundle is no document of this format; use another backup") from None

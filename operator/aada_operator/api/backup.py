@@ -2,10 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
-from aada_operator.api.common import GROUP, Column, CommonStatus, LocalRef, Model, Resource, StatusModel, Timestamp
+from aada_operator.api.common import (
+    GROUP,
+    Column,
+    CommonStatus,
+    LocalRef,
+    Model,
+    ObjectName,
+    Resource,
+    StatusModel,
+    Timestamp,
+    rules,
+)
 from aada_operator.api.location import Location
+from aada_operator.api.storage import InBucket
 
 # Slot of the schedule for which a policy made the Backup; one that was made by hand has none.
 ANNOTATION_SCHEDULED_FOR = f"{GROUP}/scheduled-for"
@@ -15,22 +27,57 @@ ANNOTATION_FOUND = f"{GROUP}/found-at"
 ANNOTATION_REPLACES = f"{GROUP}/replaces"
 # Every new value asks for one verification of the Backup.
 ANNOTATION_VERIFY_AT = f"{GROUP}/verify-at"
-BackupType = Literal["Full", "Incremental"]
+BackupType = Literal["Full", "Incremental", "Imported"]
+_IMPORTED = "type: Imported takes importFrom and no policyRef, the other types take policyRef and no importFrom"
 PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed", "Deleting")
 # Nothing of a Backup runs any more.
 ENDED = ("Completed", "Failed", "Deleting")
 
 
+class ImportSource(InBucket):
+    """A completed backup that somebody else made: another cluster, or a policy that is gone."""
+
+    backup: Annotated[ObjectName, Field(description="Name of the backup.")]
+
+
 class BackupSpec(Model):
     """What to back up; immutable."""
 
-    policy_ref: Annotated[LocalRef, Field(description="The BackupPolicy that says of what, how and where to.")]
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(has(self.type) && self.type == 'Imported') ? (has(self.importFrom) && !has(self.policyRef)) "
+                ": (has(self.policyRef) && !has(self.importFrom))",
+                _IMPORTED,
+            )
+        )
+    )
+
+    policy_ref: Annotated[
+        LocalRef | None, Field(description="The BackupPolicy that says of what, how and where to.")
+    ] = None
     type: Annotated[
         BackupType,
         Field(
-            description="Full: everything travels. Incremental: what changed since another backup; whole all the same."
+            description="Full: everything travels. Incremental: what changed since another backup; whole all the same. "
+            "Imported: nothing is backed up, the object stands for a backup that lies in a bucket already."
         ),
     ] = "Full"
+    import_from: Annotated[
+        ImportSource | None, Field(description="The backup that it stands for, with type Imported; never deleted.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "BackupSpec":
+        imported = self.type == "Imported"
+        if (self.import_from is not None, self.policy_ref is None) != (imported, imported):
+            raise ValueError(_IMPORTED)
+        return self
+
+    @property
+    def policy(self) -> str:
+        """Name of the BackupPolicy, empty for an imported one."""
+        return self.policy_ref.name if self.policy_ref else ""
 
 
 class Progress(StatusModel):

@@ -95,16 +95,21 @@ def byte_count(size: str) -> int:
     return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
+# Models are built at their first use: a process uses few of them, and building all of them takes half a second.
 class Model(BaseModel):
     """Base of everything that a user writes: camelCase in YAML, frozen, unknown fields named as errors."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        defer_build=True, alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
+    )
 
 
 class StatusModel(BaseModel):
     """Base of everything that the operator writes: what a newer version wrote is ignored, never an error."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        defer_build=True, alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+    )
 
 
 class LocalRef(Model):
@@ -162,7 +167,7 @@ class CommonStatus(StatusModel):
 class Resource(BaseModel):
     """What identifies a kind to the API server and to ``kubectl``."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     kind: str
     plural: str
@@ -176,7 +181,7 @@ class Resource(BaseModel):
 class Column(BaseModel):
     """One printer column: ``priority`` 1 shows with ``-o wide`` only."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     name: str
     path: str

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from aada_operator.api.common import DnsLabel, HostName, LocalRef, Model, ObjectName, SecretKeyRef, SqlName, rules
 from aada_operator.api.lms import SslMode
-from aada_operator.api.storage import S3
+from aada_operator.api.storage import InBucket
 
 TargetMode = Literal["NewDatabase", "Cutover", "NewServer"]
 ONE_SOURCE = "give one of backupName, policyRef with latest: true, and storage"
@@ -16,19 +16,11 @@ NO_NAME = "database is for mode NewDatabase: in the other modes the restored dat
 SERVER = "server belongs to mode NewServer, which needs it"
 
 
-class StoredSource(Model):
-    """A backup in a bucket, of which the cluster need not know anything."""
+class StoredSource(InBucket):
+    """A backup in a bucket, by name or the newest."""
 
-    s3: Annotated[S3, Field(description="The bucket, and the prefix that the policy had.")]
-    namespace: Annotated[
-        DnsLabel | None, Field(description="Namespace that the LMS was in. Default: that of the Restore.")
-    ] = None
-    lms: Annotated[DnsLabel, Field(description="Name of the AadaLms that was backed up.")]
     backup: Annotated[ObjectName | None, Field(description="Name of the backup.")] = None
     latest: Annotated[bool | None, Field(description="The newest backup of that LMS.")] = None
-    identity_secret_ref: Annotated[
-        SecretKeyRef | None, Field(description="Private key of a recipient; absent: the backup is not encrypted.")
-    ] = None
 
     @model_validator(mode="after")
     def _one_backup(self) -> "StoredSource":

@@ -57,6 +57,23 @@ class LockableS3(S3):
         return super().location(folder).model_copy(update={"object_lock": self.object_lock})
 
 
+class InBucket(Model):
+    """Backups of one LMS in a bucket, of which the cluster need not know anything."""
+
+    s3: Annotated[S3, Field(description="The bucket, and the prefix that the policy had.")]
+    namespace: Annotated[
+        DnsLabel | None, Field(description="Namespace that the LMS was in. Default: that of this object.")
+    ] = None
+    lms: Annotated[DnsLabel, Field(description="Name of the AadaLms that was backed up.")]
+    identity_secret_ref: Annotated[
+        SecretKeyRef | None, Field(description="Private key of a recipient; absent: the backup is not encrypted.")
+    ] = None
+
+    def location_of(self, namespace: str, backup: str) -> Location:
+        """Where a backup lies, for an object in ``namespace``; with an empty name, where all of the LMS do."""
+        return self.s3.location(backup_folder(self.s3.prefix, self.namespace or namespace, self.lms, backup))
+
+
 class StorageEntry(Model):
     """One place that holds backups."""
 

@@ -22,7 +22,7 @@ class Checkpoint:
         if known := visit.status.get("uploads"):
             report.checkpointed(visit, known)
             return None
-        policy = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy_ref.name)
+        policy = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy)
         if not ((policy or {}).get("spec") or {}).get("uploads"):
             visit.conditions.drop(report.UPLOADS_CHECKPOINTED)
             return None

@@ -9,10 +9,9 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from aada_operator.adapters import worker_jobs
-from aada_operator.adapters.folder_owner import claim_of
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
-from aada_operator.adapters.referenced import policy_spec
+from aada_operator.adapters.referenced import claim_of, policy_spec
 from aada_operator.api.backup import BackupSpec, CopyStatus
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.location import Location
@@ -53,7 +52,7 @@ class Copier:
             return trouble.retry_after if isinstance(trouble, Waiting) else RESYNC
 
     async def _advance(self, visit: Visit[BackupSpec]) -> float | None:
-        name = visit.spec.policy_ref.name
+        name = visit.spec.policy
         body = await self._kube.get(BACKUP_POLICIES, visit.namespace, name)
         policy = policy_spec(body, name) if body else None
         place = policy.copy_storage if policy else None
@@ -93,7 +92,7 @@ class Copier:
 
     async def _start(self, visit: Visit[BackupSpec], policy: BackupPolicySpec, known: CopyStatus) -> float | None:
         source = Location.model_validate(visit.status["location"])
-        claim = await claim_of(self._kube, visit.namespace, policy.lms_ref.name, visit.spec.policy_ref.name)
+        claim = await claim_of(self._kube, visit.namespace, policy.lms_ref.name, visit.spec.policy)
         context = Context(visit.body, policy, source, self._allow_local, claim)
         request = manifests.copy_job(context, known.location, known.attempt)
         try:

@@ -6,10 +6,10 @@ collected later, by a Job of the policy.
 
 import logging
 
-from aada_operator.adapters.folder_owner import claim_of, read_owner
+from aada_operator.adapters.folder_owner import read_owner
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.adapters.referenced import backups_in_use, policy_of
+from aada_operator.adapters.referenced import backups_in_use, claim_of, policy_of
 from aada_operator.adapters.storage import ask, open_store, remove_manifest
 from aada_operator.api.backup import BackupSpec
 from aada_operator.api.location import Location
@@ -34,7 +34,7 @@ class Expiry:
 
     async def is_due(self, visit: Visit[BackupSpec]) -> bool:
         """Whether the policy, as it is now, lets this backup go, and nobody uses it."""
-        policy = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy_ref.name)
+        policy = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy)
         if not decide.is_let_go(visit.name, policy or {}, visit.status):
             return False
         return visit.name not in await backups_in_use(self._kube, visit.namespace)
@@ -47,7 +47,7 @@ class Expiry:
 
     async def finish(self, visit: Visit[BackupSpec]) -> float | None:
         """Delete; whatever was done before a kill is found done."""
-        claim = await claim_of(self._kube, visit.namespace, visit.status["lms"], visit.spec.policy_ref.name)
+        claim = await claim_of(self._kube, visit.namespace, visit.status["lms"], visit.spec.policy)
         location = Location.model_validate(visit.status["location"])
         store = await open_store(self._kube, visit.namespace, location, self._allow_local)
         if other := await _other_owner(store, location, claim):
@@ -67,7 +67,7 @@ class Expiry:
         Raises:
             Waiting: a place that the policy names cannot be reached: otherwise nobody would think of it again.
         """
-        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy_ref.name)
+        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy)
         named = {place.name for place in policy.storage}
         for copy in decide.copies_of(visit.status):
             try:

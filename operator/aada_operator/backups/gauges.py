@@ -1,5 +1,6 @@
 """A Backup as metrics, read off the object alone."""
 
+from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.metrics import Sample
 from aada_operator.core.resources import Object
@@ -8,7 +9,7 @@ from aada_operator.core.resources import Object
 def gauges(body: Object) -> list[Sample]:
     """The samples of one Backup: its phase always, sizes and time once it is completed."""
     status = body.get("status") or {}
-    labels = {"policy": body["spec"]["policyRef"]["name"], "lms": status.get("lms", "")}
+    labels = {"policy": policy_name(body), "lms": status.get("lms", "")}
     samples = [Sample("backups", "Backups by phase.", 1.0, labels | {"phase": status.get("phase") or "Pending"})]
     if status.get("phase") != "Completed":
         return samples

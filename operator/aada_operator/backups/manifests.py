@@ -12,6 +12,7 @@ from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.location import Location
 from aada_operator.api.ownership import Claim
 from aada_operator.api.task import BackupTask, CopyTask, DatabaseAddress, FilesCheck, VerifyTask
+from aada_operator.core.backups import policy_name
 from aada_operator.core.bundle import bundle_mounts, chunk_key_name
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.core.worker_jobs import JobRequest
@@ -43,7 +44,8 @@ class Context:
 
     @property
     def labels(self) -> dict[str, str]:
-        return {LABEL_LMS: self.policy.lms_ref.name, LABEL_POLICY: self.backup["spec"]["policyRef"]["name"]}
+        policy = policy_name(self.backup)
+        return {LABEL_LMS: self.policy.lms_ref.name} | ({LABEL_POLICY: policy} if policy else {})
 
 
 def chunk_key(namespace: str, lms: str) -> Object:
@@ -84,7 +86,7 @@ def backup_job(context: Context, lms: AadaLmsSpec, attempt: int, base: str | Non
         uid=metadata["uid"],
         namespace=metadata["namespace"],
         lms=policy.lms_ref.name,
-        policy=context.backup["spec"]["policyRef"]["name"],
+        policy=policy_name(context.backup),
         attempt=attempt,
         database=DatabaseAddress(
             host=lms.database.host, port=lms.database.port, name=lms.database.name, ssl_mode=lms.database.ssl_mode

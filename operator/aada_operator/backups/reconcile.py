@@ -11,17 +11,16 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from aada_operator.adapters import worker_jobs
-from aada_operator.adapters.folder_owner import claim_of
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
-from aada_operator.adapters.referenced import lms_of, policy_of
+from aada_operator.adapters.referenced import claim_of, lms_of, policy_of
 from aada_operator.adapters.storage import StoredManifest, fetch_manifest, open_store
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupSpec
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.api.location import Location
 from aada_operator.api.task import BackupResult
-from aada_operator.backups import decide, manifests, outcome, report
+from aada_operator.backups import decide, importing, manifests, outcome, report
 from aada_operator.backups.bundle import bundle_order
 from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
@@ -71,6 +70,8 @@ class BackupReconciler:
         """One visit; returns seconds until the next one. A final phase is never left."""
         _identify(visit)
         match visit.status.get("phase"):
+            case "Completed" if visit.spec.import_from:
+                return await self._verifier.reconcile(visit)
             case "Completed" if await self._expiry.is_due(visit):
                 return self._expiry.begin(visit)
             case "Completed":
@@ -87,6 +88,8 @@ class BackupReconciler:
 
     async def _bring_about(self, visit: Visit[BackupSpec]) -> float:
         try:
+            if visit.spec.import_from:
+                return await importing.find(self._kube, self._allow_local, visit, visit.spec.import_from)
             if "deadline" not in visit.status:
                 return await self._admit(visit)
             if not visit.status.get("attempt") or "nextAttempt" in visit.status:
@@ -108,7 +111,7 @@ class BackupReconciler:
         """Wait for policy, LMS and one's turn; then write down where to and until when."""
         self._claims = {turn: uid for turn, uid in self._claims.items() if uid != visit.uid}
         visit.status["phase"] = "Pending"
-        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy_ref.name)
+        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy)
         await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
         visit.status |= {"lms": policy.lms_ref.name, "method": "logical"}
         report.encrypted(visit, policy.encryption.mode)
@@ -155,10 +158,10 @@ class BackupReconciler:
 
     async def _start(self, visit: Visit[BackupSpec]) -> float:
         attempt = visit.status["attempt"]
-        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy_ref.name)
+        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy)
         lms = await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
         base = await self._base(visit)
-        claim = await claim_of(self._kube, visit.namespace, policy.lms_ref.name, visit.spec.policy_ref.name)
+        claim = await claim_of(self._kube, visit.namespace, policy.lms_ref.name, visit.spec.policy)
         await ensure_chunk_key(self._kube, visit.namespace, policy.lms_ref.name)
         bundle = await bundle_order(self._kube, visit.namespace, policy, lms)
         request = manifests.backup_job(replace(self._context(visit, policy), claim=claim), lms, attempt, base, bundle)
@@ -245,7 +248,7 @@ class BackupReconciler:
 
 def _identify(visit: Visit[BackupSpec]) -> None:
     """What the object says of itself, for the printer columns."""
-    visit.status["policy"] = visit.spec.policy_ref.name
+    visit.status["policy"] = visit.spec.policy
     visit.status.setdefault("type", visit.spec.type)
     try:
         slot = from_rfc3339(visit.annotations[ANNOTATION_SCHEDULED_FOR])

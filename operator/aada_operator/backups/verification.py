@@ -12,7 +12,7 @@ from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.location import Location
 from aada_operator.api.task import VerifyResult
-from aada_operator.backups import decide, manifests, outcome, report
+from aada_operator.backups import decide, importing, manifests, outcome, report
 from aada_operator.backups.decide import VerificationOrder
 from aada_operator.backups.manifests import Context
 from aada_operator.core.attempts import until
@@ -28,6 +28,7 @@ POLL, AWAITING = 5.0, 30.0
 FIRST_RETRY, LONGEST_RETRY = 15.0, 300.0
 # The annotation's values are told apart by their first characters: as many as the status can echo.
 _MARK = 64
+_IDENTITY = "encryption.verificationIdentitySecretRef"
 
 
 class Verifier:
@@ -49,12 +50,13 @@ class Verifier:
             report.settled(visit)
 
     async def _advance(self, visit: Visit[BackupSpec]) -> float | None:
-        name = visit.spec.policy_ref.name
-        body = await self._kube.get(BACKUP_POLICIES, visit.namespace, name)
+        body = None
+        if visit.spec.policy:
+            body = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy)
         known = visit.status.get("verification") or {}
         if known.get("result") == "Running":
             return await self._follow(visit, body, known)
-        policy = policy_spec(body, name) if body else None
+        policy = _policy(visit, body) if body or visit.spec.import_from else None
         request = ((body or {}).get("status") or {}).get("verificationRequest") or {}
         verify_at = visit.annotations.get(ANNOTATION_VERIFY_AT, "")[:_MARK]
         new_and_full = visit.conditions.reason_of(report.COMPLETED) != report.ADOPTED and not visit.status.get("parent")
@@ -63,14 +65,15 @@ class Verifier:
         if order is None:
             report.not_asked(visit)
             return None
-        return self._begin(visit, policy_spec(body, name), known, order)
+        return self._begin(visit, _policy(visit, body), known, order)
 
     def _begin(
         self, visit: Visit[BackupSpec], policy: BackupPolicySpec, known: Object, order: VerificationOrder
     ) -> float:
         """Write down what is verified, before the Job is there."""
         if _encrypted(visit) and policy.encryption.verification_identity_secret_ref is None:
-            report.not_verified(visit, "NoIdentity", "name a key in encryption.verificationIdentitySecretRef")
+            field = "importFrom.identitySecretRef" if visit.spec.import_from else _IDENTITY
+            report.not_verified(visit, "NoIdentity", f"name a key in {field}")
             return RESYNC
         if decide.awaits_files(policy, visit.status, visit.now):
             report.not_verified(visit, "AwaitingUploads", "waits for the copy of users' files, which are looked for")
@@ -90,8 +93,7 @@ class Verifier:
         name = manifests.verify_job_name(visit.name, known["attempt"])
         state = await worker_jobs.look(self._kube, visit.body, name)
         if state is None:
-            spec = policy_spec(policy, visit.spec.policy_ref.name)
-            return await self._start(visit, spec, known["attempt"])
+            return await self._start(visit, _policy(visit, policy), known["attempt"])
         if state.phase == "Running":
             report.not_verified(visit, state.reason or "Verifying", state.message or "restoring on a scratch server")
             return POLL
@@ -133,6 +135,12 @@ class Verifier:
             message = f"could not be verified: {state.reason}: {state.message}"
             visit.conditions.set(report.VERIFIED, "Unknown", "VerificationFailed", message)
         return NOW
+
+
+def _policy(visit: Visit[BackupSpec], body: Object | None) -> BackupPolicySpec:
+    """The policy's spec; what stands for it, for an imported backup."""
+    source = visit.spec.import_from
+    return importing.policy_for(source) if source else policy_spec(body, visit.spec.policy)
 
 
 def _encrypted(visit: Visit[BackupSpec]) -> bool:

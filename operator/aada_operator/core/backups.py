@@ -5,6 +5,11 @@ from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY
 from aada_operator.core.resources import BACKUPS, Object
 
 
+def policy_name(backup: Object) -> str:
+    """Name of a Backup's policy, empty for an imported one."""
+    return str((backup["spec"].get("policyRef") or {}).get("name", ""))
+
+
 def backup(namespace: str, policy: str, lms: str, name: str, kind: BackupType, annotations: dict[str, str]) -> Object:
     """A Backup by its name. It has no owner: it outlives whatever had it made."""
     return {

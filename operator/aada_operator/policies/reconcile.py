@@ -7,6 +7,7 @@ from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.ownership import ANNOTATION_TAKE_OVER, Claim
 from aada_operator.api.storage import StorageEntry
+from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import RESYNC, Capability, Visit
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, Object
@@ -72,7 +73,7 @@ class PolicyReconciler:
     async def _observe(self, visit: Visit[BackupPolicySpec]) -> World:
         lms = await self._kube.get(AADA_LMS, visit.namespace, visit.spec.lms_ref.name)
         bodies = await self._kube.list(BACKUPS, visit.namespace)
-        backups = [KnownBackup(body) for body in bodies if body["spec"]["policyRef"]["name"] == visit.name]
+        backups = [KnownBackup(body) for body in bodies if policy_name(body) == visit.name]
         if visit.spec.suspend:
             return World(lms, backups, None)
         place, claim = visit.spec.copy_storage, _claim(visit, lms)

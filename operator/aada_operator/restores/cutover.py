@@ -74,6 +74,11 @@ class Cutover:
         server = await self.server()
         decide.demand_cutover(server, self.names)
         if self._visit.spec.takes_safety_backup and server.has_live(self.names):
+            if not self._plan["policy"]:
+                message = (
+                    "an imported backup has no policy to take the safety backup: make one, set safetyBackup: false"
+                )
+                raise Stalled("BackupPolicyNotFound", message)
             await policy_of(self._work.kube, self._visit.namespace, self._plan["policy"])
 
     async def server(self) -> CutoverServer:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aada_operator.api.backup import BackupStatus, Progress
+from aada_operator.api.backup import BackupStatus, ImportSource, Progress
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest
 from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED, RestoreResult
+from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.database import CutoverNames, CutoverServer, RestoreTarget, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
@@ -23,20 +24,26 @@ _MOST_CHECKS, _LONGEST_CHECK = 50, 256
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Backup as far as a restore needs to know it; ``copy`` is the place that is read instead of the backup's own."""
+    """A Backup as far as a restore needs to know it; ``copy`` is the place that is read instead of the backup's own.
+
+    ``imported`` says how it is read where no policy does.
+    """
 
     name: str
     policy: str
     status: BackupStatus
     verified: str
     copy: str = ""
+    imported: ImportSource | None = None
 
     @classmethod
     def of(cls, body: Object) -> "Candidate":
         """A Backup that was read."""
         status = BackupStatus.model_validate(body.get("status") or {})
         verified = next((c.status for c in status.conditions if c.type == "Verified"), "Unknown")
-        return cls(body["metadata"]["name"], body["spec"]["policyRef"]["name"], status, verified)
+        source = body["spec"].get("importFrom")
+        imported = ImportSource.model_validate(source) if source else None
+        return cls(body["metadata"]["name"], policy_name(body), status, verified, imported=imported)
 
     @property
     def completed(self) -> bool:

@@ -5,7 +5,6 @@ from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.storage import StoredManifest, fetch_checkpoint, fetch_manifest, in_thread, open_store
 from aada_operator.api.backup import BackupStatus, FilesCheckpoint, Tables
 from aada_operator.api.location import Location
-from aada_operator.api.manifest import backup_folder
 from aada_operator.api.restore_places import StoredSource
 from aada_operator.core.clock import from_rfc3339, human_bytes, to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
@@ -21,7 +20,7 @@ async def find(
         Waiting: BackupNotFound; SecretMissing; the storage cannot be read.
         Stalled: Corrupt.
     """
-    place = _location(source, namespace, "")
+    place = source.location_of(namespace, "")
     store = await open_store(kube, namespace, place, allow_local)
     name = name or source.backup
     found = await _newest(store, source, namespace) if name is None else await _named(store, source, namespace, name)
@@ -32,22 +31,17 @@ async def find(
     return location, candidate(location, stored, await fetch_checkpoint(store, location))
 
 
-def _location(source: StoredSource, namespace: str, backup: str) -> Location:
-    folder = backup_folder(source.s3.prefix, source.namespace or namespace, source.lms, backup)
-    return source.s3.location(folder)
-
-
 async def _named(
     store: ObjectStore, source: StoredSource, namespace: str, name: str
 ) -> tuple[Location, StoredManifest] | None:
-    location = _location(source, namespace, name)
+    location = source.location_of(namespace, name)
     found = await fetch_manifest(store, location)
     return (location, found) if found else None
 
 
 async def _newest(store: ObjectStore, source: StoredSource, namespace: str) -> tuple[Location, StoredManifest] | None:
     """The backup with the newest content; what cannot be read here is none."""
-    prefix = _location(source, namespace, "").prefix
+    prefix = source.location_of(namespace, "").prefix
     names = await in_thread(lambda: sorted(store.folders(f"{prefix}/")))
     newest: tuple[Location, StoredManifest] | None = None
     for name in (name for name in names if not name.startswith("_")):

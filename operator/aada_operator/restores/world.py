@@ -96,14 +96,19 @@ async def _known(kube: Kube, namespace: str, source: Source, pinned: str | None)
     location = decide.demand_completed(backup)
     if source.copy_:
         location, backup = decide.demand_copy(backup, source.copy_), replace(backup, copy=source.copy_)
-    policy = await kube.get(BACKUP_POLICIES, namespace, backup.policy)
     encrypted = backup.status.encryption == "Age"
-    spec = policy_spec(policy, backup.policy) if policy or encrypted else None
-    identity = spec.encryption.verification_identity_secret_ref if spec and encrypted else None
+    if backup.imported:
+        identity, job = backup.imported.identity_secret_ref, JobTemplate()
+        field = f"importFrom.identitySecretRef of another Backup than {backup.name}"
+    else:
+        body = await kube.get(BACKUP_POLICIES, namespace, backup.policy)
+        spec = policy_spec(body, backup.policy) if body or encrypted else None
+        identity = spec.encryption.verification_identity_secret_ref if spec else None
+        job = spec.job if spec else JobTemplate()
+        field = f"encryption.verificationIdentitySecretRef of BackupPolicy {backup.policy}"
     if encrypted and identity is None:
-        field = "encryption.verificationIdentitySecretRef"
-        raise Waiting("NoIdentity", f"the backup is encrypted: name a key in {field} of BackupPolicy {backup.policy}")
-    return _Found(backup, location, identity, spec.job if spec else JobTemplate())
+        raise Waiting("NoIdentity", f"the backup is encrypted: name a key in {field}")
+    return _Found(backup, location, identity if encrypted else None, job)
 
 
 async def _stored(kube: Kube, namespace: str, source: StoredSource, pinned: str | None, allow_local: bool) -> _Found:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from pathlib import Path
 
-from aada_operator.adapters.bundles import open_bundle
 from aada_operator.adapters.postgres_globals import (
     DEFINITIONS,
     GRANTS,
@@ -14,7 +13,7 @@ from aada_operator.adapters.postgres_globals import (
     database_sql,
     roles_sql,
 )
-from aada_operator.adapters.sealed import Identity
+from aada_operator.adapters.sealed import Identity, open_bundle
 from aada_operator.api.bundle import (
     BUNDLE,
     Bundle,

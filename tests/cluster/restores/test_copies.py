@@ -43,3 +43,12 @@ def test_the_content_comes_back_from_the_copy_when_the_first_bucket_is_lost(scho
     restored = school.restored(school.restore("from-the-copy", backup="twofold", source=source))
     assert "read from its copy in second-place" in restored["status"]["plan"]["summary"]
     assert school.content(restored["status"]["database"]) == before
+
+    s3 = place(school, "second-place")["s3"]
+    identity = {"name": builders.IDENTITY_SECRET, "key": builders.IDENTITY_KEY}
+    origin: Object = {"s3": s3, "lms": builders.LMS, "backup": "twofold", "identitySecretRef": identity}
+    school.workspace.apply(builders.custom_resource("Backup", "found", {"type": "Imported", "importFrom": origin}))
+    imported = school.completed("lmsb/found")
+    assert imported["status"]["tables"] == copied["status"]["tables"]
+    restored = school.restored(school.restore("from-the-imported", backup="found"))
+    assert school.content(restored["status"]["database"]) == before

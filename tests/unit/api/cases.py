@@ -223,7 +223,14 @@ CASES: tuple[Case, ...] = (
     # Backup
     Case("Backup", "a policy that is no name", {"policyRef": {"name": "Nightly!"}}, accepted=False),
     Case("Backup", "every type", BACKUP | {"type": "Incremental"}, accepted=True),
-    Case("Backup", "a type that is not there yet", BACKUP | {"type": "Imported"}, accepted=False),
+    Case("Backup", "a type that is none", BACKUP | {"type": "Differential"}, accepted=False),
+    Case("Backup", "an import", {"type": "Imported", "importFrom": STORED | {"backup": "monday"}}, accepted=True),
+    Case("Backup", "an import from nowhere", {"type": "Imported"}, accepted=False),
+    Case("Backup", "an import of no backup", {"type": "Imported", "importFrom": STORED}, accepted=False),
+    Case("Backup", "an import for a policy", BACKUP | {"type": "Imported", "importFrom": STORED | {"backup": "monday"}},
+         accepted=False),
+    Case("Backup", "a full backup from elsewhere", BACKUP | {"importFrom": STORED | {"backup": "monday"}},
+         accepted=False),
     # Restore
     restore("the latest of a policy", True, {"source": {"policyRef": {"name": "nightly"}, "latest": True}}),
     restore("no source", False, {"source": {}}),
