@@ -77,8 +77,8 @@ class PostgresServer:
 
     user = "postgres"
 
-    def __init__(self, **options: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="aada-pg-"))
+    def __init__(self, parent: str = "", **options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="aada-pg-", dir=parent or None))
         self.data, self.log = self.folder / "data", self.folder / "log"
         self.host, self.port = "127.0.0.1", free_port()
         self.password = f"canary-{secrets.token_urlsafe(16)}"
@@ -189,9 +189,9 @@ class S3Server:
     ``certificate`` without suffix (``.crt``, ``.key``) makes it speak TLS.
     """
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, parent: Path | None = None) -> None:
         self._certificate = certificate
-        self.folder = Path(tempfile.mkdtemp(prefix="aada-s3-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="aada-s3-", dir=parent))
         self.root = self.folder / "data"
         self.port = free_port()
         self.access_key = f"canary{secrets.token_hex(8)}"

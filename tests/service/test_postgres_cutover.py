@@ -18,7 +18,7 @@ import pytest
 
 from aada_operator.adapters import postgres_cutover
 from aada_operator.adapters.postgres import Endpoint, Login, Session, session
-from aada_operator.adapters.postgres_cutover import Swap, drop_replaced, give_properties, look, properties
+from aada_operator.adapters.postgres_cutover import Swap, drop_marked, give_properties, look, properties
 from aada_operator.core.database import CutoverNames, CutoverServer, complete_mark, replaced_mark
 from aada_operator.core.errors import Waiting
 from tests.service.servers import PostgresServer, wait_for
@@ -290,24 +290,24 @@ class TestDrop:
     async def test_takes_what_was_replaced(self, pair: Pair) -> None:
         await pair.swap()
         async with pair.open() as opened:
-            assert await drop_replaced(opened, pair.names.old, UID)
+            assert await drop_marked(opened, pair.names.old, [replaced_mark(UID)])
         assert set((await pair.seen()).comments) == {pair.names.live}
 
     @pytest.mark.parametrize("database", ["live", "restored", "old"])
     async def test_takes_nothing_else(self, pair: Pair, database: str) -> None:
         async with pair.open() as opened:
-            assert not await drop_replaced(opened, getattr(pair.names, database), UID)
+            assert not await drop_marked(opened, getattr(pair.names, database), [replaced_mark(UID)])
         assert pair.unchanged()
 
     async def test_takes_nothing_of_another_restore(self, pair: Pair) -> None:
         await pair.swap()
         async with pair.open() as opened:
-            assert not await drop_replaced(opened, pair.names.old, "another-uid")
+            assert not await drop_marked(opened, pair.names.old, [replaced_mark("another-uid")])
         assert pair.content(pair.names.old) == "live"
 
     async def test_waits_for_whoever_reads_in_it(self, pair: Pair) -> None:
         await pair.swap()
         with pair.server.admin(pair.names.old), pytest.raises(Waiting, match="DatabaseInUse"):
             async with pair.open() as opened:
-                await drop_replaced(opened, pair.names.old, UID)
+                await drop_marked(opened, pair.names.old, [replaced_mark(UID)])
         assert pair.content(pair.names.old) == "live"

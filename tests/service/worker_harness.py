@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import secrets
@@ -32,6 +33,8 @@ from tests.service.processes import children_of, peak_of, program_of, visible_of
 from tests.service.servers import PostgresServer, S3Server, wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# As in the image: a worker, who may not write here, does not compile half of the project at each start.
+compileall.compile_dir(CHECKOUT / "operator", quiet=1)
 Result = TypeVar("Result", bound=BaseModel)
 
 
@@ -209,7 +212,6 @@ class Job:
         variables = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(CHECKOUT / "operator"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(self.folder / "tmp"),
             "AADA_TASK": task.model_dump_json(by_alias=True),
             "AADA_SECRETS_DIR": str(self.folder / "secrets"),

@@ -6,6 +6,7 @@ those that are in.
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -166,8 +167,8 @@ class Swap:
         )
 
 
-async def drop_replaced(connection: Session, name: str, uid: str) -> bool:
-    """Drop the database that this Restore replaced; False when there is none with its comment any more.
+async def drop_marked(connection: Session, name: str, marks: Collection[str]) -> bool:
+    """Drop a database whose comment is one of these marks of a Restore; False when there is none any more.
 
     Raises:
         Waiting: DatabaseInUse, somebody is in it.
@@ -177,7 +178,7 @@ async def drop_replaced(connection: Session, name: str, uid: str) -> bool:
         "SELECT (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s) AS comment",
         [name],
     )
-    if row["comment"] != replaced_mark(uid):
+    if row["comment"] not in marks:
         return False
     try:
         await connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))

@@ -205,8 +205,8 @@ class Plan(StatusModel):
     summary: Annotated[LongText, Field(description="The plan in words.")] = ""
 
 
-class OldDatabase(StatusModel):
-    """The database that a Cutover replaced."""
+class RetiredDatabase(StatusModel):
+    """A database that nobody needs any more: the one that a Cutover replaced, or what a failed Restore had made."""
 
     name: Annotated[str, Field(max_length=63, description="Its name now.")]
     drop_after: Annotated[Timestamp, Field(description="When it is dropped; one that is renamed stays.")]
@@ -242,7 +242,8 @@ class RestoreStatus(CommonStatus):
     ] = []
     uploads: Annotated[RestoredUploads | None, Field(description="What became of users' files.")] = None
     safety_backup: Annotated[str, Field(max_length=63, description="The Backup that a Cutover took before.")] = ""
-    old_database: Annotated[OldDatabase | None, Field(description="What a Cutover replaced.")] = None
+    old_database: Annotated[RetiredDatabase | None, Field(description="What a Cutover replaced.")] = None
+    leftover: Annotated[RetiredDatabase | None, Field(description="What a failed Restore had made.")] = None
 
 
 RESTORE = Resource(

@@ -18,7 +18,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import RESTORES
 from aada_operator.core.steps import Step
 from aada_operator.core.worker_jobs import WorkerImage
-from aada_operator.restores import decide, old_database, preflight, report, uploads
+from aada_operator.restores import decide, preflight, report, retired, uploads
 from aada_operator.restores.cutover import Cutover
 from aada_operator.restores.files import Files
 from aada_operator.restores.gauges import gauges
@@ -27,6 +27,7 @@ from aada_operator.restores.new_server import NewServer
 from aada_operator.restores.work import Work
 from aada_operator.restores.world import newest_job
 
+NOW = 0.0
 _PHASES = {"Resolve": "Pending", "Plan": "Pending", "Preflight": "Planned", "Approve": "Planned"}
 _PHASES |= dict.fromkeys(("SafetyBackup", "Properties", "Smoke", "Swap"), "Running")
 _PHASES |= dict.fromkeys(("Roles", "Secrets", "Login", "Objects", "Serving"), "Running")
@@ -53,18 +54,17 @@ class Operation:
         self._new_server = NewServer(work)
 
     async def reconcile(self) -> float | None:
-        """Take one step; returns seconds until the next visit, None in a final phase, which is never left."""
-        if self._status.get("phase") == "Completed":
-            return await old_database.retire(self._work)
-        if self._status.get("phase") == "Failed":
-            return None
+        """Take one step; returns seconds until the next visit; a final phase is never left."""
+        if self._status.get("phase") in ("Completed", "Failed"):
+            return await retired.retire(self._work)
         self._status["mode"] = self._visit.spec.target.mode
         await self._observe()
         try:
             await steps.advance("restore", self._steps(), self._status.get("steps", []), self._visit.now, self._record)
         except Stalled as refused:
             report.failed(self._visit, refused.reason, refused.message)
-            return None
+            retired.leave(self._work)
+            return NOW
         return self._work.delay
 
     def _steps(self) -> list[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ from aada_operator.core.events import worth_telling
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.core.workqueue import Key
-from aada_operator.restores import cutover, old_database, preflight
+from aada_operator.restores import cutover, preflight, retired
 from aada_operator.restores.reconcile import capability
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, SetClock, custom_resource
 from tests.unit.backups.school import LMS_SPEC, POLICY_SPEC, Bucket, manifest
@@ -88,8 +88,8 @@ class PostgresServer:
     def swap(self, _: Any, __: Any, names: CutoverNames, uid: str) -> Swapping:
         return Swapping(self, names, uid)
 
-    async def drop_replaced(self, _: Any, name: str, uid: str) -> bool:
-        if self.databases.get(name) != replaced_mark(uid):
+    async def drop_marked(self, _: Any, name: str, marks: Collection[str]) -> bool:
+        if self.databases.get(name) not in marks:
             return False
         del self.databases[name]
         return True
@@ -226,7 +226,7 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setattr(storage, "ObjectStore", bucket.opened)
     monkeypatch.setattr(preflight, "admin_session", server.session)
     monkeypatch.setattr(preflight, "restore_target", server.look)
-    for module in (cutover, old_database):
+    for module in (cutover, retired):
         monkeypatch.setattr(module, "admin_session", server.session)
     monkeypatch.setattr(cutover, "application_session", server.session)
     monkeypatch.setattr(cutover, "look", server.look_for_cutover)
@@ -234,7 +234,7 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setattr(cutover, "give_properties", server.give_properties)
     monkeypatch.setattr(cutover, "Swap", server.swap)
     monkeypatch.setattr(postgres, "revision", server.read_revision)
-    monkeypatch.setattr(old_database, "drop_replaced", server.drop_replaced)
+    monkeypatch.setattr(retired, "drop_marked", server.drop_marked)
     world.api.add(AADA_LMS, custom_resource("AadaLms", "aada", LMS_SPEC))
     world.api.add(BACKUP_POLICIES, custom_resource("BackupPolicy", "nightly", POLICY_SPEC))
     world.api.secret("s3", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="secret")

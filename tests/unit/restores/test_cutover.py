@@ -13,7 +13,7 @@ from aada_operator.core.database import DatabaseProperties, Grant, Setting
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES
 from tests.unit.backups.api_server import NAMESPACE, Crash, custom_resource
-from tests.unit.restores.rehearsal import JOB, RESTORE, Rehearsal
+from tests.unit.restores.rehearsal import JOB, RESTORE, Rehearsal, failure
 
 LIVE, RESTORED, OLD = "aada_lms", "aada_lms_restore_12345678", "aada_lms_before_12345678"
 UID = "12345678-9abc-4def-8000-000000000000"
@@ -120,7 +120,7 @@ class TestMakesSafe:
     def test_and_replaces_nothing_when_that_fails(self, rehearsal: Rehearsal) -> None:
         loaded(rehearsal)
         safe(rehearsal, "Failed")
-        assert rehearsal.settle() is None
+        rehearsal.settle()
         assert rehearsal.condition("Failed") == ("True", "SafetyBackupFailed")
         assert "safetyBackup: false" in rehearsal.message("Failed")
         assert rehearsal.server.databases[LIVE] == ""
@@ -207,7 +207,7 @@ class TestSwaps:
         loaded(rehearsal)
         safe(rehearsal)
         rehearsal.api.read(AADA_LMS, "aada")["spec"]["database"]["name"] = "other"
-        assert rehearsal.settle() is None
+        rehearsal.settle()
         assert rehearsal.condition("Failed") == ("True", "PlanChanged")
         assert rehearsal.server.swaps == 0
 
@@ -215,7 +215,7 @@ class TestSwaps:
         loaded(rehearsal)
         safe(rehearsal)
         rehearsal.server.databases[RESTORED] = ""
-        assert rehearsal.settle() is None
+        rehearsal.settle()
         assert rehearsal.condition("Failed") == ("True", "RestoredDatabaseGone")
         assert rehearsal.server.swaps == 0
 
@@ -259,6 +259,53 @@ class TestSurvives:
         rehearsal.server.trouble = None
         rehearsal.settle()
         assert rehearsal.status["phase"] == "Completed"
+
+
+class TestFails:
+    """What it made and nobody will use is dropped, but not before somebody could look at it."""
+
+    def stalled(self, world: Rehearsal) -> None:
+        """After the load the AadaLms names another database."""
+        loaded(world)
+        safe(world)
+        world.api.read(AADA_LMS, "aada")["spec"]["database"]["host"] = "elsewhere"
+        world.settle()
+        assert world.condition("Failed") == ("True", "PlanChanged")
+
+    def test_after_the_load_what_it_loaded_is_kept_for_a_while(self, rehearsal: Rehearsal) -> None:
+        self.stalled(rehearsal)
+        assert rehearsal.status["leftover"] == {"name": RESTORED, "dropAfter": "2026-03-08T01:30:00Z"}
+        rehearsal.clock.advance(days=6)
+        rehearsal.settle()
+        assert RESTORED in rehearsal.server.databases
+        rehearsal.clock.advance(days=2)
+        assert rehearsal.settle() is None
+        assert RESTORED not in rehearsal.server.databases
+        assert LIVE in rehearsal.server.databases
+        assert rehearsal.status["phase"] == "Failed"
+
+    def test_and_stays_for_good_when_somebody_made_it_theirs(self, rehearsal: Rehearsal) -> None:
+        self.stalled(rehearsal)
+        rehearsal.server.databases[RESTORED] = "ours now"
+        rehearsal.clock.advance(days=8)
+        rehearsal.settle()
+        assert rehearsal.server.databases[RESTORED] == "ours now"
+        assert "somebody else" in rehearsal.status["leftover"]["message"]
+
+    def test_in_the_middle_of_a_load_the_half_goes_at_once(self, rehearsal: Rehearsal) -> None:
+        cutover(rehearsal)
+        rehearsal.settle()
+        rehearsal.server.databases[RESTORED] = f"lms.aada.edu/restore={UID}"
+        rehearsal.api.end_job(JOB, failure("Corrupt", retryable=False))
+        rehearsal.settle()
+        assert rehearsal.condition("Failed")[0] == "True"
+        assert RESTORED not in rehearsal.server.databases
+
+    def test_before_it_began_nothing_is_looked_for(self, rehearsal: Rehearsal) -> None:
+        rehearsal.server.databases[RESTORED] = "somebody's"
+        cutover(rehearsal)
+        rehearsal.settle()
+        assert "leftover" not in rehearsal.status
 
 
 class TestKeepsTheOldOne:

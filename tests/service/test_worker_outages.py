@@ -1,0 +1,223 @@
+"""Servers that refuse, are slow, full or die: the cause is told, nothing half is a backup, the next try works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aada_operator.api.task import BackupResult, CopyResult, CopyTask, RestoreResult, S3Location
+from tests.service.faults import FaultyS3, Request, small_disk
+from tests.service.processes import children_of, program_of, visible_of
+from tests.service.servers import PostgresServer, S3Server, wait_for
+from tests.service.worker_harness import Finished, Job, RunningWorker, folder_of
+
+TARGET, UID = "outage_restored", "uid-of-the-restore"
+# 24 MB that do not compress: 8 chunks.
+ROWS = """
+CREATE EXTENSION IF NOT EXISTS pgcrypto; CREATE TABLE blobs (id int PRIMARY KEY, data bytea);
+INSERT INTO blobs SELECT i, gen_random_bytes(1000) FROM generate_series(1, 24000) i;
+"""
+
+
+@pytest.fixture
+def rows(postgres: PostgresServer, database: str) -> str:
+    """A database of its own: some of these tests change it."""
+    postgres.execute(ROWS, database)
+    return database
+
+
+@pytest.fixture
+def faulty(s3: S3Server) -> Iterator[FaultyS3]:
+    with FaultyS3(s3) as proxy:
+        yield proxy
+
+
+def through(job: Job, proxy: FaultyS3, database: str) -> Finished:
+    """A backup whose requests all pass the proxy."""
+    location = S3Location(bucket=job.bucket, endpoint=proxy.endpoint, allow_local_endpoint=True)
+    return job.run("backup", job.task(database, storage=location))
+
+
+def kill(worker: RunningWorker, program: str) -> None:
+    """SIGKILL one of a worker's programs, as the kernel does when memory is short."""
+    victim = next(pid for pid in children_of(worker.process.pid) if program_of(pid) == program)
+    os.kill(victim, signal.SIGKILL)
+
+
+def _archives(worker: RunningWorker) -> bool:
+    """Whether a pg_dump runs that writes large objects."""
+    pids = [pid for pid in children_of(worker.process.pid) if program_of(pid) == "pg_dump"]
+    return any("section=data" in text or "large-objects" in text or "--blobs" in text
+               for pid in pids for text in visible_of(pid))  # fmt: skip
+
+
+class TestStorage:
+    @pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError")])
+    def test_a_refusal_now_and_then_is_survived(
+        self, job: Job, faulty: FaultyS3, rows: str, status: int, code: str
+    ) -> None:
+        faulty.fault = lambda request: (status, code) if request.number % 4 == 0 else None
+        through(job, faulty, rows).result(BackupResult)
+        assert faulty.asked > 12
+        job.verify()
+
+    def test_one_that_is_busy_for_good_is_named_and_asks_for_another_try(
+        self, job: Job, faulty: FaultyS3, rows: str
+    ) -> None:
+        faulty.fault = lambda request: (503, "SlowDown") if request.method == "PUT" else None
+        failure = through(job, faulty, rows).failure
+        assert (failure.reason, failure.retryable) == ("StorageUnreachable", True)
+        assert "SlowDown" in failure.message
+        assert job.manifest() is None
+        faulty.fault = lambda *_: None
+        through(job, faulty, rows).result(BackupResult)
+
+    def test_one_that_is_slow_takes_longer_and_nothing_else(self, job: Job, faulty: FaultyS3, rows: str) -> None:
+        pause = threading.Event()
+
+        def slow(_: Request) -> None:
+            pause.wait(0.3)
+
+        faulty.fault = slow
+        through(job, faulty, rows).result(BackupResult)
+        job.verify()
+
+    @pytest.mark.parametrize("code", ["AuthorizationHeaderMalformed", "PermanentRedirect"])
+    def test_another_region_is_told(self, job: Job, faulty: FaultyS3, rows: str, code: str) -> None:
+        """As AWS answers; the server of these tests knows one region only."""
+        faulty.fault = lambda *_: (400, code)
+        failure = through(job, faulty, rows).failure
+        assert (failure.reason, failure.retryable) == ("StorageUnreachable", True)
+        assert "correct the region" in failure.message
+
+    def test_one_that_is_full(self, job: Job, rows: str) -> None:
+        """The second place is full: the copy says so, and the backup is untouched."""
+        backup = job.backup(rows)
+        with small_disk(10) as disk, S3Server(parent=disk) as full:
+            bucket = full.make_bucket()
+            job.secret("copy/AWS_ACCESS_KEY_ID", full.access_key)
+            job.secret("copy/AWS_SECRET_ACCESS_KEY", full.secret_key)
+            task = CopyTask(
+                name="nightly",
+                source=job.s3.location(job.bucket),
+                source_folder=folder_of("nightly"),
+                manifest_sha256=backup.manifest_sha256,
+                storage=full.location(bucket),
+                folder=folder_of("nightly"),
+            )
+            failure = job.run("copy", task).failure
+            assert not any(key.endswith("manifest.json") for key in full.keys(bucket))
+        assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
+        with S3Server() as larger:
+            bucket = larger.make_bucket()
+            job.secret("copy/AWS_ACCESS_KEY_ID", larger.access_key)
+            job.secret("copy/AWS_SECRET_ACCESS_KEY", larger.secret_key)
+            job.run("copy", task.model_copy(update={"storage": larger.location(bucket)})).result(CopyResult)
+        job.verify()
+
+
+class TestPrograms:
+    def test_a_reader_that_is_killed_makes_no_half_backup(self, job: Job, rows: str) -> None:
+        worker = job.start("backup", job.task(rows), "worker.backup.read-2=stop")
+        worker.wait_until_stopped()
+        kill(worker, "psql")
+        worker.go_on()
+        self._fails_and_the_next_succeeds(job, worker, rows)
+
+    def test_a_pg_dump_that_is_killed_makes_no_half_backup(
+        self, job: Job, faulty: FaultyS3, postgres: PostgresServer, rows: str
+    ) -> None:
+        """While the server takes nothing of its archive, it cannot come to its end."""
+        postgres.execute("SELECT lo_from_bytea(0, gen_random_bytes(1000000)) FROM generate_series(1, 30)", rows)
+        killed = threading.Event()
+
+        def hold(request: Request) -> None:
+            if "/rest-" in request.path:
+                killed.wait(60)
+
+        faulty.fault = hold
+        location = S3Location(bucket=job.bucket, endpoint=faulty.endpoint, allow_local_endpoint=True)
+        worker = job.start("backup", job.task(rows, storage=location))
+        wait_for(lambda: _archives(worker), "pg_dump of large objects", 60)
+        kill(worker, "pg_dump")
+        killed.set()
+        self._fails_and_the_next_succeeds(job, worker, rows)
+
+    def _fails_and_the_next_succeeds(self, job: Job, worker: RunningWorker, database: str) -> None:
+        failure = worker.finish().failure
+        assert (failure.reason, failure.retryable) == ("DumpFailed", True), failure.message
+        assert job.manifest() is None
+        assert job.unfinished_uploads() == []
+        result = job.backup(database)
+        assert job.verify().digest == result.digest
+
+
+class TestMovingTables:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "VACUUM FULL blobs",
+            "TRUNCATE blobs",
+            "DROP TABLE blobs",
+            "ALTER TABLE blobs ALTER COLUMN id TYPE bigint",
+            "CLUSTER blobs USING blobs_pkey",
+        ],
+    )
+    def test_what_rewrites_a_table_goes_first_or_waits_and_no_backup_is_half(
+        self, job: Job, postgres: PostgresServer, rows: str, statement: str
+    ) -> None:
+        """Whichever comes first: the backup holds all rows of its snapshot, or it is given up and tried again."""
+        worker = job.start("backup", job.task(rows), "worker.backup.read-2=stop")
+        worker.wait_until_stopped()
+        changing = threading.Thread(target=postgres.execute, args=(statement, rows))
+        changing.start()
+        worker.go_on()
+        ended = worker.finish()
+        changing.join(60)
+        assert not changing.is_alive()
+        if ended.outcome and ended.outcome.ok:
+            assert ended.result(BackupResult).rows == 24000
+            job.verify()
+        else:
+            assert (ended.failure.reason, ended.failure.retryable) == ("LockTimeout", True)
+            assert job.manifest() is None
+        after = job.backup(rows, "after")
+        assert after.rows == (0 if statement.startswith(("TRUNCATE", "DROP")) else 24000)
+        assert job.verify("after").digest == after.digest
+
+
+class TestFullDisks:
+    def test_the_target_servers_refuses_and_keeps_what_it_has(self, job: Job, rows: str) -> None:
+        job.backup(rows)
+        with small_disk(110) as disk, PostgresServer(str(disk), max_wal_size="32MB", min_wal_size="32MB") as small:
+            other = small.createdb()
+            small.execute("CREATE TABLE precious AS SELECT 42 AS answer", other)
+            job.secret("database/password", small.password)
+            filler = disk / "filler"
+            filler.write_bytes(b"x" * max(0, _free(disk) - 12 * 2**20))
+            task = job.restore_task(TARGET, uid=UID, database=small.address(TARGET))
+            failure = job.run("restore", task).failure
+            assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
+            assert TARGET not in small.value("SELECT string_agg(datname, ',') FROM pg_database")
+            filler.unlink()
+            assert small.value("SELECT answer FROM precious", other) == "42"
+            job.run("restore", task).result(RestoreResult)
+
+    def test_the_scratch_space_is_named(self, job: Job, rows: str) -> None:
+        job.backup(rows)
+        with small_disk(60) as disk:
+            failure = job.run("verify", job.verify_task(), AADA_SCRATCH_DIR=str(disk)).failure
+            assert list(disk.iterdir()) == [], "what it wrote is gone"
+        assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
+        assert "scratchSize" in failure.message
+        job.verify()
+
+
+def _free(folder: Path) -> int:
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
