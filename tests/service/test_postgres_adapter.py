@@ -221,7 +221,7 @@ _PEM = serialization.Encoding.PEM
 @contextmanager
 def tls_server(folder: Path, name: str) -> Iterator[tuple[PostgresServer, str]]:
     """A server with a certificate for ``name``, and the PEM text of its CA."""
-    for parent in (folder, *folder.parents[:2]):
+    for parent in (folder, *folder.parents[:3]):
         parent.chmod(0o755)
     authority = Authority(folder, name)
     options = {"ssl": "on", "ssl_cert_file": str(authority.cert), "ssl_key_file": str(authority.key)}

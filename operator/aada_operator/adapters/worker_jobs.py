@@ -19,6 +19,12 @@ async def look(kube: Kube, owner: Object, name: str) -> JobState | None:
     return worker_jobs.state(job, await kube.list(PODS, owner["metadata"]["namespace"], {JOB_NAME_LABEL: name}))
 
 
+async def is_there(kube: Kube, owner: Object, name: str) -> bool:
+    """Whether a Job of this owner, or a pod of it, is there."""
+    pods = await kube.list(PODS, owner["metadata"]["namespace"], {JOB_NAME_LABEL: name})
+    return bool(pods) or await _find(kube, owner, name) is not None
+
+
 async def discard(kube: Kube, owner: Object, name: str) -> None:
     """Delete a Job of this owner; one that is gone, or somebody else's, is left alone."""
     if job := await _find(kube, owner, name):

@@ -190,6 +190,10 @@ class BackupPolicySpec(Model):
     uploads: Annotated[Uploads | None, Field(description="Where users' files are copied to. Absent: they are not.")] = (
         None
     )
+    deletion_policy: Annotated[
+        Literal["Retain", "Delete"],
+        Field(description="What becomes of the data of a deleted Backup. Retain: it stays in the bucket."),
+    ] = "Retain"
     history_limit: Annotated[HistoryLimit, Field(description="How many finished Backup objects stay.")] = HistoryLimit()
     job: Annotated[JobTemplate, Field(description="How the Jobs run.")] = JobTemplate()
     suspend: Annotated[bool, Field(description="True: nothing new is started.")] = False

@@ -99,6 +99,16 @@ def is_let_go(name: str, policy: Object, status: Object) -> bool:
     return acts and current and not busy and name in (said.get("retention") or {}).get("expired", ())
 
 
+def deletes_data(policy: Object) -> bool:
+    """Whether a Backup of this policy takes its data with it when it is deleted."""
+    return bool((policy.get("spec") or {}).get("deletionPolicy") == "Delete")
+
+
+def is_own(manifest: Manifest, uid: str, sha256: str, status: Object) -> bool:
+    """Whether a manifest in the bucket is the one that this very Backup wrote or took over."""
+    return manifest.uid == uid or sha256 == status.get("manifestSha256")
+
+
 def copies_of(status: Object) -> list[CopyStatus]:
     """The copies that a Backup's status tells of."""
     return [CopyStatus.model_validate(entry) for entry in status.get("copies", ())]

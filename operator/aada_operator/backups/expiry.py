@@ -9,7 +9,7 @@ import logging
 from aada_operator.adapters.folder_owner import read_owner
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.adapters.referenced import backups_in_use, claim_of, policy_of
+from aada_operator.adapters.referenced import backups_in_use, claim_of, policy_spec
 from aada_operator.adapters.storage import ask, open_store, remove_manifest
 from aada_operator.api.backup import BackupSpec
 from aada_operator.api.location import Location
@@ -50,29 +50,34 @@ class Expiry:
         claim = await claim_of(self._kube, visit.namespace, visit.status["lms"], visit.spec.policy)
         location = Location.model_validate(visit.status["location"])
         store = await open_store(self._kube, visit.namespace, location, self._allow_local)
-        if other := await _other_owner(store, location, claim):
+        if other := await other_owner(store, location, claim):
             report.expired(visit, f"not deleted: {other}")
             return RESYNC
-        await self._remove_copies(visit, claim)
-        if not await remove_manifest(store, location, visit.status["manifestSha256"]):
+        await self.remove_copies(visit, claim)
+        if not await self.remove(visit, store, location):
             report.expired(visit, f"{location.prefix}/manifest.json cannot be deleted: is the bucket write-once?")
             return RESYNC
         failpoint("backup.expiry.after-manifest")
         await self._kube.delete(BACKUPS, visit.body)
         return None
 
-    async def _remove_copies(self, visit: Visit[BackupSpec], claim: Claim) -> None:
+    async def remove(self, visit: Visit[BackupSpec], store: ObjectStore, location: Location) -> bool:
+        """Delete the manifest that the status tells of; False when the bucket refuses."""
+        return await remove_manifest(store, location, visit.status["manifestSha256"])
+
+    async def remove_copies(self, visit: Visit[BackupSpec], claim: Claim) -> None:
         """The manifests in other places; one that refuses, is another's or is named by nobody any more keeps its copy.
 
         Raises:
             Waiting: a place that the policy names cannot be reached: otherwise nobody would think of it again.
         """
-        policy = await policy_of(self._kube, visit.namespace, visit.spec.policy)
-        named = {place.name for place in policy.storage}
+        body = await self._kube.get(BACKUP_POLICIES, visit.namespace, visit.spec.policy)
+        policy = policy_spec(body, visit.spec.policy) if body else None
+        named = {place.name for place in policy.storage} if policy else set()
         for copy in decide.copies_of(visit.status):
             try:
                 store = await open_store(self._kube, visit.namespace, copy.location, self._allow_local)
-                other = await _other_owner(store, copy.location, claim)
+                other = await other_owner(store, copy.location, claim)
                 gone = not other and await remove_manifest(store, copy.location, visit.status["manifestSha256"])
             except OperatorError:
                 if copy.name in named:
@@ -83,7 +88,7 @@ class Expiry:
             failpoint("backup.expiry.after-copy")
 
 
-async def _other_owner(store: ObjectStore, location: Location, claim: Claim) -> str:
+async def other_owner(store: ObjectStore, location: Location, claim: Claim) -> str:
     """Whose the folder is, in words, if it is not this LMS's; nothing is deleted there then."""
     folder = lms_folder(location.prefix)
     owner = await ask(read_owner, store, folder)

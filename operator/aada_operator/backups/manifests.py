@@ -73,6 +73,14 @@ def verify_job_name(backup: str, attempt: int) -> str:
     return f"{backup}-verify-{attempt}"
 
 
+def job_names(backup: str, status: Object) -> list[str]:
+    """Names of the Jobs that may be at work for a Backup."""
+    found = [backup_job_name(backup, status["attempt"])] if status.get("attempt") else []
+    if verification := (status.get("verification") or {}).get("attempt"):
+        found.append(verify_job_name(backup, verification))
+    return found + [copy_job_name(backup, copy["attempt"]) for copy in status.get("copies", ()) if copy.get("attempt")]
+
+
 def copy_job_name(backup: str, attempt: int) -> str:
     """Name of the Job of a copy."""
     return f"{backup}-copy-{attempt}"

@@ -26,6 +26,7 @@ from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.copying import Copier
 from aada_operator.backups.decide import Contender
+from aada_operator.backups.deletion import Deletion
 from aada_operator.backups.expiry import Expiry
 from aada_operator.backups.gauges import gauges
 from aada_operator.backups.manifests import Context
@@ -48,7 +49,7 @@ _API_TROUBLE = frozenset({"ApiServerUnreachable", "ApiServerBusy", "Conflict"})
 def capability(kube: Kube, image: WorkerImage, allow_local: bool) -> Capability[BackupSpec]:
     """The kind Backup; ``image`` runs its Jobs, ``allow_local``: storage endpoints may be loopback addresses."""
     reconciler = BackupReconciler(kube, image, allow_local)
-    return Capability(BACKUPS, BackupSpec, report.KNOWN, reconciler.reconcile, gauges)
+    return Capability(BACKUPS, BackupSpec, report.KNOWN, reconciler.reconcile, gauges, reconciler.finalize)
 
 
 class BackupReconciler:
@@ -59,6 +60,7 @@ class BackupReconciler:
         self._image = image
         self._allow_local = allow_local
         self._expiry = Expiry(kube, allow_local)
+        self._deletion = Deletion(kube, self._expiry, allow_local)
         self._checkpoint = Checkpoint(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
         self._copier = Copier(kube, image, allow_local)
@@ -68,6 +70,7 @@ class BackupReconciler:
 
     async def reconcile(self, visit: Visit[BackupSpec]) -> float | None:
         """One visit; returns seconds until the next one. A final phase is never left."""
+        await self._deletion.hold(visit)
         _identify(visit)
         match visit.status.get("phase"):
             case "Completed" if visit.spec.import_from:
@@ -85,6 +88,10 @@ class BackupReconciler:
                 return None
             case _:
                 return await self._bring_about(visit)
+
+    async def finalize(self, visit: Visit[BackupSpec]) -> float | None:
+        """One visit to a Backup that is deleted and held by our finalizer; None when it may go."""
+        return await self._deletion.finish(visit)
 
     async def _bring_about(self, visit: Visit[BackupSpec]) -> float:
         try:

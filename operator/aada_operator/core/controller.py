@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from aada_operator.api.common import Model
+from aada_operator.api.common import GROUP, Model
 from aada_operator.core import conditions, metrics
 from aada_operator.core.clock import Clock
 from aada_operator.core.conditions import ConditionSet, Transition
@@ -28,12 +28,18 @@ Spec = TypeVar("Spec", bound=Model)
 RESYNC = 300.0
 
 
+# On objects of ours that own something outside the cluster.
+FINALIZER = f"{GROUP}/finalizer"
+
+
 class ObjectClient(Protocol):
     """What the controller needs of the API server."""
 
     async def get(self, resource: ApiResource, namespace: str, name: str) -> Object | None: ...
 
     async def patch_status(self, resource: ApiResource, body: Object, status: Object) -> None: ...
+
+    async def set_finalizer(self, resource: ApiResource, body: Object, name: str, *, present: bool) -> None: ...
 
 
 class EventSink(Protocol):
@@ -75,13 +81,17 @@ class Visit(Generic[Spec]):
 
 @dataclass(frozen=True)
 class Capability(Generic[Spec]):
-    """A kind and the function that brings it about; ``known`` are its conditions, set on the first visit."""
+    """A kind and the function that brings it about; ``known`` are its conditions, set on the first visit.
+
+    ``finalize`` is called for an object that is deleted and has our finalizer, until it returns None.
+    """
 
     resource: ApiResource
     spec: type[Spec]
     known: tuple[str, ...]
     reconcile: Callable[[Visit[Spec]], Awaitable[float | None]]
     gauges: Callable[[Object], list[metrics.Sample]]
+    finalize: Callable[[Visit[Spec]], Awaitable[float | None]] | None = None
 
 
 class Controller(Generic[Spec]):
@@ -96,7 +106,8 @@ class Controller(Generic[Spec]):
     async def visit(self, key: Key) -> float | None:
         """Visit an object once; returns seconds until the next visit, None when it is gone."""
         body = await self._client.get(self._capability.resource, key.namespace, key.name)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        act = self._action(body) if body else None
+        if body is None or act is None:
             metrics.OBJECTS.forget(key)
             return None
         before = body.get("status") or {}
@@ -105,7 +116,11 @@ class Controller(Generic[Spec]):
         known = ConditionSet(before.get("conditions", []), generation, now)
         fields = {name: value for name, value in copy.deepcopy(before).items() if name != "conditions"}
         fields["observedGeneration"] = generation
-        delay = await self._guarded(body, fields, known, now)
+        delay = await self._guarded(act, body, fields, known, now)
+        if delay is None and act is self._capability.finalize:
+            metrics.OBJECTS.forget(key)
+            await self._client.set_finalizer(self._capability.resource, body, FINALIZER, present=False)
+            return None
         status = _present(fields | {"conditions": known.as_list()})
         try:
             await self._report(key, body, status, known.transitions())
@@ -114,7 +129,20 @@ class Controller(Generic[Spec]):
             return changed.retry_after
         return delay
 
-    async def _guarded(self, body: Object, fields: dict[str, Any], known: ConditionSet, now: datetime) -> float | None:
+    def _action(self, body: Object) -> Callable[[Visit[Spec]], Awaitable[float | None]] | None:
+        """What is to be done about an object; None for one that goes by itself."""
+        if not body["metadata"].get("deletionTimestamp"):
+            return self._capability.reconcile
+        return self._capability.finalize if FINALIZER in body["metadata"].get("finalizers", ()) else None
+
+    async def _guarded(
+        self,
+        act: Callable[[Visit[Spec]], Awaitable[float | None]],
+        body: Object,
+        fields: dict[str, Any],
+        known: ConditionSet,
+        now: datetime,
+    ) -> float | None:
         """Let the capability act; what it waits for or cannot do becomes conditions."""
         for kind in (*self._capability.known, conditions.STALLED):
             if known.status_of(kind) is None:
@@ -123,7 +151,7 @@ class Controller(Generic[Spec]):
             spec = self._validated(body)
             known.set(conditions.STALLED, False, "Progressing", "")
             visit = Visit(body=body, spec=spec, now=now, status=fields, conditions=known)
-            return await self._capability.reconcile(visit)
+            return await act(visit)
         except Waiting as waiting:
             self._not_ready(known, waiting, stalled=False)
             return waiting.retry_after

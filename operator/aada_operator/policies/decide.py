@@ -197,7 +197,7 @@ def beyond_history(backups: Sequence[KnownBackup], spec: BackupPolicySpec) -> li
     """Finished Backups of the schedule that are too many, oldest first; those made by hand are their makers'.
 
     Decided by order alone, so that no wrong clock deletes anything. The newest verified one always stays, and all
-    completed ones do where a retention rule looks after them: an object without which nobody deletes its data.
+    completed ones do where a retention rule looks after them, or their data would go with them.
     """
     limit, kept = spec.history_limit, newest_verified(backups)
     ours = [
@@ -206,7 +206,8 @@ def beyond_history(backups: Sequence[KnownBackup], spec: BackupPolicySpec) -> li
     completed = sorted((b for b in ours if b.completed), key=lambda b: (b.recovery_point, b.name))
     failed = sorted((b for b in ours if b.failed), key=lambda b: (b.created, b.name))
     room = limit.successful - (1 if kept is not None and kept.scheduled_for else 0)
-    surplus = [] if spec.retention else completed[: max(0, len(completed) - max(room, 1))]
+    keeps_all = spec.retention or spec.deletion_policy == "Delete"
+    surplus = [] if keeps_all else completed[: max(0, len(completed) - max(room, 1))]
     return surplus + failed[: max(0, len(failed) - limit.failed)]
 
 

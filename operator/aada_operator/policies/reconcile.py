@@ -112,9 +112,8 @@ class PolicyReconciler:
         """
         if visit.spec.retention is None:
             visit.status.pop("retention", None)
-            return False
-        in_use = await backups_in_use(self._kube, visit.namespace)
-        report.retention(visit, world, in_use)
+        else:
+            report.retention(visit, world, await backups_in_use(self._kube, visit.namespace))
         bins = [(world.storage, manifests.PRIMARY), (world.copy, manifests.COPY)]
         able = [where for found, where in bins if found is not None and found.ok and found.deletes]
         return any([await self._collector.advance(visit, world, where) for where in able])

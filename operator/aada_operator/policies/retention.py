@@ -89,14 +89,19 @@ def _local(backup: KnownBackup, zone: ZoneInfo) -> datetime:
     return backup.recovery_point.astimezone(zone)
 
 
+def collects(spec: BackupPolicySpec) -> bool:
+    """Whether data of this policy's backups is ever deleted, so that there is something to collect."""
+    return spec.deletion_policy == "Delete" or (spec.retention is not None and spec.retention.mode == "Auto")
+
+
 def collection_due(
     spec: BackupPolicySpec, status: Object, created: datetime, now: datetime, field: str = "collection"
 ) -> bool:
-    """Whether objects of no backup are to be collected now; never without a rule that deletes.
+    """Whether objects of no backup are to be collected now; never where nothing deletes backups.
 
     ``field`` of the status tells of the last collection in the place that is asked for.
     """
-    if spec.retention is None or spec.retention.mode != "Auto":
+    if not collects(spec):
         return False
     known = status.get(field) or {}
     deleted = (status.get("retention") or {}).get("deleted", 0)
@@ -108,7 +113,7 @@ def collection_due(
 
 def next_collection(spec: BackupPolicySpec, status: Object, created: datetime, now: datetime) -> datetime | None:
     """The next moment at which `collection_due` may become true by itself."""
-    if spec.retention is None or spec.retention.mode != "Auto":
+    if not collects(spec):
         return None
     began = moment_or_none((status.get("collection") or {}).get("startedAt")) or created
     return min((began + pause for pause in (COLLECT_SOON, COLLECT_ALWAYS) if began + pause > now), default=None)

@@ -191,6 +191,27 @@ class TestOperatorAndWorker:
         school.workspace.delete(policy)
         school.completed(ref, LONG)
 
+    def test_one_deleted_while_it_runs_leaves_no_backup_and_the_next_has_its_turn(self, school: School) -> None:
+        school.policy("aborted", job=SLOW)
+        ref = school.backup("aborted", "aborted")
+        school.running(ref)
+        school.policy("aborted")
+        folder = (school.workspace.get(ref) or {})["status"]["location"]["prefix"]
+        school.workspace.delete(ref)
+        school.workspace.kubectl(
+            "wait", "--for=delete", "pods", "--selector=batch.kubernetes.io/job-name=aborted-1", "--timeout=90s"
+        )
+        assert not any(key.endswith("manifest.json") for key in school.s3.keys(folder))
+        school.completed(school.backup("aborted", "aborted"), LONG)
+
+    def test_a_restart_of_the_api_server_disturbs_no_backup(self, school: School) -> None:
+        school.policy("apiless", job=SLOW)
+        ref = school.backup("apiless", "apiless")
+        school.running(ref)
+        school.workspace.cluster.restart_apiserver()
+        assert school.completed(ref, LONG)["status"]["attempt"] == 1
+        assert school.jobs_made("apiless") == ["apiless-1"]
+
     def test_two_at_once_run_one_after_the_other(self, school: School) -> None:
         school.policy("one", job=SLOW)
         school.policy("two")

@@ -59,3 +59,15 @@ def test_on_a_new_cluster_a_policy_finds_the_backups_of_the_lost_one(school: Sch
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert after["status"]["manifestSha256"] == before["status"]["manifestSha256"]
     assert school.jobs_made("of-gone-cluster") == ["of-gone-cluster-1"], "it never runs again"
+
+
+def test_the_data_of_a_deleted_backup_stays_unless_its_policy_says_delete(school: School) -> None:
+    school.policy("whole", deletionPolicy="Delete")
+    going = school.completed(school.backup("whole-going", "whole"))["status"]["location"]["prefix"]
+    staying = school.completed(school.backup("whole-staying", "whole"))["status"]["location"]["prefix"]
+    school.workspace.delete("lmsb/whole-going")
+    assert manifest_key(going) not in school.s3.keys(going)
+    school.policy("whole", deletionPolicy="Retain")
+    school.workspace.wait_for("lmsb/whole-staying", lambda body: not body["metadata"].get("finalizers"), WAIT)
+    school.workspace.delete("lmsb/whole-staying")
+    assert manifest_key(staying) in school.s3.keys(staying)

@@ -66,6 +66,19 @@ class TestFaults:
         assert body["status"]["attempt"] >= 2
         assert school.content(body["status"]["database"]) == monday
 
+    def test_one_deleted_while_it_loads_stops_and_another_of_its_name_begins_anew(
+        self, school: Rehearsal, monday: str
+    ) -> None:
+        school.slow()
+        ref = school.restore("changed-my-mind", backup="monday")
+        school.loading(ref)
+        school.quick()
+        school.workspace.delete(ref)
+        job = "--selector=batch.kubernetes.io/job-name=changed-my-mind-restore-1"
+        school.workspace.kubectl("wait", "--for=delete", "pods", job, "--timeout=90s")
+        body = school.restored(school.restore("changed-my-mind", backup="monday"), LONG)
+        assert school.content(body["status"]["database"]) == monday
+
     def test_a_lost_status_and_job_lead_to_the_same_database_without_another_load(
         self, school: Rehearsal, monday: str
     ) -> None:

@@ -88,7 +88,11 @@ class ApiServer:
         return sorted(name for plural, name in self._objects if plural == resource.plural)
 
     def remove(self, resource: ApiResource, name: str) -> None:
-        """Delete an object with what it owns."""
+        """Delete an object with what it owns; one with a finalizer is marked and stays until that is taken away."""
+        metadata = self._objects[resource.plural, name]["metadata"]
+        if metadata.get("finalizers"):
+            metadata.setdefault("deletionTimestamp", to_rfc3339(self.clock.now()))
+            return
         gone = self._objects.pop((resource.plural, name))
         for key, body in list(self._objects.items()):
             if gone["metadata"]["uid"] in {o["uid"] for o in body["metadata"].get("ownerReferences", ())}:
@@ -138,6 +142,18 @@ class ApiServer:
     async def delete(self, resource: ApiResource, body: Object) -> None:
         name = body["metadata"]["name"]
         self._write(f"delete {resource.plural}/{name}", lambda: self.remove(resource, name))
+
+    async def set_finalizer(self, resource: ApiResource, body: Object, name: str, *, present: bool) -> None:
+        def act() -> None:
+            live = self.read(resource, body["metadata"]["name"])
+            others = [other for other in live["metadata"].get("finalizers", ()) if other != name]
+            live["metadata"]["finalizers"] = [*others, name] if present else others
+            live["metadata"]["resourceVersion"] = str(next(self._numbers))
+            body["metadata"] = copy.deepcopy(live["metadata"])
+            if not live["metadata"]["finalizers"] and live["metadata"].get("deletionTimestamp"):
+                self.remove(resource, body["metadata"]["name"])
+
+        self._write(f"finalizer {resource.plural}/{body['metadata']['name']}", act)
 
     async def patch_status(self, resource: ApiResource, body: Object, status: Object) -> None:
         name = body["metadata"]["name"]

@@ -38,6 +38,12 @@ class Server:
         assert (resource, namespace, name) == (RESTORES, "school", "rehearsal")
         return copy.deepcopy(self.body)
 
+    async def set_finalizer(self, resource: ApiResource, body: Object, name: str, *, present: bool) -> None:
+        assert (resource, body["metadata"]["name"]) == (RESTORES, "rehearsal")
+        assert self.body is not None
+        others = [other for other in self.body["metadata"].get("finalizers", ()) if other != name]
+        self.body["metadata"]["finalizers"] = [*others, name] if present else others
+
     async def patch_status(self, resource: ApiResource, body: Object, status: Object) -> None:
         assert (resource, body["metadata"]["name"]) == (RESTORES, "rehearsal")
         if self.trouble:
