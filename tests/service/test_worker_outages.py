@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -133,7 +134,8 @@ class TestPrograms:
         self, job: Job, faulty: FaultyS3, postgres: PostgresServer, rows: str
     ) -> None:
         """While the server takes nothing of its archive, it cannot come to its end."""
-        postgres.execute("SELECT lo_from_bytea(0, gen_random_bytes(1000000)) FROM generate_series(1, 30)", rows)
+        megabyte = "SELECT string_agg(gen_random_bytes(1000), '') FROM generate_series(1, 1000)"
+        postgres.execute(f"SELECT lo_from_bytea(0, ({megabyte})) FROM generate_series(1, 30)", rows)
         killed = threading.Event()
 
         def hold(request: Request) -> None:
@@ -194,19 +196,22 @@ class TestMovingTables:
 class TestFullDisks:
     def test_the_target_servers_refuses_and_keeps_what_it_has(self, job: Job, rows: str) -> None:
         job.backup(rows)
-        with small_disk(110) as disk, PostgresServer(str(disk), max_wal_size="32MB", min_wal_size="32MB") as small:
-            other = small.createdb()
-            small.execute("CREATE TABLE precious AS SELECT 42 AS answer", other)
-            job.secret("database/password", small.password)
-            filler = disk / "filler"
-            filler.write_bytes(b"x" * max(0, _free(disk) - 12 * 2**20))
-            task = job.restore_task(TARGET, uid=UID, database=small.address(TARGET))
+        with small_disk(28) as disk, PostgresServer() as full:
+            other = full.createdb()
+            full.execute("CREATE TABLE precious AS SELECT 42 AS answer", other)
+            # New databases are made where their template is; the server's log of changes has room elsewhere.
+            full.execute(f"CREATE TABLESPACE small LOCATION '{_owned_by_postgres(disk)}'")
+            full.execute("ALTER DATABASE template0 SET TABLESPACE small")
+            job.secret("database/password", full.password)
+            task = job.restore_task(TARGET, uid=UID, database=full.address(TARGET))
             failure = job.run("restore", task).failure
             assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
-            assert TARGET not in small.value("SELECT string_agg(datname, ',') FROM pg_database")
-            filler.unlink()
-            assert small.value("SELECT answer FROM precious", other) == "42"
+            assert TARGET not in full.value("SELECT string_agg(datname, ',') FROM pg_database")
+            assert full.value("SELECT answer FROM precious", other) == 42
+            full.execute("ALTER DATABASE template0 SET TABLESPACE pg_default")
             job.run("restore", task).result(RestoreResult)
+            full.dropdb(TARGET)
+            full.execute("DROP TABLESPACE small")
 
     def test_the_scratch_space_is_named(self, job: Job, rows: str) -> None:
         job.backup(rows)
@@ -218,6 +223,8 @@ class TestFullDisks:
         job.verify()
 
 
-def _free(folder: Path) -> int:
-    stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+def _owned_by_postgres(disk: Path) -> Path:
+    folder = disk / "space"
+    folder.mkdir()
+    shutil.chown(folder, "postgres", "postgres")
+    return folder

@@ -37,14 +37,15 @@ def _beside(lms: str) -> Object:
 def _user(spec: AadaLmsSpec, *, writes: bool) -> Object:
     """User and groups of the application's pods, where their podTemplate says them.
 
-    A reader gets the group without fsGroup, which would make the kubelet walk through the claim and change it.
+    A reader gets the group as a further one: as its fsGroup, which also lets it read its Secrets, it would be the
+    worker's own. Of a claim that is mounted read-only the kubelet changes nothing.
     """
     said = _security_context(spec)
     user = {field: said[field] for field in ("runAsUser", "runAsGroup") if said.get(field)}
     group = said.get("fsGroup")
     if writes:
         return user | ({"fsGroup": group} if group else {}) | {"fsGroupChangePolicy": "OnRootMismatch"}
-    return user | {"fsGroup": None, "supplementalGroups": [group] if group else []}
+    return user | {"supplementalGroups": [group] if group else []}
 
 
 def _security_context(spec: AadaLmsSpec) -> dict[str, Any]:

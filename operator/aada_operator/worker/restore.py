@@ -10,6 +10,7 @@ from aada_operator.adapters.sealed import parse_identities
 from aada_operator.api.task import (
     CORRUPT,
     INSUFFICIENT_PRIVILEGE,
+    NO_SPACE,
     RESTORE_FAILED,
     TARGET_EXISTS,
     VERSION_UNSUPPORTED,
@@ -19,7 +20,7 @@ from aada_operator.api.task import (
     RestoreTask,
 )
 from aada_operator.core.database import begun_mark, complete_mark
-from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.worker import databases
 from aada_operator.worker.checks import passed
@@ -94,9 +95,10 @@ class _Restore:
         self._create()
         try:
             return self._fill(started, reporter)
-        except Stalled:
-            # Nothing will try again: the space is given back.
-            databases.drop(self.connection, self.name)
+        except OperatorError as failure:
+            # Nothing will try again, or others need the room more than the next try needs what is there.
+            if isinstance(failure, Stalled) or failure.reason == NO_SPACE:
+                databases.drop(self.connection, self.name)
             raise
 
     @property

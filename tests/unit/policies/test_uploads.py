@@ -154,7 +154,7 @@ class TestJob:
         (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "uploads"]
         assert mount == {"name": "uploads", "mountPath": "/uploads", "readOnly": True}
         security = pod["securityContext"]
-        assert (security["runAsUser"], security["fsGroup"], security["supplementalGroups"]) == (1234, None, [5678])
+        assert (security["runAsUser"], security["fsGroup"], security["supplementalGroups"]) == (1234, 10001, [5678])
         (term,) = pod["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
         assert term["podAffinityTerm"]["labelSelector"]["matchLabels"]["lms.aada.edu/lms"] == "aada"
 
