@@ -13,6 +13,7 @@ from aada_operator.api.backup import BackupSpec
 from aada_operator.api.location import Location
 from aada_operator.backups import decide, manifests, report
 from aada_operator.backups.expiry import Expiry, other_owner
+from aada_operator.core.backups import is_held
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.controller import FINALIZER, Visit
 from aada_operator.core.errors import Waiting
@@ -33,9 +34,9 @@ class Deletion:
     async def hold(self, visit: Visit[BackupSpec]) -> None:
         """Set or take away the finalizer as the policy wants it; without a policy it stays as it is."""
         policy = await self._policy(visit)
-        held = FINALIZER in visit.body["metadata"].get("finalizers", ())
-        if policy is not None and decide.deletes_data(policy) != held:
-            await self._kube.set_finalizer(BACKUPS, visit.body, FINALIZER, present=not held)
+        wanted = is_held(visit.body) if policy is None else decide.deletes_data(policy)
+        if wanted != is_held(visit.body):
+            await self._kube.set_finalizer(BACKUPS, visit.body, FINALIZER, present=wanted)
 
     async def finish(self, visit: Visit[BackupSpec]) -> float | None:
         """Delete the data; None when the object may go. Whatever was done before a kill is found done.

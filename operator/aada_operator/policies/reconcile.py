@@ -7,9 +7,9 @@ from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.ownership import ANNOTATION_TAKE_OVER, Claim
 from aada_operator.api.storage import StorageEntry
-from aada_operator.core.backups import policy_name
+from aada_operator.core.backups import is_held, policy_name
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
-from aada_operator.core.controller import RESYNC, Capability, Visit
+from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.policies import copies, decide, manifests, report, retention, uploads
@@ -56,6 +56,7 @@ class PolicyReconciler:
         """One visit; returns seconds until something is due."""
         world = await self._observe(visit)
         report.facts(visit, world)
+        await self._hold(visit, world.backups)
         hold, collecting = decide.blocked(visit.spec, world), False
         if hold is None and decide.knows_nothing(visit.status, world) and await self._inventory.take(visit):
             return NOW
@@ -99,6 +100,14 @@ class PolicyReconciler:
                 "olderName": older.name if older else "",
                 "requestedAt": to_rfc3339(slot),
             }
+
+    async def _hold(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
+        """A change of the deletion policy holds for the Backups that are there, too; new ones see to it themselves."""
+        wanted = visit.spec.deletion_policy == "Delete"
+        for backup in backups:
+            leaves = backup.body["metadata"].get("deletionTimestamp")
+            if is_held(backup.body) != wanted and not (leaves and wanted):
+                await self._kube.set_finalizer(BACKUPS, backup.body, FINALIZER, present=wanted)
 
     async def _prune(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
         """Delete Backup objects beyond the history limits; their data stays in the bucket."""

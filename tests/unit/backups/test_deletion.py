@@ -58,6 +58,13 @@ class TestRetain:
         held.settle(BACKUPS, NAME)
         assert finalizers(held) == []
 
+    def test_either_said_later_holds_for_what_is_there(self, held: School) -> None:
+        """A completed Backup is not visited again by itself: its policy sees to it."""
+        for said, wanted in (("Retain", []), ("Delete", [FINALIZER])):
+            policy(held, deletionPolicy=said)
+            held.settle(BACKUP_POLICIES, POLICY)
+            assert finalizers(held) == wanted
+
     def test_said_while_it_waits_lets_it_go_without_its_data(self, held: School) -> None:
         held.bucket.trouble = Waiting("StorageUnreachable", "nobody answers")
         delete(held)
