@@ -49,8 +49,11 @@ test-service: venv  ## adapters and workers against real PostgreSQL and a real S
 	@$(PYTEST) -q --durations=10 --numprocesses=2 --dist=loadscope tests/service
 
 .PHONY: test-cluster
-test-cluster: venv  ## the operator in a real cluster, and the whole stories
-	@$(PYTEST) -q --durations=20 tests/cluster tests/e2e
+test-cluster: venv  ## the operator in two real clusters, and the whole stories
+	@rm -rf build/audit
+	@$(TESTBED) build
+	@$(PYTEST) -q --durations=20 --numprocesses=2 --dist=loadgroup tests/cluster tests/e2e
+	@$(PYTEST) -q tests/permissions
 
 .PHONY: bench
 bench: venv  ## the operator beside a no-op operator; table and build/bench.json

@@ -6,11 +6,12 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyrage
 import pytest
 
-from tests.cluster import builders, release
+from tests.cluster import audit, builders, release
 from tests.cluster.release import Operator
 from tests.cluster.servers import Bucket, Database
 from tests.cluster.workspace import Workspace
@@ -21,6 +22,7 @@ from tests.testbed.services import install_postgres, install_s3, make_bucket
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
 __all__ = ["cluster"]
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,28 @@ class AgeKeys:
     identity: str
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What all the other tests made the operator ask for is looked at after them."""
-    items.sort(key=lambda item: item.path.name == "test_permissions.py")
+    """The tests of one school, and those of one module, run in the same cluster; pytest-xdist reads the mark next."""
+    for item in items:
+        schools = item.path.parent != FOLDER and item.path.is_relative_to(FOLDER)
+        item.add_marker(pytest.mark.xdist_group(item.path.parent.name if schools else item.path.stem))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    audit.note_collected({item.path.name for item in session.items})
 
 
 @pytest.fixture(scope="session")
-def audit_begin(cluster: Cluster) -> int:
-    """Where in the API server's audit log these tests begin."""
-    return cluster.audit_log.stat().st_size
+def audited(cluster: Cluster) -> Iterator[None]:
+    """What was asked of the API server from now on is kept."""
+    begin = cluster.audit_log.stat().st_size
+    yield
+    audit.keep(cluster, begin)
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster, audit_begin: int) -> Operator:
+def operator(cluster: Cluster, audited: None) -> Operator:
     """The operator of this checkout, installed by the chart; serves all namespaces."""
     return release.install(cluster)
 

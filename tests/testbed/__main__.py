@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from tests.testbed import catalogue, loading, programs
+from tests.testbed import catalogue, leftovers, loading, programs
 from tests.testbed.layout import Layout, cache_folder
 from tests.testbed.local import LocalCluster
 from tests.testbed.provider import open_cluster
@@ -39,6 +39,8 @@ def up(_: argparse.Namespace) -> int:
 def down(_: argparse.Namespace) -> int:
     cluster = open_cluster()
     cluster.delete()
+    for left in leftovers.of_test_workers(Layout.current()):
+        LocalCluster(left).delete()
     say(f"cluster {cluster.name} is gone; the cache stays ({Layout.current().cache})")
     return 0
 

@@ -10,14 +10,21 @@ from collections.abc import Iterator
 import pytest
 
 from tests.testbed.cluster import Cluster
+from tests.testbed.layout import worker_cluster_name
 from tests.testbed.provider import open_cluster
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster of this checkout; stays up when it was up before, or when AADA_KEEP=1."""
+    """The cluster of this checkout; stays up when it was up before, or when AADA_KEEP=1.
+
+    Each worker of pytest-xdist has one of its own, which never stays.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        os.environ["AADA_CLUSTER"] = worker_cluster_name(worker)
     found = open_cluster()
-    keep = found.is_up() or os.environ.get("AADA_KEEP") == "1"
+    keep = not worker and (found.is_up() or os.environ.get("AADA_KEEP") == "1")
     found.create()
     yield found
     if not keep:

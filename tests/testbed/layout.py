@@ -40,6 +40,11 @@ def cluster_name(checkout: Path = CHECKOUT) -> str:
     return chosen
 
 
+def worker_cluster_name(worker: str) -> str:
+    """The name of the cluster of one worker of pytest-xdist, beside the checkout's own."""
+    return f"{cluster_name()[:32]}-{worker}"
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:8]
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from tests.testbed import cgroups, imaging
-from tests.testbed.layout import CHECKOUT, Layout
+from tests.testbed.layout import CHECKOUT, Layout, worker_cluster_name
 from tests.testbed.namespace import Namespace
 from tests.testbed.shell import locked, say
 
@@ -34,6 +34,12 @@ def forget(layout: Layout) -> None:
         imaging.forget(layout)
         if layout.image_store.exists():
             shutil.rmtree(layout.image_store)
+
+
+def of_test_workers(layout: Layout) -> list[Layout]:
+    """The clusters of the present checkout that workers of a killed test run left."""
+    pattern = worker_cluster_name("gw[0-9]*")
+    return [Layout(state.name, layout.cache) for state in layout.state.parent.glob(pattern)]
 
 
 def forget_dead_checkouts(cache: Path) -> None:

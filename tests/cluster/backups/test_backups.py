@@ -144,7 +144,8 @@ def test_flipped_bytes_are_found(school: School) -> None:
         client.put_object(Bucket=school.s3.name, Key=key, Body=bytes(damaged))
     school.workspace.kubectl("annotate", "lmsb/to-be-damaged", "lms.aada.edu/verify-at=1")
     school.workspace.says("lmsb/to-be-damaged", "Verified", "Corrupt")
-    assert condition(school.workspace.get("bp/by-hand") or {}, "Verified")["status"] == "False"
+    # The policy follows its Backup a moment later.
+    school.workspace.wait_for("bp/by-hand", lambda body: condition(body, "Verified").get("status") == "False")
     assert "Corrupt" in {event["reason"] for event in school.workspace.events("Backup/to-be-damaged")}
 
 

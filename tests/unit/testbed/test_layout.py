@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.layout import Layout, cache_folder, cluster_name
+from tests.testbed.layout import Layout, cache_folder, cluster_name, worker_cluster_name
+from tests.testbed.leftovers import of_test_workers
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,18 @@ def test_a_name_that_could_leave_the_cache_or_break_a_path_is_refused(
     monkeypatch.setenv("AADA_CLUSTER", name)
     with pytest.raises(ValueError, match="AADA_CLUSTER"):
         cluster_name()
+
+
+@pytest.mark.parametrize("name", ["school", "x" * 40])
+def test_clusters_of_test_workers_are_found_again_beside_the_checkouts_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AADA_CLUSTER", name)
+    monkeypatch.setenv("AADA_CACHE", str(tmp_path))
+    workers = {worker_cluster_name(worker) for worker in ("gw0", "gw11")}
+    for cluster in (*workers, name, "another-gw0"):
+        Layout(cluster, tmp_path).state.mkdir(parents=True)
+    assert {layout.name for layout in of_test_workers(Layout.current())} == workers
 
 
 def test_the_cache_is_where_the_user_or_the_desktop_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The operator's permissions against what it asked for: read from the API server's audit log after all other tests."""
+"""The operator's permissions against what it asked for in the cluster tests, of which the audit logs are left."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.cluster.release import CHART, RELEASE, Operator
-from tests.testbed.cluster import Cluster
+from tests.cluster.audit import RECORDS, collected
+from tests.cluster.release import CHART, RELEASE
+from tests.testbed.layout import CHECKOUT
 
 Entry = dict[str, Any]
 
@@ -45,16 +46,15 @@ def granted() -> set[Right]:
 
 @dataclass(frozen=True)
 class Asked:
-    """The operators' requests about objects, and the moments at which somebody took a role of theirs away."""
+    """The operators' requests about objects in one cluster, and when somebody took a role of theirs away."""
 
     entries: list[Entry]
     removals: list[str]
 
     @classmethod
-    def since(cls, cluster: Cluster, begin: int) -> Asked:
-        """What the audit log holds from an offset on, of operators wherever they were installed."""
-        with cluster.audit_log.open("rb") as log:
-            log.seek(begin)
+    def recorded(cls, record: Path) -> Asked:
+        """What an audit log holds of operators wherever they were installed."""
+        with record.open("rb") as log:
             entries = [entry for entry in map(json.loads, log) if "objectRef" in entry]
         roles = [e for e in entries if e["verb"] == "delete" and e["objectRef"].get("name", "").startswith(RELEASE)
                  and e["objectRef"].get("apiGroup") == "rbac.authorization.k8s.io"]  # fmt: skip
@@ -99,8 +99,15 @@ def is_refused(entry: Entry) -> bool:
 
 
 @pytest.fixture(scope="module")
-def asked(cluster: Cluster, operator: Operator, audit_begin: int) -> Asked:
-    return Asked.since(cluster, audit_begin)
+def asked() -> list[Asked]:
+    """One for each cluster that the tests ran in."""
+    records = sorted(RECORDS.glob("*.log"))
+    assert records, f"nothing in {RECORDS.relative_to(CHECKOUT)}: run the cluster tests first (make test-cluster)"
+    return [Asked.recorded(record) for record in records]
+
+
+def used(asked: list[Asked]) -> set[Right]:
+    return set().union(*(one.used() for one in asked))
 
 
 def right(entry: Entry) -> Right:
@@ -109,25 +116,21 @@ def right(entry: Entry) -> Right:
     return Right(reference.get("apiGroup", ""), resource, entry["verb"])
 
 
-def test_nothing_that_the_operator_asked_for_was_forbidden(asked: Asked) -> None:
-    assert asked.entries
-    assert not asked.forbidden()
+def test_nothing_that_the_operator_asked_for_was_forbidden(asked: list[Asked]) -> None:
+    assert all(one.entries for one in asked)
+    assert not sum((one.forbidden() for one in asked), Counter())
 
 
-def test_everything_asked_for_is_in_the_list_of_permissions(asked: Asked) -> None:
+def test_everything_asked_for_is_in_the_list_of_permissions(asked: list[Asked]) -> None:
     """A right that came from elsewhere, such as a role of the test cluster, would be missing in a real one."""
-    assert asked.used() - granted() == set()
+    assert used(asked) - granted() == set()
 
 
-def test_permissions_that_no_test_needed_are_told(
-    asked: Asked, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
-) -> None:
-    implied = {
-        Right(r.group, r.resource, "create") for r in asked.used() if r.verb == "patch" and r.resource in APPLIED
-    }
-    needed = asked.used() | implied
+def test_permissions_that_no_test_needed_are_told(asked: list[Asked], capsys: pytest.CaptureFixture[str]) -> None:
+    implied = {Right(r.group, r.resource, "create") for r in used(asked) if r.verb == "patch" and r.resource in APPLIED}
+    needed = used(asked) | implied
     unused = sorted(str(one) for one in granted() - needed)
     with capsys.disabled():
         print(f"\npermissions: {len(needed)} used, {len(unused)} not: {', '.join(unused) or 'none'}")
-    if set(Path(__file__).parent.rglob("test_*.py")) <= {item.path for item in request.session.items}:
+    if {path.name for path in (CHECKOUT / "tests" / "cluster").rglob("test_*.py")} <= collected():
         assert not unused, "drop these from chart/files/permissions.yaml, or test what needs them"
