@@ -94,14 +94,12 @@ def _build_kubernetes(program: Program, target: Path, log: Path) -> None:
 def build_pause(layout: Layout, source: Path) -> Path:
     """Build the program of the pause image from this repository; returns the folder it is in."""
     target = layout.cache / "pause-1"
-    if not target.is_dir():
-        with (
-            locked(layout.cache / "locks" / "build.lock", "building programs"),
-            tempfile.TemporaryDirectory(prefix="pause-1.building-", dir=layout.cache) as folder,
-        ):
-            binary = Path(folder) / "out" / "pause"
-            run(["go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "."], env=GO_ENV, cwd=source)
-            binary.parent.rename(target)
+    with locked(layout.cache / "locks" / "build.lock", "building programs"):
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(prefix="pause-1.building-", dir=layout.cache) as folder:
+                binary = Path(folder) / "out" / "pause"
+                run(["go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "."], env=GO_ENV, cwd=source)
+                binary.parent.rename(target)
     return target
 
 
