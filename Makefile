@@ -52,7 +52,7 @@ test-service: venv  ## adapters and workers against real PostgreSQL and a real S
 test-cluster: venv  ## the operator in two real clusters, and the whole stories
 	@rm -rf build/audit
 	@$(TESTBED) build
-	@$(PYTEST) -q --durations=20 --numprocesses=2 --dist=loadgroup tests/cluster tests/e2e
+	@$(PYTEST) -q --durations=20 --numprocesses=2 --dist=loadscope tests/cluster tests/e2e
 	@$(PYTEST) -q tests/permissions
 
 .PHONY: bench

@@ -6,10 +6,12 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 import pyrage
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.cluster import audit, builders, release
 from tests.cluster.release import Operator
@@ -22,7 +24,6 @@ from tests.testbed.services import install_postgres, install_s3, make_bucket
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
 __all__ = ["cluster"]
-FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,17 @@ class AgeKeys:
     identity: str
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one school, and those of one module, run in the same cluster; pytest-xdist reads the mark next."""
-    for item in items:
-        schools = item.path.parent != FOLDER and item.path.is_relative_to(FOLDER)
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name if schools else item.path.stem))
+class BySchool(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """The tests of one school, and those of one module, run in the same cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.partition("::")[0])
+        return str(path.parent if path.parent.parent.name == "cluster" else path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySchool:
+    # The option --dist=loadgroup does nothing with pytest 9: xdist 3.8 writes the group where pytest no longer reads.
+    return BySchool(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

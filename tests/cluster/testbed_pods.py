@@ -22,6 +22,8 @@ def pod(name: str, *command: str, image: str = BASE, **spec: Any) -> str:
     container: dict[str, Any] = {"name": "main", "image": image, "securityContext": RESTRICTED}
     if command:
         container["command"] = list(command)
+    if "probe" in spec:
+        container["readinessProbe"] = spec.pop("probe")
     if "volumes" in spec:
         container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     content = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container], **spec}
@@ -39,7 +41,9 @@ def run_pod(cluster: Cluster, namespace: str, name: str, *command: str, **option
 
 def web_server(cluster: Cluster, namespace: str) -> None:
     """A pod that serves HTTP on port 8000, behind the Service `web`."""
-    cluster.apply(pod("web", "python3", "-m", "http.server", "8000", "--directory", "/etc"), namespace)
+    command = ("python3", "-m", "http.server", "8000", "--directory", "/etc")
+    probe = {"httpGet": {"path": "/hostname", "port": 8000}, "periodSeconds": 1}
+    cluster.apply(pod("web", *command, probe=probe), namespace)
     service = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8000}]}
     cluster.apply(
         json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": service}), namespace
