@@ -87,14 +87,23 @@ class Kube:
         patch = {"metadata": metadata, "status": _pruned(status, before) | removed}
         await self._write("PATCH", resource, path, patch, {"fieldManager": FIELD_MANAGER}, _MERGE)
 
+    async def patch(self, resource: ApiResource, body: Object, patch: Object) -> Object | None:
+        """Merge fields into an object; refused when it changed or was replaced since ``body`` was read.
+
+        None when it is gone.
+        """
+        metadata = {key: body["metadata"][key] for key in ("uid", "resourceVersion")}
+        path = resource.path(body["metadata"]["namespace"], body["metadata"]["name"])
+        guarded = patch | {"metadata": (patch.get("metadata") or {}) | metadata}
+        return await self._write(
+            "PATCH", resource, path, guarded, {"fieldManager": FIELD_MANAGER}, _MERGE, absent_ok=True
+        )
+
     async def set_finalizer(self, resource: ApiResource, body: Object, name: str, *, present: bool) -> None:
         """Add a finalizer, or take it away, also in ``body``; refused when the object changed meanwhile."""
         others = [other for other in body["metadata"].get("finalizers", ()) if other != name]
-        metadata = {key: body["metadata"][key] for key in ("uid", "resourceVersion")}
-        patch = {"metadata": metadata | {"finalizers": [*others, name] if present else others}}
-        path = resource.path(body["metadata"]["namespace"], body["metadata"]["name"])
-        query = {"fieldManager": FIELD_MANAGER}
-        if answer := await self._write("PATCH", resource, path, patch, query, _MERGE, absent_ok=True):
+        patch = {"metadata": {"finalizers": [*others, name] if present else others}}
+        if answer := await self.patch(resource, body, patch):
             body["metadata"] = answer["metadata"]
 
     async def delete(self, resource: ApiResource, body: Object) -> None:

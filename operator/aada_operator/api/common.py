@@ -21,6 +21,8 @@ ANNOTATION_APPROVE = f"{GROUP}/approve"
 ANNOTATION_RESET_AT = f"{GROUP}/reset-at"
 ANNOTATION_RECONCILE_AT = f"{GROUP}/reconcile-at"
 ANNOTATION_APPLIED = f"{GROUP}/applied-hash"
+# The uid of an object whose operation this one is a part of.
+ANNOTATION_ON_BEHALF_OF = f"{GROUP}/on-behalf-of"
 
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SIZE = re.compile(r"^([1-9][0-9]{0,5})(Ki|Mi|Gi)$")

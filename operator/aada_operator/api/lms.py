@@ -18,6 +18,7 @@ from aada_operator.api.common import (
     SecretKeyRef,
     SqlName,
     StatusModel,
+    Timestamp,
     named_list,
     rules,
 )
@@ -186,6 +187,14 @@ class SchemaStatus(StatusModel):
     job: Annotated[str, Field(max_length=63, description="Job that brought it there.")] = ""
 
 
+class OperationStatus(StatusModel):
+    """What is being done to the LMS, while everything that it excludes waits."""
+
+    kind: Annotated[str, Field(max_length=32, description="Cutover, Migration or Backup.")] = ""
+    holder: Annotated[str, Field(max_length=320, description="Object whose operation it is, as Backup/name.")] = ""
+    since: Annotated[Timestamp, Field(description="When it was asked for.")] = ""
+
+
 class AadaLmsStatus(CommonStatus):
     """What is true of one LMS."""
 
@@ -197,6 +206,7 @@ class AadaLmsStatus(CommonStatus):
         list[ComponentStatus],
         Field(max_length=10, json_schema_extra=named_list(), description="The components."),
     ] = []
+    operation: Annotated[OperationStatus | None, Field(description="What is being done to it now.")] = None
     last_backup: Annotated[
         str, Field(max_length=40, description="Completion of the newest backup, over all policies.")
     ] = ""
@@ -214,6 +224,7 @@ AADA_LMS = Resource(
         Column(name="SCHEMA", path=".status.schema.revision"),
         Column(name="READY", path=".status.ready", description="Ready components of all."),
         Column(name="HEALTH", path='.status.conditions[?(@.type=="Ready")].status'),
+        Column(name="OPERATION", path=".status.operation.kind", description="What is being done to it."),
         Column(name="DB", path=".status.database.version", priority=1),
         Column(name="LAST-BACKUP", path=".status.lastBackup", priority=1),
         Column(name="STATUS", path='.status.conditions[?(@.type=="Ready")].message', priority=1),

@@ -25,8 +25,6 @@ from aada_operator.api.common import (
 from aada_operator.api.restore_places import NO_COPY, NO_NAME, ONE_SOURCE, SERVER, Source, Target
 from aada_operator.api.task import SqlCheck
 
-# On a Backup that a Cutover took of the database that it is about to replace: uid of the Restore.
-ANNOTATION_SAFETY_OF = f"{GROUP}/safety-of"
 # On an AadaLms or BackupPolicy that a Restore made again: uid of the Restore.
 ANNOTATION_RESTORED_BY = f"{GROUP}/restored-by"
 KEEP_OLD_FOR = "7d"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.api.backup import ENDED, CopyStatus
+from aada_operator.api.backup import CopyStatus
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest, lms_folder
@@ -22,50 +22,9 @@ LONGEST_WAIT_FOR_FILES = timedelta(minutes=30)
 _PHASES = {"dump": "Uploading", "finalize": "Finalizing"}
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A Backup that wants to run, as far as the others of its LMS need to know."""
-
-    uid: str
-    name: str
-    created: datetime
-    lms: str
-    active: bool
-    started: bool
-    queued: bool
-
-    @classmethod
-    def of(cls, body: Object) -> "Contender":
-        """What another Backup's status tells."""
-        metadata, status = body["metadata"], body.get("status") or {}
-        return cls(
-            uid=metadata["uid"],
-            name=metadata["name"],
-            created=from_rfc3339(metadata["creationTimestamp"]),
-            lms=status.get("lms", ""),
-            active=status.get("phase") not in ENDED,
-            started=bool(status.get("deadline")),
-            queued=status.get("phase") == "Queued",
-        )
-
-
 def location_of(policy: BackupPolicySpec, namespace: str, backup: str) -> Location:
     """Where a backup of this policy lies."""
     return policy.storage[0].location_of(namespace, policy.lms_ref.name, backup)
-
-
-def ahead_of(me: Contender, others: Iterable[Contender], claimed_by: str | None) -> Contender | None:
-    """The Backup of the same LMS that must end first: one that runs or has claimed to, or one queued for longer.
-
-    ``claimed_by`` is the uid of a claim on this LMS that no status may show yet.
-    """
-    rivals = [other for other in others if other.active and other.uid != me.uid]
-    same = [rival for rival in rivals if rival.lms == me.lms]
-    for rival in rivals:
-        if rival.uid == claimed_by or (rival.started and rival in same):
-            return rival
-    queued = [rival for rival in same if rival.queued and (rival.created, rival.name) < (me.created, me.name)]
-    return min(queued, key=lambda rival: (rival.created, rival.name), default=None)
 
 
 def base_of(location: Location, lms: str, backups: Iterable[Object]) -> str | None:

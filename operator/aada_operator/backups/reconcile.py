@@ -10,12 +10,12 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from aada_operator.adapters import worker_jobs
+from aada_operator.adapters import interlock, worker_jobs
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import require_mounts
 from aada_operator.adapters.referenced import claim_of, lms_of, policy_of
 from aada_operator.adapters.storage import StoredManifest, fetch_manifest, open_store
-from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, BackupSpec
+from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR, ENDED, BackupSpec
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
 from aada_operator.api.location import Location
@@ -25,7 +25,6 @@ from aada_operator.backups.bundle import bundle_order
 from aada_operator.backups.checkpoint import Checkpoint, sooner
 from aada_operator.backups.chunk_key import ensure_chunk_key
 from aada_operator.backups.copying import Copier
-from aada_operator.backups.decide import Contender
 from aada_operator.backups.deletion import Deletion
 from aada_operator.backups.expiry import Expiry
 from aada_operator.backups.gauges import gauges
@@ -35,13 +34,13 @@ from aada_operator.core.attempts import FIRST_RETRY, LONGEST_RETRY, retry_at, un
 from aada_operator.core.clock import from_rfc3339, human_bytes, to_rfc3339
 from aada_operator.core.controller import Capability, Visit
 from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.interlock import OPERATION_IN_PROGRESS, Claim, Operation
 from aada_operator.core.resources import BACKUPS
 from aada_operator.core.worker_jobs import JobState, WorkerImage
 from aada_operator.core.workqueue import backoff
 
 NOW = 0.0
 POLL = 3.0
-QUEUE_RETRY = 10.0
 # These say nothing about the backup: the operator itself cannot reach its API server.
 _API_TROUBLE = frozenset({"ApiServerUnreachable", "ApiServerBusy", "Conflict"})
 
@@ -64,9 +63,6 @@ class BackupReconciler:
         self._checkpoint = Checkpoint(kube, allow_local)
         self._verifier = Verifier(kube, image, allow_local)
         self._copier = Copier(kube, image, allow_local)
-        # Whose turn it is, by namespace and LMS: two visits at once must not both find nobody ahead. Only a hint for
-        # the moment until the status says it; a restart loses it together with the visits that it kept apart.
-        self._claims: dict[tuple[str, str], str] = {}
 
     async def reconcile(self, visit: Visit[BackupSpec]) -> float | None:
         """One visit; returns seconds until the next one. A final phase is never left."""
@@ -94,6 +90,22 @@ class BackupReconciler:
         return await self._deletion.finish(visit)
 
     async def _bring_about(self, visit: Visit[BackupSpec]) -> float:
+        """Take the next step; while no Job runs and none is about to, nobody is kept waiting."""
+        try:
+            delay = await self._next(visit)
+        except Waiting:
+            if visit.status.get("phase") == "Pending":
+                await self._let_others_work(visit)
+            raise
+        if visit.status.get("phase") in ENDED or "nextAttempt" in visit.status:
+            await self._let_others_work(visit)
+        return delay
+
+    async def _let_others_work(self, visit: Visit[BackupSpec]) -> None:
+        if lms := visit.status.get("lms"):
+            await interlock.release(self._kube, visit.namespace, lms, visit.uid)
+
+    async def _next(self, visit: Visit[BackupSpec]) -> float:
         try:
             if visit.spec.import_from:
                 return await importing.find(self._kube, self._allow_local, visit, visit.spec.import_from)
@@ -111,20 +123,21 @@ class BackupReconciler:
             if _is_over(visit):
                 report.failed(visit, waiting.reason, waiting.message)
                 return NOW
-            report.under_way(visit, visit.status.get("phase", "Pending"), waiting.reason, waiting.message)
+            queued = waiting.reason == OPERATION_IN_PROGRESS
+            phase = "Queued" if queued else visit.status.get("phase", "Pending")
+            report.under_way(visit, phase, "Queued" if queued else waiting.reason, waiting.message)
             raise
 
     async def _admit(self, visit: Visit[BackupSpec]) -> float:
         """Wait for policy, LMS and one's turn; then write down where to and until when."""
-        self._claims = {turn: uid for turn, uid in self._claims.items() if uid != visit.uid}
         visit.status["phase"] = "Pending"
         policy = await policy_of(self._kube, visit.namespace, visit.spec.policy)
         await lms_of(self._kube, visit.namespace, policy.lms_ref.name)
-        visit.status |= {"lms": policy.lms_ref.name, "method": "logical"}
         report.encrypted(visit, policy.encryption.mode)
-        if ahead := await self._ahead(visit):
-            report.under_way(visit, "Queued", "Queued", f"waits for Backup {ahead.name} of the same LMS")
-            return QUEUE_RETRY
+        if visit.status.get("lms") != policy.lms_ref.name:
+            visit.status |= {"lms": policy.lms_ref.name, "method": "logical"}
+            return NOW
+        await self._take_turn(visit)
         location = decide.location_of(policy, visit.namespace, visit.name)
         visit.status["location"] = location.model_dump(by_alias=True, exclude_defaults=True)
         visit.status["startTime"] = to_rfc3339(visit.now)
@@ -132,14 +145,10 @@ class BackupReconciler:
         report.under_way(visit, "Pending", "Starting", "looking into the bucket")
         return NOW
 
-    async def _ahead(self, visit: Visit[BackupSpec]) -> Contender | None:
-        others = [Contender.of(body) for body in await self._kube.list(BACKUPS, visit.namespace)]
-        turn = (visit.namespace, visit.status["lms"])
-        me = Contender.of(visit.body | {"status": visit.status})
-        ahead = decide.ahead_of(me, others, self._claims.get(turn))
-        if ahead is None:
-            self._claims[turn] = visit.uid
-        return ahead
+    async def _take_turn(self, visit: Visit[BackupSpec]) -> None:
+        """Claim the LMS for a backup, which another one, a migration or a Cutover excludes."""
+        wanted = Claim.of(visit.body, Operation.BACKUP, visit.now)
+        await interlock.claim(self._kube, visit.namespace, visit.status["lms"], wanted)
 
     async def _prepare(self, visit: Visit[BackupSpec]) -> float:
         """Write down the next attempt, unless the backup is in the bucket already: then take it over."""
@@ -156,7 +165,7 @@ class BackupReconciler:
         """Start the Job of the present attempt, or see how far it is."""
         name = manifests.backup_job_name(visit.name, visit.status["attempt"])
         state = await worker_jobs.look(self._kube, visit.body, name)
-        if state is None and visit.status["phase"] == "Pending":
+        if state is None and visit.status["phase"] in ("Pending", "Queued"):
             return await self._start(visit)
         state = state or JobState("Failed", reason="JobLost", message=f"Job {name} is gone")
         if state.phase == "Running":
@@ -173,6 +182,7 @@ class BackupReconciler:
         bundle = await bundle_order(self._kube, visit.namespace, policy, lms)
         request = manifests.backup_job(replace(self._context(visit, policy), claim=claim), lms, attempt, base, bundle)
         await require_mounts(self._kube, visit.namespace, request.mounts)
+        await self._take_turn(visit)
         await worker_jobs.discard(self._kube, visit.body, manifests.backup_job_name(visit.name, attempt - 1))
         await worker_jobs.start(self._kube, request, self._image)
         report.under_way(visit, "Running", "Running", f"attempt {attempt} runs")

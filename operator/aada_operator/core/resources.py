@@ -29,6 +29,7 @@ class ApiResource:
 
 DEPLOYMENTS = ApiResource("apps/v1", "Deployment", "deployments")
 JOBS = ApiResource("batch/v1", "Job", "jobs")
+LEASES = ApiResource("coordination.k8s.io/v1", "Lease", "leases")
 PODS = ApiResource("v1", "Pod", "pods")
 SERVICES = ApiResource("v1", "Service", "services")
 SECRETS = ApiResource("v1", "Secret", "secrets")

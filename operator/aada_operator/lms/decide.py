@@ -12,6 +12,7 @@ from aada_operator.core.clock import from_rfc3339, human
 from aada_operator.core.conditions import Truth
 from aada_operator.core.database import Inventory, Names, ServerFacts
 from aada_operator.core.errors import Waiting
+from aada_operator.core.interlock import Claim, disruptive
 from aada_operator.core.resources import Object
 from aada_operator.lms.migration import MigrationJob
 
@@ -237,6 +238,12 @@ def _uploads(spec: AadaLmsSpec, claim_modes: Sequence[str] | None) -> str | None
     if many and "ReadWriteMany" not in claim_modes:
         return f"claim {uploads.claim_name} is not ReadWriteMany: pods of {many[0]} on different nodes cannot share it"
     return None
+
+
+def operation(claims: Sequence[Claim]) -> Object | None:
+    """What is being done to the LMS, for its status; None for nothing."""
+    one = disruptive(claims)
+    return {"kind": one.operation, "holder": f"{one.kind}/{one.name}", "since": one.since} if one else None
 
 
 def backups(policies: Sequence[Object], lms: str, now: datetime) -> tuple[Verdict, str]:

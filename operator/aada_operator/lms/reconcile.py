@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from aada_operator.adapters import interlock
 from aada_operator.adapters.kube import Kube
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core import conditions
@@ -33,6 +34,7 @@ class LmsReconciler:
     def __init__(self, kube: Kube, allow_local: bool) -> None:
         self._kube = kube
         self._steps: tuple[Callable[[LmsVisit, World], Awaitable[None]], ...] = (
+            self._operation,
             DatabaseReconciler(kube, allow_local).reconcile,
             SchemaReconciler(kube).reconcile,
             WorkloadsReconciler(kube).reconcile,
@@ -61,6 +63,10 @@ class LmsReconciler:
         if first and not visit.spec.suspend:
             raise first
         return WATCHING if world.progress and not visit.spec.suspend else RESYNC
+
+    async def _operation(self, visit: LmsVisit, world: World) -> None:
+        world.claims = await interlock.tidied(self._kube, visit.namespace, visit.name)
+        visit.status["operation"] = decide.operation(world.claims)
 
     async def _rollout(self, visit: LmsVisit, world: World) -> None:
         gate = "" if world.schema_current else visit.conditions.reason_of(CURRENT)

@@ -2,10 +2,12 @@
 
 import logging
 
+from aada_operator.adapters import interlock
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.worker_jobs import JOB_NAME_LABEL
 from aada_operator.api.common import ANNOTATION_RESET_AT, LABEL_LMS, LABEL_OWNER
-from aada_operator.core.errors import Stalled
+from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from aada_operator.core.interlock import OPERATION_IN_PROGRESS, Claim, Operation
 from aada_operator.core.resources import JOBS, PODS, Object
 from aada_operator.lms import migration, pod
 from aada_operator.lms.decide import Migrations, SchemaStep, Verdict, migration_failure, schema_step, superfluous
@@ -68,6 +70,10 @@ class SchemaReconciler:
         step = schema_step(seen)
         if step.action == "Start":
             step = await self._unless_secrets_miss(visit, world, step)
+        if step.action == "Start" and not visit.spec.suspend:
+            step = await self._unless_others_work(visit, step)
+        if step.action in ("NotNeeded", "Done", "Failed") and any(one.uid == visit.uid for one in world.claims):
+            await interlock.release(self._kube, visit.namespace, visit.name, visit.uid)
         if step.action in ("NotNeeded", "Done"):
             await self._done(visit, world, seen, jobs)
         elif step.action == "Failed":
@@ -86,6 +92,17 @@ class SchemaReconciler:
             SchemaStep("Wait", SECRET_MISSING, f"the migration needs {missing[0]}", healthy=False) if missing else step
         )
 
+    async def _unless_others_work(self, visit: LmsVisit, step: SchemaStep) -> SchemaStep:
+        """A migration changes what a backup reads, and a Cutover would take the database away from it."""
+        try:
+            wanted = Claim.of(visit.body, Operation.MIGRATION, visit.now)
+            await interlock.claim(self._kube, visit.namespace, visit.name, wanted)
+        except Waiting as waiting:
+            if waiting.reason != OPERATION_IN_PROGRESS:
+                raise
+            return SchemaStep("Wait", waiting.reason, f"the migration {waiting.message}")
+        return step
+
     async def _go_on(self, visit: LmsVisit, seen: Migrations, step: SchemaStep, jobs: dict[str, Object]) -> None:
         for name in step.jobs:
             logger.info(
@@ -93,12 +110,20 @@ class SchemaReconciler:
             )
             await self._kube.delete(JOBS, jobs[name])
         if step.action == "Start":
-            await self._kube.create(JOBS, migration.manifest(visit.body, visit.spec, seen.wanted, seen.revision or ""))
+            await self._start(visit, seen)
             detail = {"object": described(visit), "job": seen.wanted, "from": seen.revision or "", "to": seen.target}
             logger.info("migration started", extra=detail)
         if step.action in ("Start", "Clear"):
             # Until the Job has ended, nothing is known to have brought the schema to what is wanted.
             visit.status["schema"] = (visit.status.get("schema") or {}) | {"job": ""}
+
+    async def _start(self, visit: LmsVisit, seen: Migrations) -> None:
+        try:
+            await self._kube.create(JOBS, migration.manifest(visit.body, visit.spec, seen.wanted, seen.revision or ""))
+        except OperatorError:
+            # What cannot begin must not keep others from their work.
+            await interlock.release(self._kube, visit.namespace, visit.name, visit.uid)
+            raise
 
     async def _failed(self, visit: LmsVisit, seen: Migrations, step: SchemaStep) -> None:
         verdict = Verdict("False", step.reason, step.message)

@@ -9,6 +9,7 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.controller import Visit
 from aada_operator.core.database import ServerFacts
+from aada_operator.core.interlock import Claim
 from aada_operator.core.resources import SECRETS, Object, key_of
 from aada_operator.lms.pod import SecretNeed
 from aada_operator.lms.rollout import Rollout
@@ -66,6 +67,7 @@ class World:
     """
 
     secrets: Secrets
+    claims: tuple[Claim, ...] = ()
     facts: ServerFacts | None = None
     connected: bool = False
     revision: str | None = None

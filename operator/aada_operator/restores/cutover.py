@@ -8,20 +8,20 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aada_operator.adapters import postgres
+from aada_operator.adapters import interlock, postgres
 from aada_operator.adapters.postgres import Session
 from aada_operator.adapters.postgres_cutover import Swap, give_properties, look, properties
 from aada_operator.adapters.postgres_logins import admin_session, application_session
 from aada_operator.adapters.referenced import lms_of, policy_of
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.database import CutoverNames, CutoverServer, DatabaseProperties
-from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.errors import Stalled
 from aada_operator.core.failpoints import failpoint
+from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.resources import BACKUPS, Object
 from aada_operator.core.steps import Step, demand
 from aada_operator.restores import decide, manifests, report
 from aada_operator.restores.work import Work
-from aada_operator.restores.world import in_the_way
 
 logger = logging.getLogger(__name__)
 POLL = 3.0
@@ -39,6 +39,7 @@ class Cutover:
     def steps(self) -> list[Step]:
         """What follows the load."""
         return [
+            self._unless_swapped(demand("Claim", self._claim)),
             self._unless_swapped(Step("SafetyBackup", self._is_safe, self._take_safety_backup)),
             self._unless_swapped(Step("Properties", self._has_properties, self._give_properties)),
             self._unless_swapped(demand("Smoke", self._smoke)),
@@ -112,6 +113,16 @@ class Cutover:
             raise Stalled("PlanChanged", "the AadaLms names another database than the plan does: create a Restore")
         return spec
 
+    async def _claim(self) -> None:
+        """From now on no backup, no migration and no other Cutover works with the live database."""
+        wanted = Claim.of(self._visit.body, Operation.CUTOVER, self._visit.now)
+        await interlock.claim(self._work.kube, self._visit.namespace, self._plan["lms"], wanted)
+
+    async def release(self) -> None:
+        """Whoever waits may go on."""
+        if lms := (self._work.status.get("plan") or {}).get("lms"):
+            await interlock.release(self._work.kube, self._visit.namespace, lms, self._visit.uid)
+
     async def _is_safe(self) -> bool:
         if not (self._visit.spec.takes_safety_backup and (await self.server()).has_live(self.names)):
             return True
@@ -152,8 +163,6 @@ class Cutover:
         decide.demand_revision(found, self._plan["schemaRevision"])
 
     async def _swap(self) -> None:
-        if held_by := await in_the_way(self._work.kube, self._visit.body, self._plan["lms"]):
-            raise Waiting("LiveDatabaseBusy", f"waits for {held_by}, which a change of names would break", 5.0)
         async with self._admin() as renaming, self._admin() as ending:
             # Read again: what held when the plan was approved may hold no longer.
             server = await look(renaming, self.names)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aada_operator.api.backup import BackupStatus, ImportSource, Progress
+from aada_operator.api.common import ANNOTATION_ON_BEHALF_OF
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest
-from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED, RestoreResult
 from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import from_rfc3339
@@ -18,7 +18,6 @@ from aada_operator.core.resources import Object
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
 # Phases in which a Backup's Job reads the live database.
-_AT_WORK = ("Running", "Uploading", "Finalizing")
 _MOST_CHECKS, _LONGEST_CHECK = 50, 256
 
 
@@ -160,42 +159,6 @@ def demand_cutover(server: CutoverServer, names: CutoverNames) -> None:
         raise Waiting("DatabaseHeld", f"{held}: it would stay with the old one; remove it", 30.0)
 
 
-def in_the_way(
-    lms: str, restore: Object, backups: Iterable[Object], jobs: Iterable[Object], restores: Iterable[Object]
-) -> str:
-    """What works with the live database and would be broken by a change of names, in words; empty: nothing.
-
-    Of several Cutovers of one LMS the oldest goes first.
-    """
-    reading = [b for b in backups if _is_of(lms, b) and (b.get("status") or {}).get("phase") in _AT_WORK]
-    migrating = [job for job in jobs if not _has_ended(job)]
-    before = [one for one in restores if _is_cutover_at_work(lms, one) and _age(one) < _age(restore)]
-    found = [("Backup", reading), ("migration Job", migrating), ("Restore", before)]
-    names = [f"{kind} {body['metadata']['name']}" for kind, bodies in found for body in bodies]
-    return ", ".join(names[:3])
-
-
-def _is_cutover_at_work(lms: str, restore: Object) -> bool:
-    status = restore.get("status") or {}
-    planned = status.get("plan") or {}
-    active = status.get("attempt") and status.get("phase") not in ("Completed", "Failed")
-    return bool(active and planned.get("replaces") and planned.get("lms") == lms)
-
-
-def _age(restore: Object) -> tuple[str, str]:
-    metadata = restore["metadata"]
-    return metadata.get("creationTimestamp", ""), metadata["name"]
-
-
-def _is_of(lms: str, backup: Object) -> bool:
-    return bool((backup.get("status") or {}).get("lms") == lms)
-
-
-def _has_ended(job: Object) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or []
-    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
-
-
 def is_safe(backup: Object | None, uid: str) -> bool:
     """Whether the backup of what is about to be replaced is completed.
 
@@ -205,7 +168,7 @@ def is_safe(backup: Object | None, uid: str) -> bool:
     if backup is None:
         return False
     name, status = backup["metadata"]["name"], backup.get("status") or {}
-    if (backup["metadata"].get("annotations") or {}).get(ANNOTATION_SAFETY_OF) != uid:
+    if (backup["metadata"].get("annotations") or {}).get(ANNOTATION_ON_BEHALF_OF) != uid:
         raise Stalled("NameTaken", f"Backup {name} exists and is not of this Restore: give the Restore another name")
     if status.get("phase") == "Failed":
         fix = "put right what its condition Failed says, or set safetyBackup: false, in a new Restore"

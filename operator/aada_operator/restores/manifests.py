@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from aada_operator.api.backup_policy import JobTemplate
-from aada_operator.api.common import GROUP, SecretKeyRef
+from aada_operator.api.common import ANNOTATION_ON_BEHALF_OF, GROUP, SecretKeyRef
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
-from aada_operator.api.restore import ANNOTATION_SAFETY_OF
 from aada_operator.api.task import DatabaseAddress, RestoreTask, SqlCheck
 from aada_operator.core import backups
 from aada_operator.core.resources import Object
@@ -77,5 +76,5 @@ def restore_job(load: Load, attempt: int, deadline: int) -> JobRequest:
 def safety_backup(restore: Object, lms: str, policy: str) -> Object:
     """The full Backup of the database that a Cutover is about to replace."""
     metadata = restore["metadata"]
-    name, annotations = decide.safety_backup_name(metadata["name"]), {ANNOTATION_SAFETY_OF: metadata["uid"]}
+    name, annotations = decide.safety_backup_name(metadata["name"]), {ANNOTATION_ON_BEHALF_OF: metadata["uid"]}
     return backups.backup(metadata["namespace"], policy, lms, name, "Full", annotations)

@@ -29,7 +29,7 @@ from aada_operator.restores.world import newest_job
 
 NOW = 0.0
 _PHASES = {"Resolve": "Pending", "Plan": "Pending", "Preflight": "Planned", "Approve": "Planned"}
-_PHASES |= dict.fromkeys(("SafetyBackup", "Properties", "Smoke", "Swap"), "Running")
+_PHASES |= dict.fromkeys(("Claim", "SafetyBackup", "Properties", "Smoke", "Swap"), "Running")
 _PHASES |= dict.fromkeys(("Roles", "Secrets", "Login", "Objects", "Serving"), "Running")
 
 
@@ -64,7 +64,9 @@ class Operation:
         except Stalled as refused:
             report.failed(self._visit, refused.reason, refused.message)
             retired.leave(self._work)
-            return NOW
+            self._work.delay = NOW
+        if self._visit.spec.is_cutover and self._status.get("phase") in ("Completed", "Failed"):
+            await self._cutover.release()
         return self._work.delay
 
     def _steps(self) -> list[Step]:

@@ -8,14 +8,14 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_of, policy_spec
 from aada_operator.adapters.storage import fetch_manifest, open_store
 from aada_operator.api.backup_policy import JobTemplate
-from aada_operator.api.common import LABEL_LMS, LABEL_OWNER, SecretKeyRef
+from aada_operator.api.common import LABEL_OWNER, SecretKeyRef
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
 from aada_operator.api.restore import RestoreSpec
 from aada_operator.api.restore_places import Source, StoredSource, TargetServer
 from aada_operator.core.controller import Visit
 from aada_operator.core.errors import Stalled, Waiting
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, OWN, RESTORES, SECRETS, Object
+from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, OWN, RESTORES, SECRETS, Object
 from aada_operator.restores import decide, manifests, rebuild
 from aada_operator.restores.decide import Candidate
 from aada_operator.restores.in_bucket import find
@@ -161,11 +161,3 @@ async def _backup(kube: Kube, namespace: str, source: Source, pinned: str | None
     if body is None:
         raise Waiting("BackupNotFound", f"Backup {name} does not exist: create it, or restore another one", 30.0)
     return Candidate.of(body)
-
-
-async def in_the_way(kube: Kube, restore: Object, lms: str) -> str:
-    """What works with the live database now, in words; empty: nothing."""
-    namespace = restore["metadata"]["namespace"]
-    migrations = await kube.list(JOBS, namespace, {LABEL_OWNER: AADA_LMS.kind.lower(), LABEL_LMS: lms})
-    backups, restores = await kube.list(BACKUPS, namespace), await kube.list(RESTORES, namespace)
-    return decide.in_the_way(lms, restore, backups, migrations, restores)

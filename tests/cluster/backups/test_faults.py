@@ -212,6 +212,21 @@ class TestOperatorAndWorker:
         assert school.completed(ref, LONG)["status"]["attempt"] == 1
         assert school.jobs_made("apiless") == ["apiless-1"]
 
+    def test_a_migration_waits_for_a_backup_and_says_so(self, school: School) -> None:
+        school.policy("before", job=SLOW)
+        ref = school.backup("before-the-release", "before")
+        school.running(ref)
+        school.workspace.kubectl("annotate", "--overwrite", "lms/aada", "lms.aada.edu/reset-at=during-a-backup")
+        assert "Backup before-the-release" in school.workspace.says("lms/aada", "SchemaCurrent", "OperationInProgress")
+        seen = school.workspace.get("lms/aada") or {}
+        assert seen["status"]["operation"]["holder"] == "Backup/before-the-release"
+        assert "Backup/before-the-release" in school.workspace.kubectl("get", "lease/aada-operations")
+        end = school.completed(ref, LONG)["status"]["completionTime"]
+        school.workspace.says("lms/aada", "SchemaCurrent", "AtRevision")
+        jobs = school.workspace.items("jobs", "lms.aada.edu/owner=aadalms")
+        assert max(job["status"]["startTime"] for job in jobs) >= end
+        school.workspace.wait_for("lms/aada", lambda body: "operation" not in body["status"])
+
     def test_two_at_once_run_one_after_the_other(self, school: School) -> None:
         school.policy("one", job=SLOW)
         school.policy("two")

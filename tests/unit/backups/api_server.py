@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aada_operator.adapters.interlock import ANNOTATION_CLAIMS
 from aada_operator.api.common import API_VERSION
 from aada_operator.api.registry import KINDS, crd
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Waiting
-from aada_operator.core.resources import JOBS, PODS, SECRETS, ApiResource, Object
+from aada_operator.core.interlock import Claim
+from aada_operator.core.resources import JOBS, LEASES, PODS, SECRETS, ApiResource, Object
 from aada_operator.core.worker_jobs import CONTAINER
 
 NAMESPACE = "school"
@@ -98,6 +100,12 @@ class ApiServer:
             if gone["metadata"]["uid"] in {o["uid"] for o in body["metadata"].get("ownerReferences", ())}:
                 del self._objects[key]
 
+    def claims(self, lms: str = "aada") -> list[str]:
+        """Who works with an LMS or waits to, in words."""
+        lease = self._objects.get((LEASES.plural, f"{lms}-operations"), {"metadata": {}})
+        said = json.loads((lease["metadata"].get("annotations") or {}).get(ANNOTATION_CLAIMS, "[]"))
+        return [f"{'' if one.get('held') else 'waiting: '}{Claim.model_validate(one)}" for one in said]
+
     def end_job(self, name: str, said: Object | None) -> None:
         """The Job's worker ends and leaves ``said`` as its termination message; None: it is lost without a word."""
         ok = bool(said and said.get("ok"))
@@ -143,6 +151,22 @@ class ApiServer:
         name = body["metadata"]["name"]
         self._write(f"delete {resource.plural}/{name}", lambda: self.remove(resource, name))
 
+    async def patch(self, resource: ApiResource, body: Object, patch: Object) -> Object | None:
+        name = body["metadata"]["name"]
+
+        def act() -> Object | None:
+            live = self._objects.get((resource.plural, name))
+            if live is None:
+                return None
+            if live["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+                raise Waiting("Conflict", "changed meanwhile", 1.0)
+            _merge(live, patch)
+            live["metadata"]["resourceVersion"] = str(next(self._numbers))
+            return copy.deepcopy(live)
+
+        changed: Object | None = self._write(f"patch {resource.plural}/{name}", act)
+        return changed
+
     async def set_finalizer(self, resource: ApiResource, body: Object, name: str, *, present: bool) -> None:
         def act() -> None:
             live = self.read(resource, body["metadata"]["name"])
@@ -187,6 +211,17 @@ class ApiServer:
         assert namespace == NAMESPACE, "a request to somebody else's namespace"
         if self.unreachable or (resource is not None and resource == self.unreachable_for):
             raise Waiting("ApiServerUnreachable", "the Kubernetes API server does not answer", 5.0)
+
+
+def _merge(live: Object, patch: Object) -> None:
+    """RFC 7396, as far as it is used here: null removes a field."""
+    for name, value in patch.items():
+        if isinstance(value, dict):
+            _merge(live.setdefault(name, {}), value)
+        elif value is None:
+            live.pop(name, None)
+        else:
+            live[name] = value
 
 
 def defaulted(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from aada_operator.adapters import interlock
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, SECRETS
-from tests.unit.backups.api_server import Crash
+from tests.unit.backups.api_server import NAMESPACE, Crash
 from tests.unit.backups.school import BACKUP_RESULT, School, failure
 
 NAME = "by-hand"
@@ -272,8 +276,9 @@ class TestQueue:
     def test_two_seen_at_the_same_moment_do_not_both_run(self, school: School) -> None:
         school.backup("one")
         school.backup("two")
-        school.visit(BACKUPS, "one")
-        school.api.read(BACKUPS, "one")["status"] = {}  # its status is still on its way
+        for _ in range(2):
+            school.visit(BACKUPS, "one")
+        school.api.read(BACKUPS, "one")["status"].pop("deadline")  # its status is still on its way
         school.settle(BACKUPS, "two")
         assert school.status(BACKUPS, "two")["phase"] == "Queued"
 
@@ -284,16 +289,49 @@ class TestQueue:
 
     def test_a_turn_is_given_back_when_its_policy_goes_before_the_start(self, school: School) -> None:
         school.backup("one")
-        school.visit(BACKUPS, "one")
-        school.api.read(BACKUPS, "one")["status"] = {}
+        for _ in range(2):
+            school.visit(BACKUPS, "one")
+        assert school.api.claims() == ["Backup one (Backup)"]
+        school.api.read(BACKUPS, "one")["status"].pop("deadline")  # the last write of its status was lost
         school.api.read(BACKUPS, "one")["spec"]["policyRef"]["name"] = "gone"
         school.settle(BACKUPS, "one")
         started(school)
 
+    def test_one_that_waits_for_its_bucket_keeps_no_migration_waiting(self, school: School) -> None:
+        school.backup()
+        for _ in range(2):
+            school.visit(BACKUPS, NAME)
+        school.bucket.trouble = Waiting("StorageUnreachable", "no answer", 30.0)
+        school.settle(BACKUPS, NAME)
+        assert school.api.claims() == []
+        school.bucket.trouble = None
+        school.settle(BACKUPS, NAME)
+        assert school.api.claims() == [f"Backup {NAME} (Backup)"]
+        assert school.api.names(JOBS) == [f"{NAME}-1"]
+
+    def test_between_two_attempts_others_may_work(self, school: School) -> None:
+        started(school)
+        school.api.end_job(f"{NAME}-1", failure("DumpFailed"))
+        school.settle(BACKUPS, NAME)
+        assert school.api.claims() == []
+
+    @pytest.mark.parametrize("operation", [Operation.MIGRATION, Operation.CUTOVER])
+    def test_none_begins_during_a_migration_or_a_cutover(self, school: School, operation: Operation) -> None:
+        kube: Any = school.api
+        lms = school.api.read(AADA_LMS, "aada")
+        asyncio.run(interlock.claim(kube, NAMESPACE, "aada", Claim.of(lms, operation, school.clock.now())))
+        school.backup()
+        school.settle(BACKUPS, NAME)
+        assert school.status(BACKUPS, NAME)["phase"] == "Queued"
+        assert f"AadaLms aada ({operation})" in school.message(BACKUPS, NAME, "Completed")
+        asyncio.run(interlock.release(kube, NAMESPACE, "aada", lms["metadata"]["uid"]))
+        school.settle(BACKUPS, NAME)
+        assert school.api.names(JOBS) == [f"{NAME}-1"]
+
 
 class TestOperatorKilled:
     @pytest.mark.parametrize("moment", ["before", "after"])
-    @pytest.mark.parametrize("write", range(12))
+    @pytest.mark.parametrize("write", range(18))
     def test_at_any_write_the_end_is_the_same_and_each_job_is_made_once(
         self, school: School, moment: str, write: int
     ) -> None:
@@ -311,7 +349,12 @@ class TestOperatorKilled:
         assert school.status(BACKUPS, NAME)["phase"] == "Completed"
         assert school.api.names(JOBS) == [f"{NAME}-2"]
         made = [entry for entry in school.api.writes if entry.startswith("create")]
-        assert made == ["create secrets/aada-chunk-key", f"create jobs/{NAME}-1", f"create jobs/{NAME}-2"]
+        once = ["create leases/aada-operations", "create secrets/aada-chunk-key"]
+        assert made == [*once, f"create jobs/{NAME}-1", f"create jobs/{NAME}-2"]
+        assert set(school.api.claims()) <= {"Backup by-hand (Backup)"}, "a claim that stays is that of one that ended"
+        school.backup("next")
+        school.settle(BACKUPS, "next")
+        assert school.api.claims() == ["Backup next (Backup)"]
 
 
 def test_the_slot_of_a_scheduled_backup_is_shown_and_a_hand_written_one_that_is_no_time_is_not(school: School) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aada_operator.adapters import postgres, storage
+from aada_operator.adapters import interlock, postgres, storage
 from aada_operator.api.common import ANNOTATION_APPROVE
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.conditions import Transition
@@ -20,6 +20,7 @@ from aada_operator.core.controller import Controller
 from aada_operator.core.database import CutoverNames, CutoverServer, DatabaseProperties, RestoreTarget, replaced_mark
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.events import worth_telling
+from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.core.workqueue import Key
@@ -126,6 +127,27 @@ class Rehearsal:
     bucket: Bucket
     server: PostgresServer
     events: list[str] = field(default_factory=list)
+
+    def at_work(self, operation: Operation) -> Object:
+        """Somebody else works with the live database; returns the object whose operation it is."""
+        kind, name = {
+            "Backup": (BACKUPS, "tuesday"),
+            "Migration": (AADA_LMS, "aada"),
+            "Cutover": (RESTORES, "tuesday"),
+        }[operation]
+        if name == "tuesday":
+            self.api.add(kind, custom_resource(kind.kind, name, {}))
+        other = self.api.read(kind, name)
+        wanted = Claim.of(other, operation, self.clock.now())
+        asyncio.run(interlock.claim(self.kube, NAMESPACE, "aada", wanted))
+        return other
+
+    def ends_work(self, other: Object) -> None:
+        asyncio.run(interlock.release(self.kube, NAMESPACE, "aada", other["metadata"]["uid"]))
+
+    @property
+    def kube(self) -> Any:
+        return self.api
 
     async def tell(self, _: Object, transitions: list[Transition]) -> None:
         self.events += [f"{t.type}={t.status} {t.reason}" for t in worth_telling(transitions)]

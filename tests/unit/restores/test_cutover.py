@@ -11,8 +11,9 @@ from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.database import DatabaseProperties, Grant, Setting
 from aada_operator.core.errors import Waiting
+from aada_operator.core.interlock import Operation
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES
-from tests.unit.backups.api_server import NAMESPACE, Crash, custom_resource
+from tests.unit.backups.api_server import NAMESPACE, Crash
 from tests.unit.restores.rehearsal import JOB, RESTORE, Rehearsal, failure
 
 LIVE, RESTORED, OLD = "aada_lms", "aada_lms_restore_12345678", "aada_lms_before_12345678"
@@ -175,23 +176,14 @@ class TestSwaps:
         assert "0007" in rehearsal.message("Failed")
         assert rehearsal.server.swaps == 0
 
-    @pytest.mark.parametrize("kind", ["backup", "migration", "restore"])
-    def test_when_nobody_works_with_the_live_database(self, rehearsal: Rehearsal, kind: str) -> None:
-        if kind == "backup":
-            rehearsal.backup("tuesday", completed=None)
-        elif kind == "migration":
-            labels = {"lms.aada.edu/owner": "aadalms", "lms.aada.edu/lms": "aada"}
-            rehearsal.api.add(JOBS, {"metadata": {"name": "tuesday", "labels": labels}, "spec": {}})
-        else:
-            body = custom_resource("Restore", "tuesday", {})
-            body["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
-            status = {"phase": "Running", "attempt": 1, "plan": {"lms": "aada", "replaces": LIVE}}
-            rehearsal.api.add(RESTORES, body | {"status": status})
+    @pytest.mark.parametrize("operation", Operation)
+    def test_when_nobody_works_with_the_live_database(self, rehearsal: Rehearsal, operation: Operation) -> None:
+        other = rehearsal.at_work(operation)
         loaded(rehearsal, safetyBackup=False)
-        assert rehearsal.condition("Ready") == ("False", "LiveDatabaseBusy")
-        assert "tuesday" in rehearsal.message("Ready")
+        assert rehearsal.condition("Ready") == ("False", "OperationInProgress")
+        assert other["metadata"]["name"] in rehearsal.message("Ready")
         assert rehearsal.server.swaps == 0
-        rehearsal.api.remove({"backup": BACKUPS, "migration": JOBS, "restore": RESTORES}[kind], "tuesday")
+        rehearsal.ends_work(other)
         rehearsal.settle()
         assert rehearsal.status["phase"] == "Completed"
 
