@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from aada_operator.adapters import postgres, postgres_roles
 from aada_operator.adapters.postgres import Endpoint, Login
+from aada_operator.adapters.postgres_locks import alone
 from aada_operator.core.database import Names
 from aada_operator.core.errors import Waiting
 from tests.service.servers import PostgresServer, free_port
@@ -415,12 +416,12 @@ async def test_only_one_makes_roles_at_a_time(server: PostgresServer, names: Nam
         postgres.session(where, login, "postgres") as first,
         postgres.session(where, login, "postgres") as second,
     ):
-        async with postgres_roles.alone(first, names):
+        async with alone(first, names.database):
             with pytest.raises(Waiting) as caught:
-                async with postgres_roles.alone(second, names):
+                async with alone(second, names.database):
                     pass
-        assert caught.value.reason == "ProvisioningElsewhere"
-        async with postgres_roles.alone(second, names):
+        assert caught.value.reason == "OperationInProgress"
+        async with alone(second, names.database):
             pass
 
 

@@ -19,7 +19,6 @@ import pytest
 from aada_operator.adapters import postgres_cutover
 from aada_operator.adapters.postgres import Endpoint, Login, Session, session
 from aada_operator.adapters.postgres_cutover import Swap, drop_marked, give_properties, look, properties
-from aada_operator.adapters.postgres_locks import demand_alone
 from aada_operator.core.database import CutoverNames, CutoverServer, complete_mark, replaced_mark
 from aada_operator.core.errors import Waiting
 from tests.service.servers import PostgresServer, wait_for
@@ -98,21 +97,6 @@ def hand_over(pair: Pair, helper: str) -> None:
     for name in (pair.names.live, pair.names.restored):
         pair.server.execute(f"ALTER DATABASE {quoted(name)} OWNER TO {helper}_owner")
     pair.server.execute(f"GRANT {helper}_owner TO {helper}")
-
-
-class TestTwoOperators:
-    async def test_one_alone_changes_an_lms_until_its_session_ends(self, pair: Pair) -> None:
-        async with pair.open() as other:
-            async with pair.open() as first:
-                await demand_alone(first, pair.names.live)
-                await demand_alone(first, pair.names.live)
-                with pytest.raises(Waiting, match="another session of the operator changes live"):
-                    await demand_alone(other, pair.names.live)
-                await demand_alone(other, pair.names.restored)
-            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-            # The server ends a session a moment after its client did.
-            await asyncio.to_thread(wait_for, lambda: pair.server.value(held) == 1, "the lock of the first")
-            await demand_alone(other, pair.names.live)
 
 
 class TestLook:

@@ -4,23 +4,29 @@ The Lease with the claims keeps operations apart, and does not fence: an operato
 the middle of a step. PostgreSQL knows better, because its lock ends with the session that holds it.
 """
 
-import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aada_operator.adapters.postgres import Session, one
 from aada_operator.core.errors import Waiting
 from aada_operator.core.interlock import OPERATION_IN_PROGRESS
 
 
-async def demand_alone(connection: Session, database: str) -> None:
-    """Hold the advisory lock of an LMS' database until the session ends.
+@asynccontextmanager
+async def alone(connection: Session, database: str) -> AsyncIterator[None]:
+    """Nobody else changes roles or names of an LMS' database meanwhile; ends with the session at the latest.
 
-    Both have to be in the same database: an advisory lock is known in that alone.
+    Both sessions have to be in the same database: an advisory lock is known in that alone.
 
     Raises:
-        Waiting: OperationInProgress, another session holds it.
+        Waiting: OperationInProgress, somebody else is at it.
     """
-    digest = hashlib.sha256(f"aada-operator {database}".encode()).digest()
-    key = int.from_bytes(digest[:8], signed=True)
-    row = await one(connection, "SELECT pg_try_advisory_lock(%s) AS got", [key])
+    key = f"lms.aada.edu/{database}"
+    row = await one(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", [key])
     if not row["got"]:
         raise Waiting(OPERATION_IN_PROGRESS, f"another session of the operator changes {database} right now", 5.0)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [key])

@@ -4,14 +4,10 @@ Each statement can be repeated, and what is made together is made in one transac
 comments on them: so it survives everything that the roles survive.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from psycopg import sql
 
 from aada_operator.adapters.postgres import Session, one
 from aada_operator.core.database import Inventory, Names
-from aada_operator.core.errors import Waiting
 
 
 async def inventory(connection: Session, names: Names) -> Inventory:
@@ -43,24 +39,6 @@ async def is_empty(connection: Session) -> bool:
         """,
     )
     return bool(row["empty"])
-
-
-@asynccontextmanager
-async def alone(connection: Session, names: Names) -> AsyncIterator[None]:
-    """Nobody else makes roles or the database of this name meanwhile; ends with the session at the latest.
-
-    Raises:
-        Waiting: somebody else is at it.
-    """
-    key = f"lms.aada.edu/provisioning/{names.database}"
-    row = await one(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", [key])
-    if not row["got"]:
-        raise Waiting("ProvisioningElsewhere", f"another session makes roles for database {names.database}", 5.0)
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
 async def create_roles(connection: Session, names: Names, owner_comment: str, login_comment: str) -> None:

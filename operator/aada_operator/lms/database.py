@@ -12,6 +12,7 @@ from aada_operator.adapters import postgres, postgres_roles
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.postgres import Endpoint, Login, Session
 from aada_operator.adapters.postgres_errors import AUTHENTICATION_FAILED, DATABASE_MISSING
+from aada_operator.adapters.postgres_locks import alone
 from aada_operator.adapters.postgres_logins import endpoint_of, login_of
 from aada_operator.core.database import Names, ServerFacts
 from aada_operator.core.errors import OperatorError, Waiting
@@ -87,7 +88,7 @@ class DatabaseReconciler:
             raise Waiting("SecretMissing", f"Secret {secret} is missing and not made while spec.suspend is true")
         async with (
             postgres.session(endpoint, admin, postgres.MAINTENANCE) as session,
-            postgres_roles.alone(session, names),
+            alone(session, names.database),
         ):
             found = await postgres_roles.inventory(session, names)
             actions = decide.provisioning(found, names, visit.uid, secret)

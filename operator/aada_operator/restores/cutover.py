@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from aada_operator.adapters import interlock, postgres
 from aada_operator.adapters.postgres import Session
 from aada_operator.adapters.postgres_cutover import Swap, give_properties, look, properties
-from aada_operator.adapters.postgres_locks import demand_alone
+from aada_operator.adapters.postgres_locks import alone
 from aada_operator.adapters.postgres_logins import admin_session, application_session
 from aada_operator.adapters.referenced import lms_of, policy_of
 from aada_operator.api.lms import AadaLmsSpec
@@ -164,8 +164,8 @@ class Cutover:
         decide.demand_revision(found, self._plan["schemaRevision"])
 
     async def _swap(self) -> None:
-        async with self._admin() as renaming, self._admin() as ending:
-            await demand_alone(renaming, self.names.live)
+        live = self.names.live
+        async with self._admin() as renaming, self._admin() as ending, alone(renaming, live):
             # Read again: what held when the plan was approved may hold no longer.
             server = await look(renaming, self.names)
             if server.is_swapped(self.names, self._visit.uid):

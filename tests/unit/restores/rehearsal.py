@@ -80,8 +80,10 @@ class PostgresServer:
     async def properties_of(self, _: Any, database: str) -> DatabaseProperties:
         return self.properties.get(database, DatabaseProperties("owner", -1, frozenset(), frozenset()))
 
-    async def demand_alone(self, _: Any, database: str) -> None:
+    @asynccontextmanager
+    async def alone(self, _: Any, database: str) -> AsyncIterator[None]:
         assert database == "aada_lms"
+        yield
 
     async def give_properties(self, _: Any, database: str, wanted: DatabaseProperties) -> None:
         self.properties[database] = wanted
@@ -258,7 +260,7 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setattr(cutover, "properties", server.properties_of)
     monkeypatch.setattr(cutover, "give_properties", server.give_properties)
     monkeypatch.setattr(cutover, "Swap", server.swap)
-    monkeypatch.setattr(cutover, "demand_alone", server.demand_alone)
+    monkeypatch.setattr(cutover, "alone", server.alone)
     monkeypatch.setattr(postgres, "revision", server.read_revision)
     monkeypatch.setattr(retired, "drop_marked", server.drop_marked)
     world.api.add(AADA_LMS, custom_resource("AadaLms", "aada", LMS_SPEC))
