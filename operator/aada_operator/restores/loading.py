@@ -11,7 +11,7 @@ from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.worker_jobs import JobState
 from aada_operator.core.workqueue import backoff
-from aada_operator.restores import decide, manifests, report
+from aada_operator.restores import abandoned, decide, manifests, report
 from aada_operator.restores.work import Work
 
 POLL = 3.0
@@ -70,6 +70,7 @@ class Loading:
         self._status.setdefault("startTime", to_rfc3339(self._visit.now))
         request = work.request(work.load_of(resolved), attempt)
         await require_mounts(work.kube, self._visit.namespace, request.mounts)
+        await abandoned.hold(work, loads=True)
         await worker_jobs.start(work.kube, request, work.image)
         if await worker_jobs.look(work.kube, self._visit.body, request.name) is None:
             raise Waiting("NameTaken", f"Job {request.name} exists and is not of this Restore: delete it")

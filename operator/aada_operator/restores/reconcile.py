@@ -18,7 +18,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import RESTORES
 from aada_operator.core.steps import Step
 from aada_operator.core.worker_jobs import WorkerImage
-from aada_operator.restores import decide, preflight, report, retired, uploads
+from aada_operator.restores import abandoned, decide, preflight, report, retired, uploads
 from aada_operator.restores.cutover import Cutover
 from aada_operator.restores.files import Files
 from aada_operator.restores.gauges import gauges
@@ -39,7 +39,10 @@ def capability(kube: Kube, image: WorkerImage, allow_local: bool) -> Capability[
     async def reconcile(visit: Visit[RestoreSpec]) -> float | None:
         return await Operation(Work(kube, image, allow_local, visit)).reconcile()
 
-    return Capability(RESTORES, RestoreSpec, report.KNOWN, reconcile, gauges)
+    async def finalize(visit: Visit[RestoreSpec]) -> float | None:
+        return await abandoned.finish(Work(kube, image, allow_local, visit))
+
+    return Capability(RESTORES, RestoreSpec, report.KNOWN, reconcile, gauges, finalize)
 
 
 class Operation:
@@ -56,6 +59,7 @@ class Operation:
     async def reconcile(self) -> float | None:
         """Take one step; returns seconds until the next visit; a final phase is never left."""
         if self._status.get("phase") in ("Completed", "Failed"):
+            await abandoned.hold(self._work, loads=False)
             return await retired.retire(self._work)
         self._status["mode"] = self._visit.spec.target.mode
         await self._observe()

@@ -71,9 +71,11 @@ class TestFaults:
     ) -> None:
         school.slow()
         ref = school.restore("changed-my-mind", backup="monday")
-        school.loading(ref)
+        half = school.loading(ref)["status"]["plan"]["database"]
+        assert half in school.databases()
         school.quick()
         school.workspace.delete(ref)
+        assert half not in school.databases(), "nothing that is half is left"
         job = "--selector=batch.kubernetes.io/job-name=changed-my-mind-restore-1"
         school.workspace.kubectl("wait", "--for=delete", "pods", job, "--timeout=90s")
         body = school.restored(school.restore("changed-my-mind", backup="monday"), LONG)

@@ -24,7 +24,7 @@ from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.core.workqueue import Key
-from aada_operator.restores import cutover, preflight, retired
+from aada_operator.restores import abandoned, cutover, preflight, retired
 from aada_operator.restores.reconcile import capability
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, SetClock, custom_resource
 from tests.unit.backups.school import LMS_SPEC, POLICY_SPEC, Bucket, manifest
@@ -253,7 +253,7 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setattr(storage, "ObjectStore", bucket.opened)
     monkeypatch.setattr(preflight, "admin_session", server.session)
     monkeypatch.setattr(preflight, "restore_target", server.look)
-    for module in (cutover, retired):
+    for module in (abandoned, cutover, retired):
         monkeypatch.setattr(module, "admin_session", server.session)
     monkeypatch.setattr(cutover, "application_session", server.session)
     monkeypatch.setattr(cutover, "look", server.look_for_cutover)
@@ -262,7 +262,8 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setattr(cutover, "Swap", server.swap)
     monkeypatch.setattr(cutover, "alone", server.alone)
     monkeypatch.setattr(postgres, "revision", server.read_revision)
-    monkeypatch.setattr(retired, "drop_marked", server.drop_marked)
+    for module in (retired, abandoned):
+        monkeypatch.setattr(module, "drop_marked", server.drop_marked)
     world.api.add(AADA_LMS, custom_resource("AadaLms", "aada", LMS_SPEC))
     world.api.add(BACKUP_POLICIES, custom_resource("BackupPolicy", "nightly", POLICY_SPEC))
     world.api.secret("s3", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="secret")

@@ -529,6 +529,65 @@ def test_a_pod_that_does_not_start_is_explained(rehearsal: Rehearsal) -> None:
     assert rehearsal.condition("Ready") == ("Unknown", "ImagePullBackOff")
 
 
+class TestDeletedWhileItLoads:
+    @pytest.fixture
+    def deleted(self, rehearsal: Rehearsal) -> str:
+        """The name of its half database."""
+        rehearsal.restore("monday")
+        rehearsal.settle()
+        half = str(rehearsal.status["plan"]["database"])
+        rehearsal.server.databases[half] = f"lms.aada.edu/restore={rehearsal.task()['uid']}"
+        rehearsal.api.remove(RESTORES, RESTORE)
+        return half
+
+    def test_it_waits_for_its_job_and_then_drops_what_is_half(self, rehearsal: Rehearsal, deleted: str) -> None:
+        rehearsal.api.run_pod(JOB, {})
+        rehearsal.settle()
+        assert rehearsal.condition("Ready") == ("False", "StoppingJobs")
+        assert rehearsal.jobs == []
+        rehearsal.api.remove(PODS, f"{JOB}-pod")
+        assert rehearsal.settle() is None
+        assert deleted not in rehearsal.server.databases
+        assert rehearsal.api.names(RESTORES) == []
+
+    def test_what_is_complete_or_somebody_elses_stays(self, rehearsal: Rehearsal, deleted: str) -> None:
+        rehearsal.server.databases[deleted] += ";complete"
+        assert rehearsal.settle() is None
+        assert deleted in rehearsal.server.databases
+        assert rehearsal.api.names(RESTORES) == []
+
+    @pytest.mark.usefixtures("deleted")
+    def test_a_server_that_is_away_is_waited_for_but_not_for_ever(self, rehearsal: Rehearsal) -> None:
+        rehearsal.server.trouble = Waiting("ConnectionRefused", "nothing listens", 15.0)
+        rehearsal.settle()
+        assert rehearsal.condition("Ready") == ("False", "ConnectionRefused")
+        rehearsal.clock.advance(minutes=11)
+        assert rehearsal.settle() is None
+        assert rehearsal.api.names(RESTORES) == []
+
+    def test_in_a_namespace_that_ends_nothing_is_waited_for_that_went_before(
+        self, rehearsal: Rehearsal, deleted: str
+    ) -> None:
+        rehearsal.api.remove(AADA_LMS, "aada")
+        rehearsal.settle()
+        assert rehearsal.condition("Ready") == ("False", "AadaLmsNotFound")
+        rehearsal.clock.advance(seconds=61)
+        assert rehearsal.settle() is None
+        assert deleted in rehearsal.server.databases
+
+
+def test_one_that_has_ended_is_deleted_at_once(rehearsal: Rehearsal) -> None:
+    rehearsal.restore("monday")
+    rehearsal.settle()
+    assert rehearsal.api.read(RESTORES, RESTORE)["metadata"]["finalizers"] == ["lms.aada.edu/finalizer"]
+    rehearsal.end_job()
+    rehearsal.settle()
+    rehearsal.visit()
+    assert rehearsal.api.read(RESTORES, RESTORE)["metadata"]["finalizers"] == []
+    rehearsal.api.remove(RESTORES, RESTORE)
+    assert rehearsal.api.names(RESTORES) == []
+
+
 def test_somebody_elses_job_of_that_name_is_left_alone(rehearsal: Rehearsal) -> None:
     rehearsal.api.add(JOBS, {"metadata": {"name": JOB}, "spec": {"theirs": True}})
     rehearsal.restore("monday")
