@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import builders, load
-from tests.cluster.backups.school import School
+from tests.cluster.backups.school import SLOW, School
 from tests.cluster.release import Operator
 from tests.cluster.restores.rehearsal import LIVE, Rehearsal
-from tests.cluster.workspace import LONG, Object
+from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.shell import say
@@ -97,6 +97,22 @@ def test_the_operator_killed_after_the_load_swaps_all_the_same_and_drops_the_old
     school.workspace.wait_for(ref, lambda found: "droppedAt" in found["status"]["oldDatabase"], LONG)
     assert old_database(body) not in school.databases()
     operator.rolled_out()
+
+
+def test_it_waits_for_a_backup_that_runs_and_another_waits_for_it(school: Rehearsal, monday: str) -> None:
+    school.policy("slow", job=SLOW)
+    running = school.backup("in-the-way", "slow")
+    school.running(running)
+    ref = school.restore("patient", backup="monday", mode="Auto", target={"mode": "Cutover"}, safetyBackup=False)
+    assert "Backup in-the-way" in school.workspace.says(ref, "Ready", "OperationInProgress", LONG)
+    late = school.backup("late", "nightly")
+    queued = school.workspace.wait_phase(late, "Queued")
+    assert "Restore patient (Cutover)" in condition(queued, "Completed")["message"], "it does not overtake"
+    end = school.completed(running, LONG)["status"]["completionTime"]
+    replaced = school.restored(ref, LONG)["status"]["completionTime"]
+    begun = school.completed(late, LONG)["status"]["startTime"]
+    assert end <= replaced <= begun
+    assert school.content() == monday
 
 
 def test_a_dropped_database_comes_back(school: Rehearsal, monday: str) -> None:
