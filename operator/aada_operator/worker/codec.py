@@ -54,13 +54,9 @@ class Sealer:
 
     def seal(self, data: "bytes | memoryview") -> bytes:
         """What `pack` writes for the same data, but in one frame of known size."""
-        if not self._recipients:
-            return self._compressor.compress(data)
-        sink = io.BytesIO()
-        # Streamed, so that the compressed form of an incompressible chunk is not held beside the encrypted one.
-        with self._compressor.stream_reader(data, size=len(data), closefd=False) as compressed:
-            pyrage.encrypt_io(cast("IO[bytes]", compressed), sink, self._recipients)
-        return sink.getvalue()
+        # In one go: a stream would copy everything into a window of its own before it compresses.
+        compressed = self._compressor.compress(data)
+        return pyrage.encrypt(compressed, self._recipients) if self._recipients else compressed
 
 
 def unpack(source: Readable, sink: IO[bytes], identities: "list[Identity]") -> None:

@@ -1,5 +1,6 @@
 """The Job's process: read the task, do it, leave one outcome, whatever happens."""
 
+import gc
 import logging
 import signal
 import traceback
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     if kind not in _TASKS:
         logger.error("the task must be one of %s", ", ".join(_TASKS))
         return 2
+    # What was imported stays to the end: no collection of garbage needs to look at it again.
+    gc.freeze()
     settings = WorkerSettings()
     signal.signal(signal.SIGTERM, _terminate)
     outcome = _outcome(_TASKS[kind], settings)

@@ -1,8 +1,10 @@
 """Rows as COPY writes them, read from one long session of psql: its blocks are taken as they come, never row by row."""
 
+import fcntl
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from io import FileIO
 from types import TracebackType
 from typing import Self, cast
@@ -20,6 +22,7 @@ _ARGUMENTS = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"
 _SAY_ROWS = "\\g /dev/stdout"
 # More bytes than what follows the rows of a piece: the end of COPY's binary format, the number of rows, a mark.
 _TAIL_BYTES = 128
+_PIPE_BYTES = 2**20
 
 
 class RowSession:
@@ -40,6 +43,9 @@ class RowSession:
 
     def __enter__(self) -> Self:
         self._psql.__enter__()
+        # With the usual 64 KiB the two processes wait for each other all the time. Not everybody may widen a pipe.
+        with suppress(OSError):
+            fcntl.fcntl(self._psql.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._say("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
         identifier = sql.Literal(self._snapshot.identifier).as_string()
         self._say(f"SET TRANSACTION SNAPSHOT {identifier};")

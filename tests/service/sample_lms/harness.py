@@ -42,7 +42,7 @@ def application_python() -> Path:
         if not (environment / "complete").exists():
             python = environment / "bin" / "python"
             subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-            argv = [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock]
+            argv = [str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(lock)]
             # The operator's own packages are on PYTHONPATH: pip would miss what they need.
             subprocess.run(argv, env=os.environ | {"PYTHONPATH": ""}, check=True)
             (environment / "complete").touch()
