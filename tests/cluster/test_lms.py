@@ -78,7 +78,7 @@ def test_the_minimal_lms_becomes_ready_from_an_empty_database(school: School) ->
     assert owners == "db_first_owner"
     assert school.reasons("first") == {"NoBackupPolicy"}, "an installation that goes well warns of nothing else"
     table = school.workspace.kubectl("get", ref).splitlines()
-    assert table[0].split() == ["NAME", "VERSION", "SCHEMA", "READY", "HEALTH", "AGE"]
+    assert table[0].split() == ["NAME", "VERSION", "SCHEMA", "READY", "HEALTH", "OPERATION", "AGE"]
     assert table[1].split()[:5] == ["first", OLD, "0002", "1/1", "True"]
 
 
