@@ -17,7 +17,6 @@ from aada_operator.core.resources import Object
 
 LONGEST_DATABASE_NAME = 63
 UID_PART = 8
-# Phases in which a Backup's Job reads the live database.
 _MOST_CHECKS, _LONGEST_CHECK = 50, 256
 
 
