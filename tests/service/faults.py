@@ -32,11 +32,15 @@ Fault = Callable[[Request], Answer | None]
 
 
 class FaultyS3:
-    """A proxy before a real S3 server; ``fault`` is asked about each request."""
+    """A proxy before a real S3 server; ``fault`` is asked about each request.
+
+    The next ``broken`` answers with a body break off in its middle.
+    """
 
     def __init__(self, s3: S3Server) -> None:
         self.fault: Fault = lambda _: None
         self.asked = 0
+        self.broken = 0
         proxy, numbers = self, itertools.count(1)
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,14 +81,23 @@ class FaultyS3:
                 length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
                 self.send_header("Content-Length", length or "0")
                 self.end_headers()
-                self.wfile.write(data)
                 connection.close()
+                sent = proxy.cut(data)
+                self.close_connection = len(sent) < len(data)
+                self.wfile.write(sent)
 
             def log_message(self, *_: object) -> None:
                 """Nothing: the worker's own log tells."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def cut(self, body: bytes) -> bytes:
+        """What is sent of the body of an answer."""
+        if not body or not self.broken:
+            return body
+        self.broken -= 1
+        return body[: len(body) // 2]
 
     @property
     def endpoint(self) -> str:

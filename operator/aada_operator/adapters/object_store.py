@@ -8,7 +8,7 @@ import hashlib
 import io
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -22,12 +22,11 @@ from s3transfer.manager import TransferManager
 from aada_operator.adapters import s3_bucket
 from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities, ObjectInfo
 from aada_operator.adapters.s3_client import KeySource, make_client
-from aada_operator.adapters.s3_errors import DENIED, MISSING_KEY, code_of, translate
+from aada_operator.adapters.s3_errors import BROKEN_OFF, DENIED, MISSING_KEY, code_of, translate
 from aada_operator.adapters.s3_locks import Locks
 from aada_operator.adapters.s3_streams import (
     TRANSFER,
     HashingReader,
-    KnownSize,
     Reader,
     StoredObject,
     Writer,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 # How often a request is sent: about 1 s of waiting in all for a reconciler, about 13 s for a Job in mid-stream.
 QUICK = 6
 PATIENT = 10
+_MOST_BROKEN_OFF = 4
 MAX_SMALL_OBJECT = 64 * 2**20
 _PROBE = b"probe\n"
 _EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
@@ -74,10 +74,6 @@ class ObjectStore:
     @cached_property
     def _client(self) -> "S3Client":
         return make_client(self._location, self._keys, self._ca_file, self._attempts)
-
-    @cached_property
-    def _transfers(self) -> TransferManager:
-        return TransferManager(self._client, TRANSFER)
 
     @cached_property
     def _limited(self) -> TransferManager:
@@ -224,29 +220,35 @@ class ObjectStore:
         with self._translated(), TransferManager(self._client, TRANSFER) as transfer:
             transfer.download(self._location.bucket, key, cast("IO[bytes]", writer)).result()
 
-    def read(self, key: str, size: int) -> bytes:
-        """All bytes of an object of about ``size`` bytes, asked for again where a connection broke.
+    def read(self, key: str) -> bytes:
+        """All bytes of an object that fits into memory, asked for again where a connection broke.
 
         Raises:
             Stalled: Corrupt, there is no such object.
         """
-        buffer = io.BytesIO()
+        with self._translated():
+            for _ in range(_MOST_BROKEN_OFF):
+                # The client repeats a request that got no answer, but not one whose answer broke off.
+                with suppress(*BROKEN_OFF):
+                    return self._whole(key)
+            return self._whole(key)
+
+    def _whole(self, key: str) -> bytes:
         try:
-            self._transfers.download(self._location.bucket, key, buffer, subscribers=[KnownSize(size)]).result()
+            # `with body` would give the stream behind it, whose errors are not the library's own.
+            with closing(self._client.get_object(Bucket=self._location.bucket, Key=key)["Body"]) as body:
+                return body.read()
         except ClientError as error:
             if code_of(error) != MISSING_KEY:
-                raise translate(error, self._location) from None
+                raise
             raise Stalled(CORRUPT, f"object {key} is missing from {self._name}") from None
-        except (BotoCoreError, RetriesExceededError) as error:
-            raise translate(error, self._location) from None
-        return buffer.getvalue()
 
     def get(self, key: str, first: int = MAX_SMALL_OBJECT) -> bytes | None:
         """The ``first`` bytes of an object (of a small one: all of it); None when there is no such object."""
         with self._translated():
             try:
                 answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
-                with answer["Body"] as body:
+                with closing(answer["Body"]) as body:
                     return body.read(first)
             except ClientError as error:
                 if code_of(error) == MISSING_KEY:

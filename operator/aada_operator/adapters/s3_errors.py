@@ -8,7 +8,9 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    IncompleteReadError,
     ReadTimeoutError,
+    ResponseStreamingError,
     SSLError,
 )
 
@@ -22,6 +24,8 @@ from aada_operator.api.task import (
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 
 MISSING_KEY = "NoSuchKey"
+# An answer that began and did not end.
+BROKEN_OFF = (ReadTimeoutError, IncompleteReadError, ResponseStreamingError)
 _UNKNOWN_KEY = {"InvalidAccessKeyId", "XAdminUserNotFound"}
 _WRONG_SECRET = {"SignatureDoesNotMatch"}
 _EXPIRED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}

@@ -2,13 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from s3transfer.manager import TransferConfig
-from s3transfer.subscribers import BaseSubscriber
-
-if TYPE_CHECKING:
-    from s3transfer.futures import TransferFuture
 
 # Memory of a transfer is about (chunks + 1) x size; 10,000 parts of 6 MiB bound an object to 58 GiB.
 _PART_BYTES = 6 * 2**20
@@ -67,14 +63,3 @@ class HashingReader:
         self.size += len(data)
         self.digest.update(data)
         return data
-
-
-class KnownSize(BaseSubscriber):
-    """Tells a transfer how large its object is, which it would ask for otherwise."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def on_queued(self, future: "TransferFuture", **_: object) -> None:
-        """Called by the transfer when it begins."""
-        future.meta.provide_transfer_size(self._size)

@@ -139,4 +139,4 @@ def read(backup: StoredBackup, identities: "list[Identity]") -> Bundle | None:
     part = backup.manifest.bundle_part
     if part is None:
         return None
-    return open_bundle(backup.store.read(backup.key(part), part.size), part, identities)
+    return open_bundle(backup.store.read(backup.key(part)), part, identities)

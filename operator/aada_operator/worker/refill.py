@@ -116,7 +116,7 @@ class RowLoader:
             copy.write(batch.frame.trailer)
 
     def _rows(self, part: Part) -> bytes:
-        sealed = self.backup.store.read(self.backup.key(part), part.size)
+        sealed = self.backup.store.read(self.backup.key(part))
         self.backup.demand_hash(part, hashlib.sha256(sealed).hexdigest())
         self.reporter.add(len(sealed))
         failpoint("worker.load.copy")

@@ -119,7 +119,7 @@ class _Copy:
         """One object, of which nothing is to be seen in the copy before its hash was right."""
         key = self.target.key(part)
         if part.size <= _HELD_BYTES:
-            data = self.source.store.read(self.source.key(part), part.size)
+            data = self.source.store.read(self.source.key(part))
             self.source.demand_hash(part, hashlib.sha256(data).hexdigest())
             self.target.store.write(key, data)
             self.reporter.add(part.size)
