@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import psycopg
@@ -69,6 +70,22 @@ def taken(queue: "deque[Item]") -> Iterator[Item]:
             yield queue.popleft()
         except IndexError:
             return
+
+
+@contextmanager
+def one_ahead(work: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Iterator[Result]]:
+    """Results of ``work`` in the order of ``items``: while one is used, a thread is at the next."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as executor:
+        yield _one_ahead(lambda item: executor.submit(work, item), items)
+
+
+def _one_ahead(submit: "Callable[[Item], Future[Result]]", items: Iterator[Item]) -> Iterator[Result]:
+    waiting = deque(map(submit, islice(items, 1)))
+    for item in items:
+        waiting.append(submit(item))
+        yield waiting.popleft().result()
+    for last in waiting:
+        yield last.result()
 
 
 @contextmanager
