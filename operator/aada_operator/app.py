@@ -27,6 +27,8 @@ from aada_operator.policies import handlers as policy_handlers
 from aada_operator.policies import reconcile as policies
 from aada_operator.restores import handlers as restore_handlers
 from aada_operator.restores import reconcile as restores
+from aada_operator.rotations import handlers as rotation_handlers
+from aada_operator.rotations import reconcile as rotations
 from aada_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -122,6 +124,7 @@ def _controllers(settings: Settings, client: kube.Kube) -> dict[str, Controller[
         policies.capability(client, image, local),
         backups.capability(client, image, local),
         restores.capability(client, image, local),
+        rotations.capability(client, local),
     ]
     events = ClusterEvents(client, clock)
     return {c.resource.plural: Controller(c, client, events, clock) for c in capabilities}
@@ -143,7 +146,7 @@ def _visitor(controllers: dict[str, Controller[Any]]) -> Worker:
 
 def _register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
     """Everything that wakes a reconciler: our own objects, and the children that they own."""
-    for handlers in (lms_handlers, policy_handlers, backup_handlers, restore_handlers):
+    for handlers in (lms_handlers, policy_handlers, backup_handlers, restore_handlers, rotation_handlers):
         handlers.register(registry, enqueue)
     for resource in WATCHED_CHILDREN:
         group, _, version = resource.api_version.rpartition("/")

@@ -63,7 +63,7 @@ class LmsWorld:
         self.clock = SetClock()
         self.server = LmsServer(self.clock)
         self.postgres, self.database = postgres, database
-        self.revision = "0002"
+        self.revision, self.owner = "0002", f"{database}_owner"
         self.server.secret("db-admin", username=postgres.user, password=postgres.password)
         self.restart()
 
@@ -124,7 +124,7 @@ class LmsWorld:
             if job.get("status"):
                 continue
             with self.postgres.admin(self.database) as admin:
-                admin.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{self.database}_owner")))
+                admin.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.owner)))
                 admin.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)")
                 admin.execute("TRUNCATE alembic_version")
                 admin.execute("INSERT INTO alembic_version VALUES (%s)", [self.revision])

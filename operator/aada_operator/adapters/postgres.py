@@ -85,8 +85,8 @@ async def session(endpoint: Endpoint, login: Login, database: str) -> AsyncItera
 
 
 async def _connected(endpoint: Endpoint, login: Login, place: Place) -> Session:
-    addresses = await _addresses(endpoint)
-    with _root_certificate(endpoint) as root:
+    addresses = await addresses_of(endpoint)
+    with root_certificate(endpoint) as root:
         try:
             return await AsyncConnection.connect(
                 host=",".join([endpoint.host] * len(addresses)),
@@ -107,8 +107,12 @@ async def _connected(endpoint: Endpoint, login: Login, place: Place) -> Session:
             raise connect_failure(str(error), place) from None
 
 
-async def _addresses(endpoint: Endpoint) -> list[str]:
-    """Where the host is; the very addresses that were checked are connected to."""
+async def addresses_of(endpoint: Endpoint) -> list[str]:
+    """Where the host is; the very addresses that were checked are connected to.
+
+    Raises:
+        Waiting: HostUnknown; AddressRefused, a loopback or link-local address.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -131,7 +135,7 @@ def _is_local(text: str) -> bool:
 
 
 @contextmanager
-def _root_certificate(endpoint: Endpoint) -> Iterator[str | None]:
+def root_certificate(endpoint: Endpoint) -> Iterator[str | None]:
     """Path of the CA certificates to verify with; libpq wants a file, and its binary build knows no system's."""
     if endpoint.ssl_mode not in ("verify-ca", "verify-full"):
         yield None

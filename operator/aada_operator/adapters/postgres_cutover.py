@@ -13,7 +13,8 @@ import psycopg
 from psycopg import sql
 
 from aada_operator.adapters.postgres import Session, one
-from aada_operator.adapters.postgres_globals import GRANTS, LISTS, OWNER_AND_LIMIT, SETTINGS
+from aada_operator.adapters.postgres_globals import GRANTS, OWNER_AND_LIMIT, SETTINGS
+from aada_operator.adapters.postgres_roles import give_setting
 from aada_operator.core.database import (
     CutoverNames,
     CutoverServer,
@@ -86,7 +87,7 @@ async def give_properties(connection: Session, database: str, wanted: DatabasePr
         for role in {setting.role for setting in present.settings}:
             await connection.execute(sql.SQL("{} RESET ALL").format(_sessions(name, role)))
         for setting in wanted.settings:
-            await _set(connection, name, setting)
+            await give_setting(connection, _sessions(name, setting.role), setting.name, setting.value)
 
 
 def _grant(database: sql.Identifier, grant: Grant) -> sql.Composed:
@@ -104,15 +105,6 @@ def _sessions(database: sql.Identifier, role: str | None) -> sql.Composed:
     if role is None:
         return sql.SQL("ALTER DATABASE {}").format(database)
     return sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), database)
-
-
-async def _set(connection: Session, database: sql.Identifier, setting: Setting) -> None:
-    target, name = _sessions(database, setting.role), sql.Identifier(*setting.name.split("."))
-    if setting.name.lower() in LISTS:
-        await connection.execute("SELECT set_config(%s, %s, true)", [setting.name, setting.value])
-        await connection.execute(sql.SQL("{} SET {} FROM CURRENT").format(target, name))
-        return
-    await connection.execute(sql.SQL("{} SET {} TO {}").format(target, name, sql.Literal(setting.value)))
 
 
 @dataclass(frozen=True)

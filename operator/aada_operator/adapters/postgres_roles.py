@@ -7,6 +7,7 @@ comments on them: so it survives everything that the roles survive.
 from psycopg import sql
 
 from aada_operator.adapters.postgres import Session, one
+from aada_operator.adapters.postgres_globals import LISTS
 from aada_operator.core.database import Inventory, Names
 
 
@@ -50,8 +51,8 @@ async def create_roles(connection: Session, names: Names, owner_comment: str, lo
         # Whatever the application makes belongs to the owner, so that the login role can be replaced one day.
         setting = sql.SQL("ALTER ROLE {} SET role = {}").format(login, sql.Literal(names.owner))
         await connection.execute(setting)
-        await _comment(connection, names.owner, owner_comment)
-        await _comment(connection, names.login, login_comment)
+        await comment_on(connection, names.owner, owner_comment)
+        await comment_on(connection, names.login, login_comment)
 
 
 async def create_database(connection: Session, names: Names) -> None:
@@ -82,7 +83,8 @@ async def set_password(connection: Session, names: Names, password: str, comment
     """Give the login role its password, and say that it has it."""
     async with connection.transaction():
         await give_password(connection, names.login, password)
-        await _comment(connection, names.login, comment)
+        await connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(names.login)))
+        await comment_on(connection, names.login, comment)
 
 
 async def give_password(connection: Session, role: str, password: str) -> None:
@@ -92,5 +94,19 @@ async def give_password(connection: Session, role: str, password: str) -> None:
     await connection.execute(statement.format(sql.Identifier(role), sql.Literal(verifier)))
 
 
-async def _comment(connection: Session, role: str, comment: str) -> None:
+async def comment_on(connection: Session, role: str, comment: str) -> None:
+    """Say in a comment whose role it is."""
     await connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role), sql.Literal(comment)))
+
+
+async def give_setting(connection: Session, target: sql.Composable, name: str, value: str) -> None:
+    """Keep a setting as it is written in the catalog; ``target`` is ``ALTER ROLE`` or ``ALTER DATABASE`` with a name.
+
+    In a transaction: a list is first set for that, since a list in quotes would become one name.
+    """
+    identifier = sql.Identifier(*name.split("."))
+    if name.lower() in LISTS:
+        await connection.execute("SELECT set_config(%s, %s, true)", [name, value])
+        await connection.execute(sql.SQL("{} SET {} FROM CURRENT").format(target, identifier))
+        return
+    await connection.execute(sql.SQL("{} SET {} TO {}").format(target, identifier, sql.Literal(value)))

@@ -190,7 +190,7 @@ class SchemaStatus(StatusModel):
 class OperationStatus(StatusModel):
     """What is being done to the LMS, while everything that it excludes waits."""
 
-    kind: Annotated[str, Field(max_length=32, description="Cutover, Migration or Backup.")] = ""
+    kind: Annotated[str, Field(max_length=32, description="Cutover, Migration, Rotation or Backup.")] = ""
     holder: Annotated[str, Field(max_length=320, description="Object whose operation it is, as Backup/name.")] = ""
     since: Annotated[Timestamp, Field(description="When it was asked for.")] = ""
 

@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from aada_operator.api import backup, backup_policy, lms, restore
+from aada_operator.api import backup, backup_policy, lms, restore, rotation
 from aada_operator.api.common import API_VERSION, GROUP, VERSION, Column, CommonStatus, Model, Resource
 
 
@@ -22,6 +22,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(backup_policy.BACKUP_POLICY, backup_policy.BackupPolicySpec, backup_policy.BackupPolicyStatus),
     Kind(backup.BACKUP, backup.BackupSpec, backup.BackupStatus),
     Kind(restore.RESTORE, restore.RestoreSpec, restore.RestoreStatus),
+    Kind(rotation.SECRET_ROTATION, rotation.SecretRotationSpec, rotation.SecretRotationStatus),
 )
 
 # What the API server's structural schemas refuse or what is of no use there.

@@ -13,9 +13,8 @@ from aada_operator.api.backup import BackupSpec
 from aada_operator.api.location import Location
 from aada_operator.backups import decide, manifests, report
 from aada_operator.backups.expiry import Expiry, other_owner
-from aada_operator.core.backups import is_held
 from aada_operator.core.clock import from_rfc3339
-from aada_operator.core.controller import FINALIZER, Visit
+from aada_operator.core.controller import FINALIZER, Visit, is_held
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, Object
 

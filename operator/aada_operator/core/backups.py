@@ -2,18 +2,12 @@
 
 from aada_operator.api.backup import BackupType
 from aada_operator.api.common import API_VERSION, LABEL_LMS, LABEL_POLICY
-from aada_operator.core.controller import FINALIZER
 from aada_operator.core.resources import BACKUPS, Object
 
 
 def policy_name(backup: Object) -> str:
     """Name of a Backup's policy, empty for an imported one."""
     return str((backup["spec"].get("policyRef") or {}).get("name", ""))
-
-
-def is_held(backup: Object) -> bool:
-    """Whether our finalizer keeps a Backup that is deleted until its data is gone."""
-    return FINALIZER in backup["metadata"].get("finalizers", ())
 
 
 def backup(namespace: str, policy: str, lms: str, name: str, kind: BackupType, annotations: dict[str, str]) -> Object:

@@ -32,6 +32,11 @@ RESYNC = 300.0
 FINALIZER = f"{GROUP}/finalizer"
 
 
+def is_held(body: Object) -> bool:
+    """Whether our finalizer keeps an object that is deleted until what it owns is gone."""
+    return FINALIZER in body["metadata"].get("finalizers", ())
+
+
 class ObjectClient(Protocol):
     """What the controller needs of the API server."""
 
@@ -133,7 +138,7 @@ class Controller(Generic[Spec]):
         """What is to be done about an object; None for one that goes by itself."""
         if not body["metadata"].get("deletionTimestamp"):
             return self._capability.reconcile
-        return self._capability.finalize if FINALIZER in body["metadata"].get("finalizers", ()) else None
+        return self._capability.finalize if is_held(body) else None
 
     async def _guarded(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aada_operator.api.bundle import RoleDefinition
-from aada_operator.api.common import GROUP
+from aada_operator.api.common import GROUP, LABEL_LMS
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class Names:
-    """The roles and the database of one application."""
+    """The roles and the database of one application; ``given`` is the login that its Secret names, if it has one."""
 
     database: str
+    given: str = ""
 
     @property
     def owner(self) -> str:
@@ -30,9 +31,25 @@ class Names:
         return f"{self.database}_owner"
 
     @property
+    def logins(self) -> tuple[str, str]:
+        """The two that take turns: one is in use, the other has no login until the next rotation."""
+        return f"{self.database}_a", f"{self.database}_b"
+
+    @property
     def login(self) -> str:
         """What the application logs in as; every session of it acts as the owner."""
-        return f"{self.database}_a"
+        return self.given if self.given in self.logins else self.logins[0]
+
+    @property
+    def next_login(self) -> str:
+        """What it logs in as after the next rotation."""
+        first, second = self.logins
+        return second if self.given in ("", first) else first
+
+
+def role_mark(uid: str) -> str:
+    """The comment on roles that were made for one AadaLms."""
+    return f"{LABEL_LMS}={uid}"
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,46 @@ class Inventory:
     owner_comment: str | None
     login_comment: str | None
     database_owner: str | None
+
+
+@dataclass(frozen=True)
+class LoginRole:
+    """A role that an application logs in as, or did.
+
+    ``acts_as_owner``: a member of the owner role, which every session of it acts as. ``owns`` counts what it owns in
+    the database; ``elsewhere`` names what it owns in others. ``default_privileges`` and ``odd_grants`` count what
+    cannot be handed on; ``powers`` are attributes that the owner role has not.
+    """
+
+    name: str
+    comment: str
+    can_login: bool
+    acts_as_owner: bool
+    sessions: int
+    owns: int
+    elsewhere: tuple[str, ...] = ()
+    default_privileges: int = 0
+    odd_grants: int = 0
+    powers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RotationServer:
+    """A server on which an application's login is to be replaced, as its admin sees it; ``logins`` are by name."""
+
+    admin: str
+    may_make_roles: bool
+    has_owner: bool
+    database_owner: str | None
+    logins: Mapping[str, LoginRole]
+
+    def sessions(self, login: str) -> int:
+        """How many sessions somebody has open as this role; 0 for one that is not there."""
+        return self.logins[login].sessions if login in self.logins else 0
+
+    def may_log_in(self, login: str) -> bool:
+        """Whether the role is there and not closed."""
+        return login in self.logins and self.logins[login].can_login
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ class Operation(StrEnum):
 
     CUTOVER = "Cutover"
     MIGRATION = "Migration"
+    ROTATION = "Rotation"
     BACKUP = "Backup"
 
 
 # Two operations exclude each other unless they stand here. A backup reads from one snapshot, but a migration's locks
-# and a database that changes its name would end it, and two at once would only take each other's time.
-_BESIDE_EACH_OTHER: frozenset[frozenset[Operation]] = frozenset()
+# and a database that changes its name would end it, and two at once would only take each other's time. A rotation
+# changes only the application's login, and backups log in as the admin.
+_BESIDE_EACH_OTHER: frozenset[frozenset[Operation]] = frozenset({frozenset({Operation.ROTATION, Operation.BACKUP})})
 
 
 class Claim(StatusModel):

@@ -28,6 +28,7 @@ class ApiResource:
 
 
 DEPLOYMENTS = ApiResource("apps/v1", "Deployment", "deployments")
+STATEFUL_SETS = ApiResource("apps/v1", "StatefulSet", "statefulsets")
 JOBS = ApiResource("batch/v1", "Job", "jobs")
 LEASES = ApiResource("coordination.k8s.io/v1", "Lease", "leases")
 PODS = ApiResource("v1", "Pod", "pods")
@@ -36,11 +37,12 @@ SECRETS = ApiResource("v1", "Secret", "secrets")
 INGRESSES = ApiResource("networking.k8s.io/v1", "Ingress", "ingresses")
 DISRUPTION_BUDGETS = ApiResource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 OWN = {kind.resource.kind: ApiResource(API_VERSION, kind.resource.kind, kind.resource.plural) for kind in KINDS}
-AADA_LMS, BACKUP_POLICIES, BACKUPS, RESTORES = (
+AADA_LMS, BACKUP_POLICIES, BACKUPS, RESTORES, SECRET_ROTATIONS = (
     OWN["AadaLms"],
     OWN["BackupPolicy"],
     OWN["Backup"],
     OWN["Restore"],
+    OWN["SecretRotation"],
 )
 
 

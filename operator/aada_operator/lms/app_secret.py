@@ -1,5 +1,6 @@
 """The Secret with the application's credentials: where it is made, and how it tells for whom."""
 
+import base64
 from urllib.parse import quote, urlencode
 
 from aada_operator.api.common import GROUP
@@ -48,3 +49,11 @@ def made_for(secret: Object | None, uid: str) -> bool:
     """Whether a Secret was made here for this very AadaLms, and not given by somebody."""
     annotations = (secret or {}).get("metadata", {}).get("annotations") or {}
     return bool(annotations.get(ANNOTATION_MADE_FOR) == uid)
+
+
+def login(secret: Object | None) -> str:
+    """The role that a Secret names, empty when there is none."""
+    try:
+        return base64.b64decode(((secret or {}).get("data") or {}).get("username", "")).decode()
+    except ValueError:
+        return ""

@@ -14,7 +14,7 @@ from aada_operator.adapters.postgres import Endpoint, Login, Session
 from aada_operator.adapters.postgres_errors import AUTHENTICATION_FAILED, DATABASE_MISSING
 from aada_operator.adapters.postgres_locks import alone
 from aada_operator.adapters.postgres_logins import endpoint_of, login_of
-from aada_operator.core.database import Names, ServerFacts
+from aada_operator.core.database import Names, ServerFacts, role_mark
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.resources import SECRETS
@@ -83,7 +83,8 @@ class DatabaseReconciler:
 
     async def _provision(self, visit: LmsVisit, world: World, endpoint: Endpoint, admin: Login) -> None:
         """Make what is missing of roles, database and Secret; each step can be repeated."""
-        names, secret = Names(visit.spec.database.name), visit.spec.database.app_secret(visit.name)
+        secret = visit.spec.database.app_secret(visit.name)
+        names = Names(visit.spec.database.name, app_secret.login(await world.secrets.get(secret)))
         if visit.spec.suspend:
             raise Waiting("SecretMissing", f"Secret {secret} is missing and not made while spec.suspend is true")
         async with (
@@ -99,7 +100,7 @@ class DatabaseReconciler:
             for action in actions:
                 await _act(action, session, names, visit.uid)
                 failpoint(f"lms.provision.after-{action}")
-            await postgres_roles.set_password(session, names, password, decide.mark(visit.uid))
+            await postgres_roles.set_password(session, names, password, role_mark(visit.uid))
         logger.info(
             "the application can log in", extra={"object": described(visit), "role": names.login, "made": actions}
         )
@@ -129,7 +130,7 @@ class DatabaseReconciler:
 async def _act(action: decide.Action, session: Session, names: Names, uid: str) -> None:
     match action:
         case "create-roles":
-            await postgres_roles.create_roles(session, names, decide.mark(uid), decide.pending_mark(uid))
+            await postgres_roles.create_roles(session, names, role_mark(uid), decide.pending_mark(uid))
         case "create-database":
             await postgres_roles.create_database(session, names)
         case "take-database":

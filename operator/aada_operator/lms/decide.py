@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from aada_operator.api.common import LABEL_LMS, seconds
+from aada_operator.api.common import seconds
 from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.clock import from_rfc3339, human
 from aada_operator.core.conditions import Truth
-from aada_operator.core.database import Inventory, Names, ServerFacts
+from aada_operator.core.database import Inventory, Names, ServerFacts, role_mark
 from aada_operator.core.errors import Waiting
 from aada_operator.core.interlock import Claim, disruptive
 from aada_operator.core.resources import Object
@@ -37,14 +37,9 @@ class Verdict:
 Action = Literal["create-roles", "create-database", "take-database"]
 
 
-def mark(uid: str) -> str:
-    """The comment on roles that were made for one AadaLms."""
-    return f"{LABEL_LMS}={uid}"
-
-
 def pending_mark(uid: str) -> str:
     """The comment on a login role that never had its password: making it was not completed."""
-    return f"{mark(uid)} (not completed)"
+    return f"{role_mark(uid)} (not completed)"
 
 
 def provisioning(found: Inventory, names: Names, uid: str, secret: str) -> tuple[Action, ...]:
@@ -57,10 +52,10 @@ def provisioning(found: Inventory, names: Names, uid: str, secret: str) -> tuple
     actions: list[Action] = []
     if found.owner_comment is None and found.login_comment is None:
         actions.append("create-roles")
-    elif found.owner_comment != mark(uid) or found.login_comment not in (mark(uid), pending_mark(uid)):
+    elif found.owner_comment != role_mark(uid) or found.login_comment not in (role_mark(uid), pending_mark(uid)):
         raise Waiting("RolesTaken", f"role {names.owner} or {names.login} was not made for this AadaLms: {fix}")
     if found.database_owner is None:
-        if found.login_comment == mark(uid):
+        if found.login_comment == role_mark(uid):
             raise Waiting("DatabaseMissing", _gone(names))
         actions.append("create-database")
     elif found.database_owner == found.admin:

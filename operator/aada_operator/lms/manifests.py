@@ -1,5 +1,7 @@
 """The children of an AadaLms as plain dicts: Deployment, Service, Ingress and PodDisruptionBudget per component."""
 
+from collections.abc import Mapping
+
 from aada_operator.api.component import Component, Probe
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.overlay import merged
@@ -21,10 +23,12 @@ GRACE_SECONDS = PRE_STOP_SECONDS + DRAIN_SECONDS + 5
 PROGRESS_SECONDS = 300
 
 
-def children(owner: Object, spec: AadaLmsSpec, component: Component, secrets: str) -> list[tuple[ApiResource, Object]]:
-    """All children of a component, Deployment first; ``secrets`` is the version of the Secrets that it uses."""
+def children(
+    owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str]
+) -> list[tuple[ApiResource, Object]]:
+    """All children of a component, Deployment first; ``stamp`` are annotations of its pods that tell of Secrets."""
     wanted = [
-        (DEPLOYMENTS, deployment(owner, spec, component, secrets)),
+        (DEPLOYMENTS, deployment(owner, spec, component, stamp)),
         (SERVICES, service(owner, component)),
     ]
     if component.host:
@@ -34,14 +38,13 @@ def children(owner: Object, spec: AadaLmsSpec, component: Component, secrets: st
     return wanted
 
 
-def deployment(owner: Object, spec: AadaLmsSpec, component: Component, secrets: str) -> Object:
+def deployment(owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str]) -> Object:
     """Rolls without a failed request: a new pod is ready before an old one leaves, and that one drains first."""
     lms = owner["metadata"]["name"]
     serving = pod.container(spec, lms, component) | _serving(component)
     pod_spec = pod.pod_spec(spec, component, [serving]) | {"terminationGracePeriodSeconds": GRACE_SECONDS}
-    annotations = {pod.ANNOTATION_SECRETS: secrets} if secrets else {}
     template = {
-        "metadata": {"labels": pod.component_labels(lms, component), "annotations": annotations},
+        "metadata": {"labels": pod.component_labels(lms, component), "annotations": dict(stamp)},
         "spec": pod_spec,
     }
     return _child(owner, component, DEPLOYMENTS) | {

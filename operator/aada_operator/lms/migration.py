@@ -9,8 +9,8 @@ from aada_operator.api.common import GROUP, LABEL_LMS, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.overlay import merged
 from aada_operator.core.resources import JOBS, Object, owner_reference
+from aada_operator.core.trouble import Trouble, failure_of, has_run, of_pod
 from aada_operator.lms import pod
-from aada_operator.lms.trouble import Trouble, failure_of, has_run, of_pod
 
 ANNOTATION_PREVIOUS = f"{GROUP}/previous-revision"
 PURPOSE = "migrate"

@@ -8,9 +8,9 @@ from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.resources import Object
+from aada_operator.core.trouble import Trouble, of_pod
 from aada_operator.lms import pod
 from aada_operator.lms.decide import Verdict
-from aada_operator.lms.trouble import Trouble, of_pod
 
 PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 NOT_READY = "NotReady"

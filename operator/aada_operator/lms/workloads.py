@@ -4,7 +4,7 @@ import logging
 
 from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.api.common import ANNOTATION_REVISION, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
 from aada_operator.api.component import Component
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.resources import (
@@ -47,6 +47,8 @@ class WorkloadsReconciler:
                 except OperatorError as error:
                     first = first or error
             await self._prune(visit)
+        elif not visit.spec.suspend:
+            await self._restamp(visit, world, ready)
         await self._look(visit, world, drift)
         if first:
             raise first
@@ -70,21 +72,41 @@ class WorkloadsReconciler:
 
     async def _ensure(self, visit: LmsVisit, world: World, component: Component) -> tuple[str, ...]:
         """Bring a component's children about; returns the fields that somebody else had changed."""
-        version = await world.secrets.version(pod.needs(visit.spec, visit.name, component))
+        stamp = await self._stamp(visit, world, component)
         drift: list[str] = []
-        for resource, desired in manifests.children(visit.body, visit.spec, component, version):
+        for resource, desired in manifests.children(visit.body, visit.spec, component, stamp):
             applied = await children.ensure(self._kube, resource, desired)
             drift += [f"{resource.kind} {desired['metadata']['name']} {field}" for field in applied.drift]
         if drift:
             logger.warning("drift reverted", extra={"object": described(visit), "fields": drift})
         return tuple(drift)
 
+    async def _stamp(self, visit: LmsVisit, world: World, component: Component) -> dict[str, str]:
+        """Annotations that change with the Secrets, so that pods are restarted with what is in them now."""
+        needs = pod.needs(visit.spec, visit.name, component)
+        database = next((n for n in needs if n.secret == visit.spec.database.app_secret(visit.name)), None)
+        stamp = {
+            pod.ANNOTATION_SECRETS: await world.secrets.version(needs),
+            ANNOTATION_REVISION: await world.secrets.revision(database),
+        }
+        return {name: value for name, value in stamp.items() if value}
+
+    async def _restamp(self, visit: LmsVisit, world: World, ready: list[Component]) -> None:
+        """Pods that wait for a migration to get another image go on with theirs, and with Secrets as they are now."""
+        live = {c["metadata"]["labels"].get(LABEL_COMPONENT): c for c in await self._own(visit, DEPLOYMENTS)}
+        for component in (c for c in ready if c.name in live):
+            stamp, deployment = await self._stamp(visit, world, component), live[component.name]
+            present = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+            if not stamp.items() <= present.items():
+                patch = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+                await self._kube.patch(DEPLOYMENTS, deployment, patch)
+
     async def _prune(self, visit: LmsVisit) -> None:
         """Delete our children that the spec no longer names: components, Ingresses and budgets."""
         wanted = {
             (resource.kind, desired["metadata"]["name"])
             for component in visit.spec.components
-            for resource, desired in manifests.children(visit.body, visit.spec, component, "")
+            for resource, desired in manifests.children(visit.body, visit.spec, component, {})
         }
         for resource in CHILD_KINDS:
             for child in await self._own(visit, resource):

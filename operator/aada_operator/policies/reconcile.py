@@ -7,9 +7,9 @@ from aada_operator.adapters.referenced import backups_in_use
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.ownership import ANNOTATION_TAKE_OVER, Claim
 from aada_operator.api.storage import StorageEntry
-from aada_operator.core.backups import is_held, policy_name
+from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
-from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit
+from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit, is_held
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.policies import copies, decide, manifests, report, retention, uploads

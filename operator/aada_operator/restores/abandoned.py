@@ -11,7 +11,7 @@ from aada_operator.adapters.postgres_cutover import drop_marked
 from aada_operator.adapters.postgres_logins import admin_session
 from aada_operator.adapters.referenced import lms_of
 from aada_operator.core.clock import from_rfc3339
-from aada_operator.core.controller import FINALIZER
+from aada_operator.core.controller import FINALIZER, is_held
 from aada_operator.core.database import begun_mark
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import RESTORES
@@ -29,7 +29,7 @@ RETRY = 10.0
 async def hold(work: Work, *, loads: bool) -> None:
     """Set or take away the finalizer; on a new server there is no admin yet who could tidy up later."""
     wanted = loads and not work.visit.spec.is_new_server
-    if wanted != (FINALIZER in work.visit.body["metadata"].get("finalizers", ())):
+    if wanted != is_held(work.visit.body):
         await work.kube.set_finalizer(RESTORES, work.visit.body, FINALIZER, present=wanted)
 
 

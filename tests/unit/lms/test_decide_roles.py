@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aada_operator.core.database import Inventory, Names
+from aada_operator.core.database import Inventory, Names, role_mark
 from aada_operator.core.errors import Waiting
-from aada_operator.lms.decide import mark, pending_mark, provisioning
+from aada_operator.lms.decide import pending_mark, provisioning
 
 UID, OTHER = "uid-1", "uid-2"
 NAMES = Names("aada_lms")
@@ -22,9 +22,9 @@ def plan(owner: str | None, login: str | None, database: str | None) -> tuple[st
         (None, None, None, ("create-roles", "create-database")),
         (None, None, "admin", ("create-roles", "take-database")),
         # killed after the roles, and after the database
-        (mark(UID), pending_mark(UID), None, ("create-database",)),
-        (mark(UID), pending_mark(UID), "aada_lms_owner", ()),
-        (mark(UID), mark(UID), "aada_lms_owner", ()),
+        (role_mark(UID), pending_mark(UID), None, ("create-database",)),
+        (role_mark(UID), pending_mark(UID), "aada_lms_owner", ()),
+        (role_mark(UID), role_mark(UID), "aada_lms_owner", ()),
     ],
 )
 def test_what_is_missing_is_made(
@@ -36,14 +36,14 @@ def test_what_is_missing_is_made(
 @pytest.mark.parametrize(
     ("owner", "login", "database", "reason"),
     [
-        (mark(OTHER), mark(OTHER), "aada_lms_owner", "RolesTaken"),
+        (role_mark(OTHER), role_mark(OTHER), "aada_lms_owner", "RolesTaken"),
         ("", "", None, "RolesTaken"),
         (None, "", None, "RolesTaken"),
-        (mark(UID), None, None, "RolesTaken"),
+        (role_mark(UID), None, None, "RolesTaken"),
         (None, None, "somebody", "DatabaseTaken"),
-        (mark(UID), mark(UID), "somebody", "DatabaseTaken"),
+        (role_mark(UID), role_mark(UID), "somebody", "DatabaseTaken"),
         # it was completed once: an empty database in its place would hide the loss
-        (mark(UID), mark(UID), None, "DatabaseMissing"),
+        (role_mark(UID), role_mark(UID), None, "DatabaseMissing"),
     ],
 )
 def test_what_is_not_ours_is_not_touched(
@@ -55,7 +55,7 @@ def test_what_is_not_ours_is_not_touched(
     assert "aada_lms" in caught.value.message
 
 
-_comments = st.sampled_from([None, "", mark(UID), pending_mark(UID), mark(OTHER), "a comment"])
+_comments = st.sampled_from([None, "", role_mark(UID), pending_mark(UID), role_mark(OTHER), "a comment"])
 
 
 @given(_comments, _comments, st.sampled_from([None, "admin", "aada_lms_owner", "somebody"]))
@@ -66,7 +66,7 @@ def test_no_role_of_others_gets_a_password_and_no_database_of_others_an_owner(
         actions = plan(owner, login, database)
     except Waiting:
         return
-    assert owner in (None, mark(UID))
-    assert login in (None, mark(UID), pending_mark(UID))
+    assert owner in (None, role_mark(UID))
+    assert login in (None, role_mark(UID), pending_mark(UID))
     assert database != "somebody"
     assert ("create-database" in actions) == (database is None)

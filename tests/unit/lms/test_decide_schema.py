@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aada_operator.core.trouble import Trouble
 from aada_operator.lms.decide import (
     KEPT_JOBS,
     Migrations,
@@ -14,7 +15,6 @@ from aada_operator.lms.decide import (
     superfluous,
 )
 from aada_operator.lms.migration import MigrationJob
-from aada_operator.lms.trouble import Trouble
 
 WANTED = "aada-migrate-new"
 PULLING = Trouble("ImagePullFailed", "image x cannot be had")

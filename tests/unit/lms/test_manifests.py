@@ -12,6 +12,7 @@ import yaml
 
 from aada_operator.core.resources import Object
 from aada_operator.lms import manifests, migration
+from aada_operator.lms.pod import ANNOTATION_SECRETS
 from tests.unit.lms.samples import owner, spec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -52,7 +53,9 @@ def documents(case: str) -> list[Object]:
     given = CASES[case]
     found = [migration.manifest(owner(), given, migration.job_name(given, "aada", ""), "0002")]
     for component in given.components:
-        found += [body for _, body in manifests.children(owner(), given, component, "0123456789abcdef")]
+        found += [
+            body for _, body in manifests.children(owner(), given, component, {ANNOTATION_SECRETS: "0123456789abcdef"})
+        ]
     return found
 
 
@@ -104,7 +107,7 @@ def test_one_pod_needs_no_budget_and_no_host_no_ingress() -> None:
 def test_the_overlay_is_merged_last() -> None:
     patch = {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 7, "securityContext": {"runAsNonRoot": False}}}}
     given = spec({"components": [{"name": "backend"} | patch]})
-    pod = manifests.deployment(owner(), given, given.api_component(), "")["spec"]["template"]["spec"]
+    pod = manifests.deployment(owner(), given, given.api_component(), {})["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == 7
     assert pod["securityContext"]["runAsNonRoot"] is False
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

@@ -7,9 +7,9 @@ import pytest
 from aada_operator.api.common import LABEL_LMS
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import Object
+from aada_operator.core.trouble import Trouble, failure_of, has_run, of_pod
 from aada_operator.lms import rollout
 from aada_operator.lms.rollout import Rollout, healthy
-from aada_operator.lms.trouble import Trouble, failure_of, has_run, of_pod
 from tests.unit.lms.samples import NOW, deployment, ended, pod, progressing, running, spec, waiting
 
 SPEC = spec({"version": "v1"})

@@ -1,0 +1,147 @@
+"""SecretRotation: a credential of an LMS that is replaced on schedule, with a proof that the old one is dead."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from aada_operator.api.common import (
+    GROUP,
+    Column,
+    CommonStatus,
+    CronExpression,
+    Duration,
+    LocalRef,
+    Model,
+    ObjectName,
+    Resource,
+    StatusModel,
+    StepStatus,
+    Timestamp,
+    TimeZone,
+)
+
+# A time: whatever was not rotated since then is rotated now.
+ANNOTATION_ROTATE_AT = f"{GROUP}/rotate-at"
+_ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
+
+
+class Consumer(Model):
+    """A workload beside the LMS that logs in with the same Secret."""
+
+    kind: Annotated[Literal["Deployment", "StatefulSet"], Field(description="Kind of the workload.")]
+    name: Annotated[ObjectName, Field(description="Its name, in the namespace of this resource.")]
+
+
+class SecretRotationSpec(Model):
+    """Which credential is replaced, and when."""
+
+    lms_ref: Annotated[LocalRef, Field(description="The AadaLms whose credential it is.")]
+    type: Annotated[
+        Literal["DatabasePassword", "DataEncryptionKey"],
+        Field(
+            description="DatabasePassword: the application's login. DataEncryptionKey is refused: replacing it would "
+            "make encrypted rows unreadable."
+        ),
+    ]
+    schedule: Annotated[CronExpression | None, Field(description="Five cron fields, read in timeZone.")] = None
+    max_age: Annotated[
+        Duration | None, Field(description="Instead of a schedule: rotated once the credential is this old.")
+    ] = None
+    time_zone: Annotated[TimeZone, Field(description="Time zone of the schedule.")] = "Etc/UTC"
+    canary: Annotated[
+        bool, Field(description="Start one pod with the new credential, without users, before all others get it.")
+    ] = True
+    consumers: Annotated[
+        list[Consumer],
+        Field(
+            max_length=20,
+            description="Further workloads that read the Secret; they are restarted. A CronJob needs no entry: each "
+            "run reads it anew.",
+        ),
+    ] = []
+    drain_timeout: Annotated[
+        Duration, Field(description="How long pods and sessions may take to change over; then it is rolled back.")
+    ] = "10m"
+    grace_period: Annotated[
+        Duration,
+        Field(
+            description="How long the old credential still works once nobody uses it; longer than any consumer "
+            "keeps it without a session, such as a nightly job."
+        ),
+    ] = "15m"
+    history_limit: Annotated[int, Field(ge=1, le=20, description="How many rotations status.history keeps.")] = 3
+    suspend: Annotated[bool, Field(description="True: nothing is begun; what is under way is brought to its end.")] = (
+        False
+    )
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> "SecretRotationSpec":
+        if self.schedule and self.max_age:
+            raise ValueError(_ONE_CLOCK)
+        return self
+
+
+class Proof(StatusModel):
+    """How the old credential was seen to be dead."""
+
+    time: Annotated[Timestamp, Field(description="When the old password was tried.")]
+    revision: Annotated[int, Field(ge=1, description="The revision that took its place.")]
+    login: Annotated[str, Field(max_length=63, description="The role that it was of.")]
+    sql_state: Annotated[str, Field(max_length=5, description="What the server answered: 28P01, password refused.")]
+    sessions_left: Annotated[int, Field(ge=0, description="Sessions of the old role at that moment.")] = 0
+    by: Annotated[str, Field(max_length=63, description="The role that could log in at the same moment.")] = ""
+
+
+class PastRotation(StatusModel):
+    """A rotation that has ended."""
+
+    revision: Annotated[int, Field(ge=1, description="Its revision.")]
+    result: Annotated[Literal["Rotated", "RolledBack"], Field(description="How it ended.")]
+    login: Annotated[str, Field(max_length=63, description="The role that it was to bring.")] = ""
+    reason: Annotated[str, Field(max_length=128, description="Why it was rolled back.")] = ""
+    message: Annotated[str, Field(max_length=512, description="Why, for people.")] = ""
+    started_at: Annotated[Timestamp | None, Field(description="When its credential was made.")] = None
+    finished_at: Annotated[Timestamp | None, Field(description="When it had ended.")] = None
+
+
+class SecretRotationStatus(CommonStatus):
+    """Where the credential is in its life."""
+
+    revision: Annotated[int, Field(ge=0, description="Revision of the credential that the application has.")] = 0
+    active_role: Annotated[str, Field(max_length=63, description="Role that the application logs in as.")] = ""
+    strategy: Annotated[str, Field(max_length=32, description="How it is replaced.")] = ""
+    step: Annotated[str, Field(max_length=64, description="Step that is under way.")] = ""
+    steps: Annotated[list[StepStatus], Field(max_length=32, description="The steps of the newest rotation.")] = []
+    last_rotation: Annotated[Timestamp | None, Field(description="When the credential came into use.")] = None
+    next_rotation: Annotated[Timestamp | None, Field(description="When it is due again.")] = None
+    next_attempt: Annotated[
+        Timestamp | None, Field(description="After one was rolled back: when the next one is tried.")
+    ] = None
+    failures: Annotated[int, Field(ge=0, description="Rotations rolled back since the last one that succeeded.")] = 0
+    proof: Annotated[Proof | None, Field(description="That the credential before is dead.")] = None
+    history: Annotated[
+        list[PastRotation],
+        Field(max_length=20, description="Rotations that have ended, the newest first."),
+    ] = []
+
+
+SECRET_ROTATION = Resource(
+    kind="SecretRotation",
+    plural="secretrotations",
+    short_names=("rot",),
+    description="A credential of an AadaLms that is replaced without a failed login, and the proof of it.",
+    max_name=40,
+    columns=(
+        Column(name="LMS", path=".spec.lmsRef.name"),
+        Column(name="TYPE", path=".spec.type"),
+        Column(name="STRATEGY", path=".status.strategy"),
+        Column(name="STEP", path=".status.step", description="What is under way; empty when nothing is."),
+        Column(name="REV", path=".status.revision", type="integer"),
+        Column(name="LAST", path=".status.lastRotation", type="date"),
+        Column(name="NEXT", path=".status.nextRotation"),
+        Column(name="PROVEN", path=".status.proof.sqlState", description="How the server refuses the old one."),
+        Column(name="READY", path='.status.conditions[?(@.type=="Ready")].status', priority=1),
+        Column(name="STATUS", path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+        Column(name="AGE", path=".metadata.creationTimestamp", type="date"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""SecretRotation: credentials replaced without a failed login, and the proof that the old one is dead."""

@@ -1,0 +1,68 @@
+"""Everybody who logs in with the application's Secret: pods of the LMS, further workloads, sessions on the server."""
+
+from aada_operator.api.common import ANNOTATION_REVISION, LABEL_COMPONENT, LABEL_LMS
+from aada_operator.api.rotation import Consumer
+from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object
+from aada_operator.rotations import decide, manifests
+from aada_operator.rotations.decide import Convergence
+from aada_operator.rotations.work import Work
+
+_KINDS = {kind.kind: kind for kind in (DEPLOYMENTS, STATEFUL_SETS)}
+
+
+class Consumers:
+    """Those that the spec names are restarted here; the pods of the LMS by the AadaLms, which owns them."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    async def demand(self) -> None:
+        """Make sure that all workloads of the spec exist and use the Secret.
+
+        Raises:
+            Waiting: ConsumerNotFound.
+            Stalled: ConsumerUnrelated.
+        """
+        for consumer in self._work.visit.spec.consumers:
+            body = await self._demand(consumer)
+            if not decide.uses(body["spec"]["template"]["spec"], self._work.secret):
+                message = f"consumers: {consumer.kind} {consumer.name} does not use Secret {self._work.secret}"
+                raise Stalled("ConsumerUnrelated", f"{message}: name it there, or take it off the list")
+
+    async def restart(self, revision: str) -> None:
+        """Have all workloads of the spec start their pods anew, with what is in the Secret now."""
+        for consumer in self._work.visit.spec.consumers:
+            body = await self._demand(consumer)
+            if not _has(body, revision):
+                patch = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION_REVISION: revision}}}}}
+                await self._work.kube.patch(_resource(consumer), body, patch)
+
+    async def look(self, revision: str, login: str) -> Convergence:
+        """Who has not come to a revision yet, and how many sessions of another login are open."""
+        work = self._work
+        pods = await work.kube.list(PODS, work.visit.namespace, {LABEL_LMS: work.lms_name})
+        serving = [pod for pod in pods if LABEL_COMPONENT in (pod["metadata"].get("labels") or {})]
+        behind = []
+        for consumer in work.visit.spec.consumers:
+            body = await self._demand(consumer)
+            if not (_has(body, revision) and decide.is_rolled_out(body)):
+                behind.append(f"{consumer.kind} {consumer.name}")
+        sessions = (await work.server()).sessions(login)
+        return Convergence(decide.outdated_pods(serving, work.secret, revision), tuple(behind), login, sessions)
+
+    async def _demand(self, consumer: Consumer) -> Object:
+        body = await self._work.kube.get(_resource(consumer), self._work.visit.namespace, consumer.name)
+        if body is None:
+            message = f"consumers: {consumer.kind} {consumer.name} does not exist: make it, or take it off the list"
+            raise Waiting("ConsumerNotFound", message, 15.0)
+        return body
+
+
+def _resource(consumer: Consumer) -> ApiResource:
+    return _KINDS[consumer.kind]
+
+
+def _has(body: Object, revision: str) -> bool:
+    template = body["spec"]["template"]
+    return manifests.annotations({"metadata": template.get("metadata") or {}}).get(ANNOTATION_REVISION) == revision

@@ -1,0 +1,169 @@
+"""The Secrets of a rotation and its canary pod as plain dicts; pure."""
+
+import base64
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aada_operator.api.common import ANNOTATION_REVISION, GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.core.clock import from_rfc3339, to_rfc3339
+from aada_operator.core.resources import PODS, SECRET_ROTATIONS, SECRETS, Object, owner_reference
+from aada_operator.rotations.decide import revision_number
+
+OWNER = SECRET_ROTATIONS.kind.lower()
+LABEL_ROTATION = f"{GROUP}/rotation"
+# On the application's Secret: since when it has these credentials.
+ANNOTATION_ROTATED_AT = f"{GROUP}/rotated-at"
+# On a Secret with new credentials: when they were made, which revision they follow, when all had them, why not.
+ANNOTATION_MADE_AT = f"{GROUP}/made-at"
+ANNOTATION_FOLLOWS = f"{GROUP}/follows"
+ANNOTATION_CONVERGED_AT = f"{GROUP}/converged-at"
+ANNOTATION_ROLLED_BACK = f"{GROUP}/rolled-back"
+
+
+def values(secret: Object) -> dict[str, str]:
+    """What a Secret holds; raises ValueError for what is no text."""
+    return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def annotations(body: Object) -> dict[str, str]:
+    """The annotations of an object."""
+    return dict(body["metadata"].get("annotations") or {})
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A Secret with the credentials of one revision: those in use before a rotation, or those that it brings."""
+
+    body: Object = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return annotations(self.body)[ANNOTATION_REVISION]
+
+    @property
+    def number(self) -> int:
+        return revision_number(self.id)
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def is_new(self) -> bool:
+        return ANNOTATION_FOLLOWS in annotations(self.body)
+
+    @property
+    def username(self) -> str:
+        return values(self.body)["username"]
+
+    @property
+    def password(self) -> str:
+        return values(self.body)["password"]
+
+    @property
+    def made_at(self) -> datetime:
+        return from_rfc3339(annotations(self.body)[ANNOTATION_MADE_AT])
+
+    @property
+    def converged_at(self) -> datetime | None:
+        """When everybody was seen to have it."""
+        text = annotations(self.body).get(ANNOTATION_CONVERGED_AT)
+        return from_rfc3339(text) if text else None
+
+    @property
+    def rolled_back(self) -> str | None:
+        """Why it is taken back, as ``Reason: message``; None while it is not."""
+        return annotations(self.body).get(ANNOTATION_ROLLED_BACK)
+
+
+def revision_id(rotation: str, number: int) -> str:
+    """Name of a revision, and of the Secret that holds it."""
+    return f"{rotation}-r{number}"
+
+
+def kept(owner: Object, lms: str, live: Object, number: int) -> Object:
+    """A copy of the application's Secret as it is, to go back to."""
+    since = annotations(live).get(ANNOTATION_ROTATED_AT) or live["metadata"]["creationTimestamp"]
+    return _secret(owner, lms, number, dict(live.get("data") or {}), {ANNOTATION_MADE_AT: since})
+
+
+def fresh(owner: Object, lms: str, number: int, data: Mapping[str, str], follows: int, now: datetime) -> Object:
+    """The Secret with the new credentials."""
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    marks = {ANNOTATION_MADE_AT: to_rfc3339(now), ANNOTATION_FOLLOWS: str(follows)}
+    return _secret(owner, lms, number, encoded, marks)
+
+
+def _secret(owner: Object, lms: str, number: int, data: Mapping[str, str], marks: Mapping[str, str]) -> Object:
+    rotation = owner["metadata"]["name"]
+    name = revision_id(rotation, number)
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {
+            "name": name,
+            "namespace": owner["metadata"]["namespace"],
+            "labels": {LABEL_OWNER: OWNER, LABEL_LMS: lms, LABEL_ROTATION: rotation},
+            "annotations": {ANNOTATION_REVISION: name, **marks},
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "type": "Opaque",
+        "immutable": True,
+        "data": dict(data),
+    }
+
+
+def publication(revision: Revision, name: str, since: datetime) -> Object:
+    """The patch that gives the application's Secret the credentials of a revision, under a revision's name."""
+    marks = {ANNOTATION_REVISION: name, ANNOTATION_ROTATED_AT: to_rfc3339(since)}
+    return {"data": dict(revision.body["data"]), "metadata": {"annotations": marks}}
+
+
+def canary_name(rotation: str) -> str:
+    """The pod that tries the new credentials."""
+    return f"{rotation}-canary"
+
+
+def canary(owner: Object, deployment: Object, secret: str, revision: Revision) -> Object:
+    """A pod like those of a Deployment, with the new credentials; no Service finds it, so no user meets it."""
+    template = deployment["spec"]["template"]
+    labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k != LABEL_COMPONENT}
+    marks = {k: v for k, v in annotations(template).items() if not k.startswith(f"{GROUP}/")}
+    spec = _with_secret(copy.deepcopy(template["spec"]), secret, revision.name)
+    return {
+        "apiVersion": PODS.api_version,
+        "kind": PODS.kind,
+        "metadata": {
+            "name": canary_name(owner["metadata"]["name"]),
+            "namespace": owner["metadata"]["namespace"],
+            "labels": labels | {LABEL_OWNER: OWNER, LABEL_ROTATION: owner["metadata"]["name"]},
+            "annotations": marks | {ANNOTATION_REVISION: revision.id},
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": spec,
+    }
+
+
+def _with_secret(spec: Object, old: str, new: str) -> Object:
+    """A pod's spec that names another Secret wherever it named the old one."""
+    for container in [*spec.get("initContainers", ()), *spec["containers"]]:
+        for variable in container.get("env", ()):
+            _rename((variable.get("valueFrom") or {}).get("secretKeyRef"), "name", old, new)
+        for source in container.get("envFrom", ()):
+            _rename(source.get("secretRef"), "name", old, new)
+    for volume in spec.get("volumes", ()):
+        _rename(volume.get("secret"), "secretName", old, new)
+    return spec
+
+
+def _rename(reference: Object | None, field_name: str, old: str, new: str) -> None:
+    if reference and reference.get(field_name) == old:
+        reference[field_name] = new
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod's readiness probe was answered."""
+    conditions = (pod.get("status") or {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

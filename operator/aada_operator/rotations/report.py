@@ -1,0 +1,96 @@
+"""The conditions of a SecretRotation, said in one place; pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from aada_operator.api.rotation import SecretRotationSpec
+from aada_operator.core import conditions
+from aada_operator.core.clock import to_rfc3339
+from aada_operator.core.controller import Visit
+from aada_operator.rotations.manifests import Revision
+
+ROTATING = "Rotating"
+VERIFIED = "NewCredentialVerified"
+CONVERGED = "ConsumersConverged"
+REVOKED = "OldCredentialRevoked"
+KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
+# The condition that a step proves once it is done.
+_PROVED_BY = {VERIFIED: "VerifyNew", CONVERGED: "Converge", REVOKED: "ProveOld"}
+
+
+def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
+    """Neither good nor bad yet: Unknown, so that the way to the end makes no warnings."""
+    visit.status |= {"phase": "RollingBack" if back else "Rotating", "step": step}
+    visit.conditions.set(conditions.READY, "Unknown", step, message)
+    visit.conditions.set(conditions.RECONCILING, True, step, message)
+    visit.conditions.set(ROTATING, True, "RollingBack" if back else step, message)
+    finished = {entry["name"] for entry in visit.status.get("steps", ()) if entry.get("finishedAt")}
+    for kind, name in _PROVED_BY.items():
+        done = name in finished and not back
+        visit.conditions.set(kind, "True" if done else "Unknown", name if done else "UnderWay")
+
+
+def at_rest(visit: Visit[SecretRotationSpec], login: str) -> None:
+    """Nothing is under way: what the newest rotation came to, and when the next one is due."""
+    status, conditions_ = visit.status, visit.conditions
+    newest: dict[str, Any] = next(iter(status.get("history") or ()), {})
+    status |= {"phase": "Suspended" if visit.spec.suspend else "Idle", "step": ""}
+    conditions_.set(conditions.RECONCILING, False, "UpToDate")
+    conditions_.set(ROTATING, False, "Idle")
+    if newest.get("result") == "RolledBack":
+        message = f"the application goes on with {login}; {newest.get('message', '')}; next try: {_next(status)}"
+        conditions_.set(conditions.READY, False, "RolledBack", message)
+        _all(visit, "Unknown", "RolledBack", "")
+        return
+    if newest:
+        _all(visit, "True", "Rotated", _proof(status))
+        message = f"the application logs in as {login}; {_proof(status)}; next: {_next(status)}"
+        conditions_.set(conditions.READY, True, "Rotated", message)
+        return
+    _all(visit, "Unknown", "NotRotatedYet", "")
+    message = f"the application logs in as {login}, which was not rotated yet; next: {_next(status)}"
+    conditions_.set(conditions.READY, True, "NotDueYet", message)
+
+
+def ended(visit: Visit[SecretRotationSpec], fresh: Revision) -> dict[str, Any]:
+    """The entry for the history of a rotation that has come to its end, one or the other."""
+    status = visit.status
+    reason, _, message = (fresh.rolled_back or "").partition(": ")
+    back = fresh.rolled_back is not None
+    failures = int(status.get("failures", 0)) + 1 if back else 0
+    status["failures"] = failures
+    return {
+        "revision": fresh.number,
+        "result": "RolledBack" if back else "Rotated",
+        "login": fresh.username,
+        "reason": reason[:128],
+        "message": message[:512],
+        "startedAt": to_rfc3339(fresh.made_at),
+        "finishedAt": to_rfc3339(visit.now),
+    }
+
+
+def rolled_back(reason: str, message: str) -> str:
+    """Why a rotation is taken back, as it is written on its Secret."""
+    return f"{reason}: {message}"[:640]
+
+
+def finished(entries: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """The steps once all are done."""
+    return [entry | {"finishedAt": entry.get("finishedAt") or to_rfc3339(now)} for entry in entries]
+
+
+def _all(visit: Visit[SecretRotationSpec], status: conditions.Truth, reason: str, message: str) -> None:
+    for kind in _PROVED_BY:
+        visit.conditions.set(kind, status, reason, message)
+
+
+def _proof(status: dict[str, Any]) -> str:
+    if proof := status.get("proof"):
+        return f"the password of {proof['login']} is refused with {proof['sqlState']} since {proof['time']}"
+    return "no proof is on record"
+
+
+def _next(status: dict[str, Any]) -> str:
+    return str(status.get("nextAttempt") or status.get("nextRotation") or "only by annotation lms.aada.edu/rotate-at")
