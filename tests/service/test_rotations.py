@@ -14,7 +14,6 @@ from tests.service.rotation_world import CANARY, ROTATION, RotationWorld
 from tests.service.servers import PostgresServer
 from tests.unit.backups.api_server import NAMESPACE, custom_resource
 
-
 Install = Callable[[RotationWorld], Awaitable[object]]
 
 
@@ -260,8 +259,10 @@ async def test_pods_that_do_not_change_over_lead_back(world: RotationWorld) -> N
     world.stuck = False
     await world.turns()
     await rolled_back(world, "Converging", old)
-    held = world.server.read(SECRETS, "aada-db")["metadata"]["annotations"]["lms.aada.edu/revision"]
-    assert world.server.read(PODS, "aada-backend")["metadata"]["annotations"]["lms.aada.edu/revision"] == held
+    held = world.server.read(SECRETS, "aada-db")["metadata"]["annotations"][f"rotation.lms.aada.edu/{ROTATION}"]
+    assert (
+        world.server.read(PODS, "aada-backend")["metadata"]["annotations"][f"rotation.lms.aada.edu/{ROTATION}"] == held
+    )
     assert held == f"{ROTATION}-r2", "pods that had the new login are told apart"
 
 

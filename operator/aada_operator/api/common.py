@@ -23,8 +23,9 @@ ANNOTATION_RECONCILE_AT = f"{GROUP}/reconcile-at"
 ANNOTATION_APPLIED = f"{GROUP}/applied-hash"
 # The uid of an object whose operation this one is a part of.
 ANNOTATION_ON_BEHALF_OF = f"{GROUP}/on-behalf-of"
-# On the Secret with the application's credentials, and on the pods that have them: which rotation they are of.
-ANNOTATION_REVISION = f"{GROUP}/revision"
+# On a Secret that is rotated, and on the pods that were started with it, one annotation per SecretRotation, by its
+# name: the revision of the content.
+REVISION_PREFIX = f"rotation.{GROUP}/"
 
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SIZE = re.compile(r"^([1-9][0-9]{0,5})(Ki|Mi|Gi)$")

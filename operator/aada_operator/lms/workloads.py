@@ -4,7 +4,7 @@ import logging
 
 from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.common import ANNOTATION_REVISION, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
 from aada_operator.api.component import Component
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.resources import (
@@ -84,12 +84,8 @@ class WorkloadsReconciler:
     async def _stamp(self, visit: LmsVisit, world: World, component: Component) -> dict[str, str]:
         """Annotations that change with the Secrets, so that pods are restarted with what is in them now."""
         needs = pod.needs(visit.spec, visit.name, component)
-        database = next((n for n in needs if n.secret == visit.spec.database.app_secret(visit.name)), None)
-        stamp = {
-            pod.ANNOTATION_SECRETS: await world.secrets.version(needs),
-            ANNOTATION_REVISION: await world.secrets.revision(database),
-        }
-        return {name: value for name, value in stamp.items() if value}
+        version = await world.secrets.version(needs)
+        return ({pod.ANNOTATION_SECRETS: version} if version else {}) | await world.secrets.revisions(needs)
 
     async def _restamp(self, visit: LmsVisit, world: World, ready: list[Component]) -> None:
         """Pods that wait for a migration to get another image go on with theirs, and with Secrets as they are now."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.common import ANNOTATION_REVISION
+from aada_operator.api.common import REVISION_PREFIX
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.controller import Visit
 from aada_operator.core.database import ServerFacts
@@ -55,10 +55,13 @@ class Secrets:
         text = json.dumps([(name, m.get("uid"), m.get("resourceVersion")) for name, m in found])
         return hashlib.sha256(text.encode()).hexdigest()[:16] if names else ""
 
-    async def revision(self, need: SecretNeed | None) -> str:
-        """The rotation that a Secret's content is of; empty for one that was never rotated."""
-        secret = await self.get(need.secret) if need else None
-        return str(((secret or {}).get("metadata", {}).get("annotations") or {}).get(ANNOTATION_REVISION, ""))
+    async def revisions(self, needs: Iterable[SecretNeed]) -> dict[str, str]:
+        """Which rotations the Secrets' contents are of, as annotations; none for what was never rotated."""
+        found: dict[str, str] = {}
+        for name in sorted({need.secret for need in needs}):
+            annotations = ((await self.get(name)) or {}).get("metadata", {}).get("annotations") or {}
+            found |= {key: value for key, value in annotations.items() if key.startswith(REVISION_PREFIX)}
+        return found
 
     def forget(self, name: str) -> None:
         """Read a Secret anew next time."""

@@ -194,7 +194,7 @@ class Alternating:
     async def _publish(self) -> None:
         """The application's Secret gets the new credentials; the AadaLms restarts its pods one by one."""
         self._demand_undisturbed()
-        await publish(self._work, self._new, self._new.id, self._visit.now)
+        await publish(self._work, self._new, self._new.name, self._visit.now)
 
     def _demand_undisturbed(self) -> None:
         """Make sure that the application's Secret still has the credentials that were kept.
@@ -212,13 +212,13 @@ class Alternating:
     async def _converge(self) -> None:
         """Wait until all pods have the new credentials and nobody is left in a session of the old login."""
         await self._canary.remove()
-        await self._consumers.restart(self._new.id)
+        await self._consumers.restart(self._new.name)
         await self._demand_converged(CONVERGING, "not changed over yet")
         patch = {"metadata": {"annotations": {manifests.ANNOTATION_CONVERGED_AT: to_rfc3339(self._visit.now)}}}
         await self._work.kube.patch(SECRETS, self._new.body, patch)
 
     async def _demand_converged(self, reason: str, words: str) -> None:
-        convergence = await self._consumers.look(self._new.id, self._old.username)
+        convergence = await self._consumers.look(self._new.name, self._old.username)
         if not convergence.reached:
             raise Waiting(reason, f"{words}: {convergence}", POLL)
 
@@ -278,7 +278,7 @@ async def publish(work: Work, revision: Revision, name: str, since: datetime) ->
     Raises:
         Waiting: Conflict; SecretMissing.
     """
-    if await work.kube.patch(SECRETS, work.live, manifests.publication(revision, name, since)) is None:
+    if await work.kube.patch(SECRETS, work.live, manifests.publication(revision, work.visit.name, name, since)) is None:
         raise Waiting("SecretMissing", f"Secret {work.secret} is gone", 1.0)
     logger.info(
         "the application's Secret has another login",

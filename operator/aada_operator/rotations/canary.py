@@ -1,7 +1,7 @@
 """One pod of the application with the new credentials, before anybody depends on them."""
 
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.common import ANNOTATION_REVISION, LABEL_COMPONENT, LABEL_LMS
+from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import DEPLOYMENTS, PODS, Object
 from aada_operator.core.trouble import of_pod
@@ -50,7 +50,7 @@ class Canary:
 
     def _is_ours(self, pod: Object) -> bool:
         fresh = self._work.fresh
-        return fresh is not None and manifests.annotations(pod).get(ANNOTATION_REVISION) == fresh.id
+        return fresh is not None and manifests.annotations(pod).get(self._work.mark) == fresh.name
 
     async def _pod(self) -> Object | None:
         visit = self._work.visit

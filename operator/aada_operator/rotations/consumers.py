@@ -1,6 +1,6 @@
 """Everybody who logs in with the application's Secret: pods of the LMS, further workloads, sessions on the server."""
 
-from aada_operator.api.common import ANNOTATION_REVISION, LABEL_COMPONENT, LABEL_LMS
+from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.api.rotation import Consumer
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object
@@ -34,8 +34,8 @@ class Consumers:
         """Have all workloads of the spec start their pods anew, with what is in the Secret now."""
         for consumer in self._work.visit.spec.consumers:
             body = await self._demand(consumer)
-            if not _has(body, revision):
-                patch = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION_REVISION: revision}}}}}
+            if not self._has(body, revision):
+                patch = {"spec": {"template": {"metadata": {"annotations": {self._work.mark: revision}}}}}
                 await self._work.kube.patch(_resource(consumer), body, patch)
 
     async def look(self, revision: str, login: str) -> Convergence:
@@ -46,10 +46,12 @@ class Consumers:
         behind = []
         for consumer in work.visit.spec.consumers:
             body = await self._demand(consumer)
-            if not (_has(body, revision) and decide.is_rolled_out(body)):
+            if not (self._has(body, revision) and decide.is_rolled_out(body)):
                 behind.append(f"{consumer.kind} {consumer.name}")
         sessions = (await work.server()).sessions(login)
-        return Convergence(decide.outdated_pods(serving, work.secret, revision), tuple(behind), login, sessions)
+        return Convergence(
+            decide.outdated_pods(serving, work.secret, work.mark, revision), tuple(behind), login, sessions
+        )
 
     async def _demand(self, consumer: Consumer) -> Object:
         body = await self._work.kube.get(_resource(consumer), self._work.visit.namespace, consumer.name)
@@ -58,11 +60,10 @@ class Consumers:
             raise Waiting("ConsumerNotFound", message, 15.0)
         return body
 
+    def _has(self, body: Object, revision: str) -> bool:
+        template = {"metadata": body["spec"]["template"].get("metadata") or {}}
+        return manifests.annotations(template).get(self._work.mark) == revision
+
 
 def _resource(consumer: Consumer) -> ApiResource:
     return _KINDS[consumer.kind]
-
-
-def _has(body: Object, revision: str) -> bool:
-    template = body["spec"]["template"]
-    return manifests.annotations({"metadata": template.get("metadata") or {}}).get(ANNOTATION_REVISION) == revision

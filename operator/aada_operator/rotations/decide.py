@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.api.common import ANNOTATION_REVISION, LABEL_LMS, seconds
+from aada_operator.api.common import LABEL_LMS, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.core import schedule
@@ -34,11 +34,6 @@ def revision_number(revision: str) -> int:
     """The number in ``<rotation>-r<number>``; 0 for what was never rotated."""
     found = _NUMBER.search(revision)
     return int(found[1]) if found else 0
-
-
-def live_revision(secret: Object) -> int:
-    """The revision of the credentials that the application has."""
-    return revision_number(str((secret["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION, "")))
 
 
 # --- when -----------------------------------------------------------------------------------------------------------
@@ -219,15 +214,15 @@ class Convergence:
         return "; ".join(parts)
 
 
-def outdated_pods(pods: Sequence[Object], secret: str, revision: str) -> tuple[str, ...]:
-    """Pods that use the Secret and were not made for this revision of it, by name."""
+def outdated_pods(pods: Sequence[Object], secret: str, mark: str, revision: str) -> tuple[str, ...]:
+    """Pods that use the Secret and whose annotation ``mark`` names another revision of it, by name."""
     return tuple(
         sorted(
             pod["metadata"]["name"]
             for pod in pods
             if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
             and uses(pod["spec"], secret)
-            and (pod["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) != revision
+            and (pod["metadata"].get("annotations") or {}).get(mark) != revision
         )
     )
 

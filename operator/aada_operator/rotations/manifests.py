@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aada_operator.api.common import ANNOTATION_REVISION, GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, REVISION_PREFIX
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.resources import PODS, SECRET_ROTATIONS, SECRETS, Object, owner_reference
 from aada_operator.rotations.decide import revision_number
 
 OWNER = SECRET_ROTATIONS.kind.lower()
 LABEL_ROTATION = f"{GROUP}/rotation"
-# On the application's Secret: since when it has these credentials.
-ANNOTATION_ROTATED_AT = f"{GROUP}/rotated-at"
+# On the application's Secret, with the name of the SecretRotation: since when it has these credentials.
+_SINCE_PREFIX = f"rotated-at.{GROUP}/"
 # On a Secret with new credentials: when they were made, which revision they follow, when all had them, why not.
 ANNOTATION_MADE_AT = f"{GROUP}/made-at"
 ANNOTATION_FOLLOWS = f"{GROUP}/follows"
@@ -39,12 +39,8 @@ class Revision:
     body: Object = field(repr=False)
 
     @property
-    def id(self) -> str:
-        return annotations(self.body)[ANNOTATION_REVISION]
-
-    @property
     def number(self) -> int:
-        return revision_number(self.id)
+        return revision_number(self.name)
 
     @property
     def name(self) -> str:
@@ -85,7 +81,7 @@ def revision_id(rotation: str, number: int) -> str:
 
 def kept(owner: Object, lms: str, live: Object, number: int) -> Object:
     """A copy of the application's Secret as it is, to go back to."""
-    since = annotations(live).get(ANNOTATION_ROTATED_AT) or live["metadata"]["creationTimestamp"]
+    since = to_rfc3339(in_use_since(live, owner["metadata"]["name"]))
     return _secret(owner, lms, number, dict(live.get("data") or {}), {ANNOTATION_MADE_AT: since})
 
 
@@ -106,7 +102,7 @@ def _secret(owner: Object, lms: str, number: int, data: Mapping[str, str], marks
             "name": name,
             "namespace": owner["metadata"]["namespace"],
             "labels": {LABEL_OWNER: OWNER, LABEL_LMS: lms, LABEL_ROTATION: rotation},
-            "annotations": {ANNOTATION_REVISION: name, **marks},
+            "annotations": dict(marks),
             "ownerReferences": [owner_reference(owner)],
         },
         "type": "Opaque",
@@ -115,9 +111,20 @@ def _secret(owner: Object, lms: str, number: int, data: Mapping[str, str], marks
     }
 
 
-def publication(revision: Revision, name: str, since: datetime) -> Object:
-    """The patch that gives the application's Secret the credentials of a revision, under a revision's name."""
-    marks = {ANNOTATION_REVISION: name, ANNOTATION_ROTATED_AT: to_rfc3339(since)}
+def mark_of(rotation: str) -> str:
+    """The annotation that names the revision of a Secret's content, and of the pods that have it."""
+    return f"{REVISION_PREFIX}{rotation}"
+
+
+def in_use_since(live: Object, rotation: str) -> datetime:
+    """Since when the application's Secret has its credentials; since ever, when it was never rotated."""
+    text = annotations(live).get(f"{_SINCE_PREFIX}{rotation}") or live["metadata"]["creationTimestamp"]
+    return from_rfc3339(text)
+
+
+def publication(revision: Revision, rotation: str, name: str, since: datetime) -> Object:
+    """The patch that gives the application's Secret the credentials of a revision, under the name of a revision."""
+    marks = {mark_of(rotation): name, f"{_SINCE_PREFIX}{rotation}": to_rfc3339(since)}
     return {"data": dict(revision.body["data"]), "metadata": {"annotations": marks}}
 
 
@@ -130,16 +137,17 @@ def canary(owner: Object, deployment: Object, secret: str, revision: Revision) -
     """A pod like those of a Deployment, with the new credentials; no Service finds it, so no user meets it."""
     template = deployment["spec"]["template"]
     labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k != LABEL_COMPONENT}
+    rotation = owner["metadata"]["name"]
     marks = {k: v for k, v in annotations(template).items() if not k.startswith(f"{GROUP}/")}
     spec = _with_secret(copy.deepcopy(template["spec"]), secret, revision.name)
     return {
         "apiVersion": PODS.api_version,
         "kind": PODS.kind,
         "metadata": {
-            "name": canary_name(owner["metadata"]["name"]),
+            "name": canary_name(rotation),
             "namespace": owner["metadata"]["namespace"],
-            "labels": labels | {LABEL_OWNER: OWNER, LABEL_ROTATION: owner["metadata"]["name"]},
-            "annotations": marks | {ANNOTATION_REVISION: revision.id},
+            "labels": labels | {LABEL_OWNER: OWNER, LABEL_ROTATION: rotation},
+            "annotations": marks | {mark_of(rotation): revision.name},
             "ownerReferences": [owner_reference(owner)],
         },
         "spec": spec,

@@ -3,10 +3,9 @@
 import secrets
 
 from aada_operator.adapters import postgres_rotation
-from aada_operator.api.common import ANNOTATION_REVISION
 from aada_operator.core.errors import Waiting
 from aada_operator.core.steps import Step, demand
-from aada_operator.rotations import decide, manifests
+from aada_operator.rotations import manifests
 from aada_operator.rotations.alternating import PASSWORD_BYTES, POLL, claim, publish
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.consumers import Consumers
@@ -49,22 +48,18 @@ class WayBack:
         await publish(work, work.kept, name, work.kept.made_at)
 
     @property
-    def _live(self) -> str:
-        return manifests.annotations(self._work.live).get(ANNOTATION_REVISION, "")
-
-    @property
     def _was_published(self) -> bool:
-        return decide.revision_number(self._live) > self._new.number
+        return self._work.revision > self._new.number
 
     async def _has_reconverged(self) -> bool:
         await self._canary.remove()
         if not self._was_published:
             return True
-        return (await self._consumers.look(self._live, self._new.username)).reached
+        return (await self._consumers.look(self._work.live_revision, self._new.username)).reached
 
     async def _reconverge(self) -> None:
-        await self._consumers.restart(self._live)
-        convergence = await self._consumers.look(self._live, self._new.username)
+        await self._consumers.restart(self._work.live_revision)
+        convergence = await self._consumers.look(self._work.live_revision, self._new.username)
         raise Waiting(ROLLING_BACK, f"not back yet: {convergence}", POLL)
 
     async def _is_withdrawn(self) -> bool:

@@ -14,17 +14,17 @@ from aada_operator.adapters.postgres_logins import admin_session, endpoint_of, l
 from aada_operator.adapters.referenced import lms_spec
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
-from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.database import Names, RotationServer
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, SECRETS, Object
 from aada_operator.rotations import decide
 from aada_operator.rotations.manifests import (
-    ANNOTATION_ROTATED_AT,
     LABEL_ROTATION,
     Revision,
     annotations,
+    in_use_since,
+    mark_of,
     values,
 )
 
@@ -63,13 +63,22 @@ class Work:
     @property
     def revision(self) -> int:
         """The revision that the application has."""
-        return decide.live_revision(self.live)
+        return decide.revision_number(self.live_revision)
+
+    @property
+    def live_revision(self) -> str:
+        """The same by name; empty for what was never rotated."""
+        return annotations(self.live).get(self.mark, "")
+
+    @property
+    def mark(self) -> str:
+        """The annotation with the revision, on the Secret and on pods."""
+        return mark_of(self.visit.name)
 
     @property
     def since(self) -> datetime:
         """Since when it has it."""
-        text = annotations(self.live).get(ANNOTATION_ROTATED_AT) or self.live["metadata"]["creationTimestamp"]
-        return from_rfc3339(text)
+        return in_use_since(self.live, self.visit.name)
 
     @property
     def login(self) -> str:

@@ -1,0 +1,113 @@
+"""Further consumers of the application's Secret: pods that log in to PostgreSQL again and again, and count.
+
+Each pod writes its tally into a volume that outlives it: no login is lost from the count when pods are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.cluster import builders
+from tests.cluster.workspace import Object, Workspace
+
+NAME = "reports"
+FOLDER = "/tally"
+PODS = 2
+# Open loop: a login begins when it is due, whether the one before has ended or not.
+SCRIPT = """
+import collections, concurrent.futures, json, os, pathlib, signal, sys, threading, time
+import psycopg2
+every, stop = float(sys.argv[1]), threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+tally, file = collections.Counter(), pathlib.Path("/tally") / os.environ["HOSTNAME"]
+where = dict(host=os.environ["DB_HOST"], dbname=os.environ["DB_NAME"], connect_timeout=20)
+def log_in():
+    try:
+        session = psycopg2.connect(user=os.environ["DB_USER"], password=os.environ["DB_PASSWORD"], **where)
+        with session, session.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM alembic_version")
+        session.close()
+        return "ok"
+    except psycopg2.Error as error:
+        return str(error).strip().splitlines()[-1][-80:]
+def note(future):
+    tally[future.result()] += 1
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    due = time.monotonic()
+    while not stop.is_set():
+        pool.submit(log_in).add_done_callback(note)
+        due += every
+        stop.wait(max(0, due - time.monotonic()))
+        if int(due) != int(due - every):
+            file.write_text(json.dumps(tally))
+file.write_text(json.dumps(tally))
+"""
+
+
+@dataclass(frozen=True)
+class Logins:
+    """How many logins ended how, over all pods that ever ran."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def all(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def failed(self) -> dict[str, int]:
+        return {outcome: count for outcome, count in self.counts.items() if outcome != "ok"}
+
+
+def install(workspace: Workspace, image: str, secret: str, every: float = 0.02) -> None:
+    """A Deployment whose pods log in ``every`` so many seconds with what the Secret held when they were started."""
+    workspace.apply(builders.claim("tally"), _deployment(image, secret, every))
+    workspace.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=120s")
+
+
+def _deployment(image: str, secret: str, every: float) -> Object:
+    sources = {"DB_HOST": "host", "DB_NAME": "name", "DB_USER": "username", "DB_PASSWORD": "password"}
+    container = {
+        "name": NAME,
+        "image": image,
+        "command": ["python3", "-c", SCRIPT, str(every)],
+        "env": [
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for name, key in sources.items()
+        ],
+        "volumeMounts": [{"name": "tally", "mountPath": FOLDER}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    labels = {"app": NAME}
+    spec: Object = {
+        "containers": [container],
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "automountServiceAccountToken": False,
+        "volumes": [{"name": "tally", "persistentVolumeClaim": {"claimName": "tally"}}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": NAME},
+        "spec": {
+            "replicas": PODS,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def restarted(workspace: Workspace) -> None:
+    """What a runbook does: all pods anew, and wait for them."""
+    workspace.kubectl("rollout", "restart", f"deployment/{NAME}")
+    workspace.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=120s")
+
+
+def counted(workspace: Workspace, reader: str) -> Logins:
+    """The tally so far, up to a second old; ``reader`` is a pod that sees the volume."""
+    text = workspace.kubectl("exec", reader, "--", "sh", "-c", f"cat {FOLDER}/* | sed 's/}}{{/}}\\n{{/g'")
+    counts: Counter[str] = Counter()
+    for line in text.splitlines():
+        counts.update(json.loads(line))
+    return Logins(counts)

@@ -1,0 +1,99 @@
+"""A school whose application's login rotates: the sample LMS with two pods, a SecretRotation, and steady use."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from aada_operator.core.clock import SystemClock, to_rfc3339
+from tests.cluster import builders, load, release
+from tests.cluster.rotations import logins
+from tests.cluster.rotations.logins import Logins
+from tests.cluster.servers import Database
+from tests.cluster.workspace import LONG, Object, Workspace, summary
+from tests.testbed.catalogue import SAMPLE_LMS
+from tests.testbed.cluster import Cluster
+from tests.testbed.services import install_postgres
+
+ROTATION = "login"
+REF = f"rot/{ROTATION}"
+SECRET = "aada-db"
+DATABASE = builders.DATABASE_NAME
+HEALTH = "http://aada-backend:8000/health"
+
+
+@dataclass(frozen=True)
+class School:
+    """One namespace."""
+
+    workspace: Workspace
+    database: Database
+
+    @classmethod
+    def open(cls, cluster: Cluster, name: str) -> School:
+        """A ready LMS, pods that log in all the time, and one that can send requests."""
+        release.ensure_namespace(cluster, name)
+        workspace = Workspace(cluster, name)
+        database = Database(workspace, install_postgres(cluster, name))
+        keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
+        workspace.secret(builders.LMS_SECRET, **keys)
+        workspace.apply(builders.aada_lms(host=database.host, components=[builders.api_component(replicas=2)]))
+        workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
+        image = f"{SAMPLE_LMS}:{builders.VERSION}"
+        load.install(workspace, image)
+        logins.install(workspace, image, SECRET)
+        return cls(workspace, database)
+
+    def declare(self, **spec: Any) -> None:
+        """The SecretRotation, with times that a test can wait for."""
+        wanted = {
+            "lmsRef": {"name": builders.LMS},
+            "type": "DatabasePassword",
+            "gracePeriod": "1s",
+            "consumers": [{"kind": "Deployment", "name": logins.NAME}],
+        } | spec
+        self.workspace.apply(builders.custom_resource("SecretRotation", ROTATION, wanted))
+
+    def ask(self) -> None:
+        """Ask for a rotation now."""
+        moment = to_rfc3339(SystemClock().now())
+        self.workspace.kubectl("annotate", REF, "--overwrite", f"lms.aada.edu/rotate-at={moment}")
+
+    def rotated(self, revision: int, timeout: float = LONG) -> Object:
+        """Wait until a revision is in use and proved, and nothing is under way; a roll-back is told at once."""
+        found = self.workspace.wait_for(REF, lambda body: _is_at_rest(body, revision), timeout)
+        newest = found["status"]["history"][0]
+        assert (newest["result"], newest["revision"]) == ("Rotated", revision), summary(found)
+        return found
+
+    def rotate(self) -> Object:
+        """One rotation, asked for and waited for."""
+        body = self.workspace.get(REF) or {}
+        revision = int((body.get("status") or {}).get("revision", 0)) + 1
+        last = (body.get("status") or {}).get("lastRotation")
+        if last:  # a time of the API has whole seconds: the next one must be later than the last
+            while to_rfc3339(SystemClock().now()) <= last:
+                time.sleep(0.05)
+        self.ask()
+        return self.rotated(revision)
+
+    def open_logins(self) -> list[str]:
+        """The roles of the application that may log in."""
+        query = f"SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, '{DATABASE}') ORDER BY 1"
+        return self.database.sql(query).splitlines()
+
+    def secrets(self) -> list[str]:
+        """Names of the Secrets that a rotation keeps while it works."""
+        return [one["metadata"]["name"] for one in self.workspace.items("secrets", f"lms.aada.edu/rotation={ROTATION}")]
+
+    def use(self) -> Logins:
+        """Logins of the further consumers so far."""
+        return logins.counted(self.workspace, f"deployment/{logins.NAME}")
+
+
+def _is_at_rest(body: Object, revision: int) -> bool:
+    status = body.get("status") or {}
+    history = status.get("history") or [{}]
+    return status.get("phase") == "Idle" and int(history[0].get("revision", 0)) >= revision
