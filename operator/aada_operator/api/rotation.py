@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from aada_operator.api.common import (
     GROUP,
@@ -18,6 +18,7 @@ from aada_operator.api.common import (
     StepStatus,
     Timestamp,
     TimeZone,
+    rules,
 )
 
 # A time: whatever was not rotated since then is rotated now.
@@ -34,6 +35,8 @@ class Consumer(Model):
 
 class SecretRotationSpec(Model):
     """Which credential is replaced, and when."""
+
+    model_config = ConfigDict(json_schema_extra=rules(("!has(self.schedule) || !has(self.maxAge)", _ONE_CLOCK)))
 
     lms_ref: Annotated[LocalRef, Field(description="The AadaLms whose credential it is.")]
     type: Annotated[

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aada_operator.core.overlay import merged
+from tests.unit.api.rotation_cases import MEGABYTE, ROTATIONS
 
 Spec = dict[str, Any]
 RECIPIENT = "age1" + "q" * 58
-MEGABYTE = "x" * 2**20
 
 BACKEND: Spec = {"name": "backend", "role": "api", "image": "registry.example/lms"}
 LMS: Spec = {
@@ -30,7 +30,8 @@ POLICY: Spec = {
 UPLOADS: Spec = {"s3": {"bucket": "files", "credentialsSecretRef": {"name": "s3"}}}
 BACKUP: Spec = {"policyRef": {"name": "nightly"}}
 RESTORE: Spec = {"source": {"backupName": "monday"}}
-MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE}
+ROTATION: Spec = {"lmsRef": {"name": "aada"}, "type": "DatabasePassword"}
+MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE, "SecretRotation": ROTATION}
 
 
 @dataclass(frozen=True)
@@ -290,4 +291,8 @@ CASES: tuple[Case, ...] = (
     restore("a mode that is none", False, RESTORE | {"mode": "Later"}),
     restore("a timeout", True, RESTORE | {"timeout": "90m"}),
     restore("a timeout of a megabyte", False, RESTORE | {"timeout": MEGABYTE}),
+    # SecretRotation
+    without("SecretRotation", "lmsRef"),
+    without("SecretRotation", "type"),
+    *(Case("SecretRotation", words, ROTATION | patch, accepted, by) for words, accepted, by, patch in ROTATIONS),
 )  # fmt: skip

@@ -38,7 +38,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     error = problem(case)
     assert error is not None
     message = explain(error)
-    named = ("components", "full", "storage", "target", "tables", "type")
+    named = ("components", "full", "schedule", "storage", "target", "tables", "type")
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in named)))
     assert MEGABYTE[:100] not in message
 
@@ -92,6 +92,7 @@ NOT_BY_SCHEMA = (
     "a bucket and a policy",
     "a bucket and a copy",
     "a cutover from a bucket",
+    "two clocks",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,11 +51,17 @@ def test_every_credential_that_a_sample_names_is_in_the_secrets() -> None:
     assert identity["key"] in made[identity["name"]]
 
 
-@pytest.mark.parametrize("file", ["lms-full.yaml", "backuppolicy.yaml"])
+@pytest.mark.parametrize("file", ["lms-full.yaml", "backuppolicy.yaml", "secretrotation.yaml"])
 def test_a_full_sample_shows_every_field(file: str) -> None:
     body = next(body for name, body in CUSTOM_RESOURCES if name == file)
     schema = structural_schema(MODELS[body["kind"]])
-    assert sorted(set(fields(schema)) - set(shown(body["spec"], schema))) == []
+    missing = sorted(set(fields(schema)) - set(shown(body["spec"], schema)))
+    assert [field for field in missing if field not in excluded(file)] == []
+
+
+def excluded(file: str) -> set[str]:
+    """Fields that another one of the sample excludes: such a field is shown in a comment, with a value."""
+    return {f".{name}" for name in re.findall(r"^  # (\w+): \S+$", (SAMPLES / file).read_text(), re.MULTILINE)}
 
 
 def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -1,0 +1,34 @@
+"""Specs of a SecretRotation that must be accepted or refused: words, whether, by whom, and what differs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+MEGABYTE = "x" * 2**20
+_MONTHLY: dict[str, Any] = {"schedule": "0 4 1 * *"}
+_CONSUMERS = [{"kind": "Deployment", "name": "reports"}, {"kind": "StatefulSet", "name": "search"}]
+
+ROTATIONS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], ...] = (
+    ("the data key", True, "both", {"type": "DataEncryptionKey"}),
+    ("a credential that is none", False, "both", {"type": "JwtKey"}),
+    ("a schedule", True, "both", _MONTHLY | {"timeZone": "Europe/Berlin"}),
+    ("a schedule of four fields", False, "both", {"schedule": "0 4 1 *"}),
+    ("a schedule with a minute 61", False, "operator", {"schedule": "61 4 1 * *"}),
+    ("a time zone that is none", False, "operator", _MONTHLY | {"timeZone": "Europe/Atlantis"}),
+    ("a highest age", True, "both", {"maxAge": "30d"}),
+    ("a highest age of forever", False, "both", {"maxAge": "forever"}),
+    ("two clocks", False, "both", _MONTHLY | {"maxAge": "30d"}),
+    ("no canary", True, "both", {"canary": False}),
+    ("consumers", True, "both", {"consumers": _CONSUMERS}),
+    ("a consumer that reads anew by itself", False, "both", {"consumers": [{"kind": "CronJob", "name": "nightly"}]}),
+    ("a consumer without a name", False, "both", {"consumers": [{"kind": "Deployment"}]}),
+    ("a consumer whose name is none", False, "both", {"consumers": [{"kind": "Deployment", "name": "Reports!"}]}),
+    ("twenty-one consumers", False, "both", {"consumers": _CONSUMERS[:1] * 21}),
+    ("other times", True, "both", {"drainTimeout": "30m", "gracePeriod": "26h"}),
+    ("a grace period in words", False, "both", {"gracePeriod": "a day"}),
+    ("a drain timeout of a megabyte", False, "both", {"drainTimeout": MEGABYTE}),
+    ("a long history", True, "both", {"historyLimit": 20}),
+    ("a history of none", False, "both", {"historyLimit": 0}),
+    ("a history too long", False, "both", {"historyLimit": 21}),
+    ("suspended", True, "both", {"suspend": True}),
+)
