@@ -74,7 +74,8 @@ def demand_moment(text: str) -> datetime:
 
 def retry_at(failures: int, now: datetime) -> str:
     """When a rotation is tried again after so many were rolled back in a row."""
-    return to_rfc3339(now + min(LONGEST_RETRY, FIRST_RETRY * 2 ** (failures - 1)))
+    doubled = min(failures - 1, 10)  # no more: a timedelta ends before a rotation that fails for months
+    return to_rfc3339(now + min(LONGEST_RETRY, FIRST_RETRY * 2**doubled))
 
 
 # --- whether it can be done ------------------------------------------------------------------------------------------
