@@ -46,6 +46,21 @@ class TestTurns:
         assert held(answer.claims) == (["a"] if exclude(one, other) else ["a", "b"])
         assert bool(answer.blockers) == exclude(one, other)
 
+    @pytest.mark.parametrize("one", Operation)
+    @pytest.mark.parametrize("other", Operation)
+    def test_only_a_rotation_and_a_backup_run_beside_each_other(self, one: Operation, other: Operation) -> None:
+        assert exclude(one, other) == ({one, other} != {Operation.ROTATION, Operation.BACKUP})
+
+    def test_a_rotation_that_waits_does_not_hold_up_a_backup(self) -> None:
+        claims = asked(wanted("migration", Operation.MIGRATION), wanted("rotation", Operation.ROTATION, since=1))
+        left = without(claims, lambda claim: claim.name == "migration")
+        assert held(ask(left, wanted("backup", since=2)).claims) == ["backup"]
+
+    def test_two_that_run_beside_each_other_keep_out_what_either_excludes(self) -> None:
+        claims = asked(wanted("backup"), wanted("rotation", Operation.ROTATION), wanted("m", Operation.MIGRATION))
+        assert held(claims) == ["backup", "rotation"]
+        assert blocked_by(ask(claims, wanted("m", Operation.MIGRATION))) == {"backup", "rotation"}
+
     def test_asking_again_changes_nothing(self) -> None:
         claims = asked(wanted("a"), wanted("b", since=1))
         assert ask(claims, wanted("a", since=50)).claims == claims
@@ -92,6 +107,8 @@ class TestPartsOfAnOperation:
 def test_the_most_important_of_those_at_work_is_what_people_are_told() -> None:
     claims = asked(wanted("cutover", Operation.CUTOVER), wanted("safety", parent="cutover"))
     assert str(disruptive(claims)) == "Backup cutover (Cutover)"
+    beside = asked(wanted("backup"), wanted("rotation", Operation.ROTATION))
+    assert str(disruptive(beside)) == "Backup rotation (Rotation)"
     assert disruptive(()) is None
 
 

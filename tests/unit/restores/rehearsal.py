@@ -21,7 +21,7 @@ from aada_operator.core.database import CutoverNames, CutoverServer, DatabasePro
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.events import worth_telling
 from aada_operator.core.interlock import Claim, Operation
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, SECRET_ROTATIONS, Object
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.core.workqueue import Key
 from aada_operator.restores import abandoned, cutover, preflight, retired
@@ -139,6 +139,7 @@ class Rehearsal:
             "Backup": (BACKUPS, "tuesday"),
             "Migration": (AADA_LMS, "aada"),
             "Cutover": (RESTORES, "tuesday"),
+            "Rotation": (SECRET_ROTATIONS, "tuesday"),
         }[operation]
         if name == "tuesday":
             self.api.add(kind, custom_resource(kind.kind, name, {}))
