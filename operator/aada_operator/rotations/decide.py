@@ -151,6 +151,9 @@ def demand_server(server: RotationServer, names: Names, old: str) -> None:
         raise Stalled("RolesTaken", f"role {other.name} was not made by the operator: rename it, the rotation needs it")
     if other and other.can_login and other.sessions:
         raise Waiting("LoginInUse", f"{other.sessions} sessions of {other.name} are open: it is to be replaced", 30.0)
+    if old == server.admin or ("SUPERUSER" in login.powers and not login.acts_as_owner):
+        message = f"the application logs in as {old}, the admin or a superuser, which is not replaced"
+        raise Stalled("SuperuserLogin", f"{message}: give it a role of its own, in Secret and database")
     if trouble := _not_replaceable(login, names):
         raise Stalled("LoginNotReplaceable", trouble)
 

@@ -129,6 +129,8 @@ class TestServer:
             (server(), Stalled, "RolesTaken", f"no role {OLD}"),
             (server(role(), role("aada_lms_b", comment="")), Stalled, "RolesTaken", "rename it"),
             (server(role(), role("aada_lms_b", sessions=2)), Waiting, "LoginInUse", "2 sessions of aada_lms_b"),
+            (server(role(), admin=OLD), Stalled, "SuperuserLogin", "a role of its own"),
+            (server(role(acts_as_owner=False, powers=("SUPERUSER", "CREATEDB"))), Stalled, "SuperuserLogin", "its own"),
             (server(role(acts_as_owner=False, powers=("CREATEDB", "BYPASSRLS"))), Stalled, "LoginNotReplaceable",
              f"ALTER ROLE {OLD} NOCREATEDB NOBYPASSRLS"),
             (server(role(elsewhere=("a", "b", "c", "d"))), Stalled, "LoginNotReplaceable", "in database a, b, c, too"),
