@@ -29,6 +29,16 @@ def test_what_names_no_login_stays_as_it_is() -> None:
     assert with_keys(**more) == more
 
 
+@pytest.mark.parametrize("key", ["user", "PGUSER", "DB_USER", "postgres-login", "role"])
+def test_a_user_in_another_key_is_the_new_one_too(key: str) -> None:
+    assert with_keys(**{key: USER}) == {key: NEW[0]}
+    assert with_keys(**{key: "somebody-else"}) == {key: "somebody-else"}
+
+
+def test_a_database_that_is_called_as_the_old_login_keeps_its_name() -> None:
+    assert with_keys(name=USER, dbname=USER) == {"name": USER, "dbname": USER}
+
+
 def test_a_url_gets_the_new_login_and_keeps_everything_else() -> None:
     url = "postgresql+psycopg2://{}:{}@" + ADDRESS + "?sslmode=require&x=%20#part"
     assert with_keys(url=url.format(USER, PASSWORD)) == {"url": url.format(*NEW)}
