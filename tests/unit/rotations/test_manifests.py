@@ -26,7 +26,8 @@ NEW = {"username": "aada_lms_b", "password": "new-password", "url": "postgresql:
 APP = lms.spec(
     {"components": [{"name": "backend", "podTemplate": {"metadata": {"annotations": {"school.example/team": "lms"}}}}]}
 )
-STAMP = {ANNOTATION_SECRETS: "0123456789abcdef", "lms.aada.edu/revision": "login-r1"}
+MARK = "rotation.lms.aada.edu/login"
+STAMP = {ANNOTATION_SECRETS: "0123456789abcdef", MARK: "login-r1"}
 
 
 def deployment(**pod_spec: object) -> Object:
@@ -46,8 +47,8 @@ def canary(**pod_spec: object) -> Object:
 
 def documents() -> list[Object]:
     """Everything that one rotation makes."""
-    kept = manifests.kept(owner(), "aada", live(annotations={"lms.aada.edu/revision": "login-r1"}), 1)
-    return [kept, fresh(), canary(), manifests.publication(Revision(fresh()), "login-r2", NOW)]
+    kept = manifests.kept(owner(), "aada", live(annotations={MARK: "login-r1"}), 1)
+    return [kept, fresh(), canary(), manifests.publication(Revision(fresh()), "login", "login-r2", NOW)]
 
 
 def test_what_a_rotation_makes_is_as_reviewed() -> None:
@@ -72,7 +73,7 @@ class TestRevision:
 
     def test_says_what_it_holds(self) -> None:
         revision = Revision(fresh())
-        assert (revision.id, revision.name, revision.number) == ("login-r2", "login-r2", 2)
+        assert (revision.name, revision.number) == ("login-r2", 2)
         assert (revision.username, revision.password) == ("aada_lms_b", "new-password")
         assert (revision.made_at, revision.converged_at, revision.rolled_back) == (NOW, None, None)
 
@@ -90,7 +91,10 @@ class TestRevision:
     def test_remembers_since_when_the_application_had_it(self) -> None:
         first = Revision(manifests.kept(owner(), "aada", live(), 0))
         assert first.made_at == at("2026-01-01T00:00:00Z")
-        marks = {"lms.aada.edu/rotated-at": "2026-02-01T04:00:00Z"}
+        marks = {
+            "rotated-at.lms.aada.edu/login": "2026-02-01T04:00:00Z",
+            "rotated-at.lms.aada.edu/jwt": "2026-02-02T04:00:00Z",
+        }
         assert Revision(manifests.kept(owner(), "aada", live(annotations=marks), 1)).made_at == at(
             "2026-02-01T04:00:00Z"
         )
@@ -128,7 +132,7 @@ class TestCanary:
     def test_has_the_annotations_of_others_and_the_revision_that_it_tries(self) -> None:
         assert canary()["metadata"]["annotations"] == {
             "school.example/team": "lms",
-            "lms.aada.edu/revision": "login-r2",
+            MARK: "login-r2",
         }
 
     def test_names_the_new_secret_wherever_the_old_one_was(self) -> None:
