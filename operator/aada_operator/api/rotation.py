@@ -23,6 +23,7 @@ from aada_operator.api.common import (
 
 # A time: whatever was not rotated since then is rotated now.
 ANNOTATION_ROTATE_AT = f"{GROUP}/rotate-at"
+_OTHER_LMS = "lmsRef: cannot be changed, since a rotation may be under way: make another SecretRotation"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 
 
@@ -38,7 +39,13 @@ class SecretRotationSpec(Model):
 
     model_config = ConfigDict(json_schema_extra=rules(("!has(self.schedule) || !has(self.maxAge)", _ONE_CLOCK)))
 
-    lms_ref: Annotated[LocalRef, Field(description="The AadaLms whose credential it is.")]
+    lms_ref: Annotated[
+        LocalRef,
+        Field(
+            description="The AadaLms whose credential it is; cannot be changed.",
+            json_schema_extra=rules(("self == oldSelf", _OTHER_LMS)),
+        ),
+    ]
     type: Annotated[
         Literal["DatabasePassword", "DataEncryptionKey"],
         Field(

@@ -152,6 +152,12 @@ def test_what_happens_once_cannot_be_changed_afterwards(kind: Kind) -> None:
     assert ("self == oldSelf" in rules) == (kind.resource.kind in ("Backup", "Restore"))
 
 
+def test_a_rotation_stays_with_its_lms() -> None:
+    """What it does to one of them, it could not take back at another."""
+    (rule,) = field("SecretRotation", "lmsRef")["x-kubernetes-validations"]
+    assert rule["rule"] == "self == oldSelf"
+
+
 @EVERY_KIND
 def test_columns_show_fields_that_exist(kind: Kind) -> None:
     for column in kind.resource.columns:
