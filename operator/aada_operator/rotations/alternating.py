@@ -19,7 +19,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
 from aada_operator.core.steps import Step, demand
-from aada_operator.rotations import decide, manifests
+from aada_operator.rotations import decide, manifests, report
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.consumers import Consumers
 from aada_operator.rotations.credentials import rewritten
@@ -257,11 +257,7 @@ class Alternating:
         state = await self._answer(old.username, old.password)
         beside = await self._answer(new.username, new.password)
         if state != PASSWORD_REFUSED or beside != "":
-            message = (
-                f"the old password was answered with {state or 'a login'}, the new one with {beside or 'a login'}; "
-                f"a proof is {PASSWORD_REFUSED} and a login"
-            )
-            raise Waiting("NotProven", message, 15.0)
+            raise Waiting("NotProven", report.not_proven(state, beside), 15.0)
         self._work.status["proof"] = {
             "time": to_rfc3339(self._visit.now),
             "revision": new.number,

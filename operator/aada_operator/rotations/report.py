@@ -1,7 +1,5 @@
 """The conditions of a SecretRotation, said in one place; pure."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from aada_operator.api.rotation import SecretRotationSpec
@@ -76,9 +74,10 @@ def rolled_back(reason: str, message: str) -> str:
     return f"{reason}: {message}"[:640]
 
 
-def finished(entries: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The steps once all are done."""
-    return [entry | {"finishedAt": entry.get("finishedAt") or to_rfc3339(now)} for entry in entries]
+def not_proven(old: str | None, new: str | None) -> str:
+    """What the server answered to both passwords when that proves nothing: SQLSTATE, empty for a login, or None."""
+    said = [answer or ("a login" if answer == "" else "nothing") for answer in (old, new)]
+    return f"the old password was answered with {said[0]}, the new one with {said[1]}; a proof is 28P01 and a login"
 
 
 def _all(visit: Visit[SecretRotationSpec], status: conditions.Truth, reason: str, message: str) -> None:
