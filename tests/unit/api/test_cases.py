@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from aada_operator.api.registry import KINDS, structural_schema
 from aada_operator.core.controller import explain
-from tests.unit.api.cases import CASES, MEGABYTE, Case
+from tests.unit.api.cases import CASES, Case
+from tests.unit.api.rotation_cases import MEGABYTE
 
 SPECS = {kind.resource.kind: kind.spec for kind in KINDS}
 SCHEMAS = {kind.resource.kind: structural_schema(kind.spec) for kind in KINDS}
