@@ -39,14 +39,17 @@ def revision_number(revision: str) -> int:
 # --- when -----------------------------------------------------------------------------------------------------------
 
 
-def next_due(spec: SecretRotationSpec, last: datetime) -> datetime | None:
-    """When the next rotation is due after the ``last`` one; None: only by the annotation."""
+def next_due(spec: SecretRotationSpec, last: datetime, made: datetime) -> datetime | None:
+    """When the next rotation is due after the ``last`` one; None: only by the annotation.
+
+    A slot from before the SecretRotation was ``made`` is not caught up: nobody had asked for it.
+    """
     if spec.schedule:
-        return schedule.next_slot([spec.schedule], spec.time_zone, last)
+        return schedule.next_slot([spec.schedule], spec.time_zone, max(last, made))
     return last + timedelta(seconds=seconds(spec.max_age)) if spec.max_age else None
 
 
-def is_due(spec: SecretRotationSpec, last: datetime, asked: str, now: datetime) -> bool:
+def is_due(spec: SecretRotationSpec, last: datetime, made: datetime, asked: str, now: datetime) -> bool:
     """Whether to rotate: the clock says so, or the annotation names a time since the last rotation.
 
     Raises:
@@ -54,7 +57,7 @@ def is_due(spec: SecretRotationSpec, last: datetime, asked: str, now: datetime) 
     """
     if is_asked(asked, to_rfc3339(last), now):
         return True
-    due = next_due(spec, last)
+    due = next_due(spec, last, made)
     return due is not None and due <= now
 
 

@@ -5,7 +5,7 @@ marks on them, and what the roles may. A lost status loses the history and nothi
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aada_operator.adapters.kube import Kube
@@ -13,7 +13,7 @@ from aada_operator.api.common import seconds
 from aada_operator.api.rotation import ANNOTATION_ROTATE_AT, SecretRotationSpec
 from aada_operator.core import steps
 from aada_operator.core.attempts import until
-from aada_operator.core.clock import to_rfc3339
+from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit, is_held
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.interlock import OPERATION_IN_PROGRESS
@@ -70,6 +70,10 @@ class Operation:
         self._status = work.status
         self._step = ""
 
+    @property
+    def _made(self) -> datetime:
+        return from_rfc3339(self._visit.body["metadata"]["creationTimestamp"])
+
     async def reconcile(self) -> float:
         """Take one step; returns seconds until the next visit."""
         self._tell()
@@ -96,7 +100,7 @@ class Operation:
     def _tell(self) -> None:
         """What can be seen of the credential in use."""
         work, spec, status = self._work, self._visit.spec, self._status
-        due = decide.next_due(spec, work.since)
+        due = decide.next_due(spec, work.since, self._made)
         status |= {
             "strategy": "AlternatingRoles",
             "revision": work.revision,
@@ -109,7 +113,7 @@ class Operation:
         """Whether a rotation is to be begun now."""
         spec, now = self._visit.spec, self._visit.now
         asked = self._visit.annotations.get(ANNOTATION_ROTATE_AT, "")
-        if spec.suspend or not decide.is_due(spec, self._work.since, asked, now):
+        if spec.suspend or not decide.is_due(spec, self._work.since, self._made, asked, now):
             return False
         newest: dict[str, Any] = next(iter(self._status.get("history") or ()), {})
         again = decide.is_asked(asked, newest.get("finishedAt"), now)

@@ -15,15 +15,16 @@ from tests.unit.rotations.samples import at, spec
 
 MARK = "rotation.lms.aada.edu/login"
 MONTHLY = {"schedule": "0 4 1 * *"}
+MADE = at("2026-01-01T00:00:00Z")
 LAST = at("2026-02-01T04:00:30Z")
 
 
 class TestDue:
     def test_at_the_next_slot_after_the_last_rotation(self) -> None:
-        assert decide.next_due(spec(**MONTHLY), LAST) == at("2026-03-01T04:00:00Z")
+        assert decide.next_due(spec(**MONTHLY), LAST, MADE) == at("2026-03-01T04:00:00Z")
 
     def test_a_slot_is_read_in_the_time_zone(self) -> None:
-        assert decide.next_due(spec(**MONTHLY, timeZone="America/Chicago"), LAST) == at("2026-02-01T10:00:00Z")
+        assert decide.next_due(spec(**MONTHLY, timeZone="America/Chicago"), LAST, MADE) == at("2026-02-01T10:00:00Z")
 
     @pytest.mark.parametrize(
         ("last", "due"),
@@ -37,46 +38,56 @@ class TestDue:
     )
     def test_a_changed_clock_neither_skips_nor_doubles_a_slot(self, last: str, due: str) -> None:
         daily = spec(schedule="30 2 * * *", timeZone="Europe/Berlin")
-        assert decide.next_due(daily, at(last)) == at(due)
+        assert decide.next_due(daily, at(last), MADE) == at(due)
 
     def test_an_age_is_counted_from_the_last_rotation(self) -> None:
-        assert decide.next_due(spec(maxAge="30d"), LAST) == LAST + timedelta(days=30)
+        assert decide.next_due(spec(maxAge="30d"), LAST, MADE) == LAST + timedelta(days=30)
 
     def test_without_a_clock_never(self) -> None:
-        assert decide.next_due(spec(), LAST) is None
-        assert not decide.is_due(spec(), LAST, "", LAST + timedelta(days=9999))
+        assert decide.next_due(spec(), LAST, MADE) is None
+        assert not decide.is_due(spec(), LAST, MADE, "", LAST + timedelta(days=9999))
 
     def test_from_that_second_on(self) -> None:
         wanted, due = spec(maxAge="30d"), LAST + timedelta(days=30)
-        assert not decide.is_due(wanted, LAST, "", due - timedelta(seconds=1))
-        assert decide.is_due(wanted, LAST, "", due)
+        assert not decide.is_due(wanted, LAST, MADE, "", due - timedelta(seconds=1))
+        assert decide.is_due(wanted, LAST, MADE, "", due)
 
     def test_slots_that_were_missed_are_one_rotation(self) -> None:
         now = at("2026-07-15T12:00:00Z")
-        assert decide.is_due(spec(**MONTHLY), LAST, "", now)
-        assert not decide.is_due(spec(**MONTHLY), now, "", now)
+        assert decide.is_due(spec(**MONTHLY), LAST, MADE, "", now)
+        assert not decide.is_due(spec(**MONTHLY), now, MADE, "", now)
+
+    def test_a_slot_from_before_the_rotation_was_declared_is_not_caught_up(self) -> None:
+        """Declared on a school day for the first of a month, it does not begin on that school day."""
+        made = at("2026-02-16T10:00:00Z")
+        assert decide.next_due(spec(**MONTHLY), at("2024-09-01T00:00:00Z"), made) == at("2026-03-01T04:00:00Z")
+        assert not decide.is_due(spec(**MONTHLY), at("2024-09-01T00:00:00Z"), made, "", made)
+
+    def test_a_credential_that_was_too_old_when_the_rotation_was_declared_is_due_at_once(self) -> None:
+        made = at("2026-02-16T10:00:00Z")
+        assert decide.is_due(spec(maxAge="30d"), at("2024-09-01T00:00:00Z"), made, "", made)
 
 
 class TestAnnotation:
     def test_asks_for_one_now(self) -> None:
         now = LAST + timedelta(hours=1)
-        assert decide.is_due(spec(), LAST, "2026-02-01T05:00:00Z", now)
+        assert decide.is_due(spec(), LAST, MADE, "2026-02-01T05:00:00Z", now)
 
     def test_is_fulfilled_by_a_rotation_that_came_later(self) -> None:
-        assert not decide.is_due(spec(), LAST, "2026-02-01T04:00:30Z", LAST + timedelta(hours=1))
+        assert not decide.is_due(spec(), LAST, MADE, "2026-02-01T04:00:30Z", LAST + timedelta(hours=1))
 
     def test_may_name_a_time_to_come(self) -> None:
         asked = "2026-02-10T00:00:00Z"
-        assert not decide.is_due(spec(), LAST, asked, at("2026-02-09T23:59:59Z"))
-        assert decide.is_due(spec(), LAST, asked, at("2026-02-10T00:00:00Z"))
+        assert not decide.is_due(spec(), LAST, MADE, asked, at("2026-02-09T23:59:59Z"))
+        assert decide.is_due(spec(), LAST, MADE, asked, at("2026-02-10T00:00:00Z"))
 
     def test_may_be_of_any_time_zone(self) -> None:
-        assert decide.is_due(spec(), LAST, "2026-02-10T01:00:00+02:00", at("2026-02-09T23:00:00Z"))
+        assert decide.is_due(spec(), LAST, MADE, "2026-02-10T01:00:00+02:00", at("2026-02-09T23:00:00Z"))
 
     @pytest.mark.parametrize("text", ["now", "2026-02-10", "2026-02-10T01:00:00", "Tue Feb 10 01:00:00 UTC 2026"])
     def test_that_is_no_time_is_told(self, text: str) -> None:
         with pytest.raises(Stalled) as refused:
-            decide.is_due(spec(**MONTHLY), LAST, text, LAST)
+            decide.is_due(spec(**MONTHLY), LAST, MADE, text, LAST)
         assert refused.value.reason == "InvalidAnnotation"
         assert "2026-01-31T04:00:00Z" in refused.value.message
         assert text not in refused.value.message.replace("2026-01-31T04:00:00Z", "").replace("rotate-at is no", "")
