@@ -155,6 +155,7 @@ async def test_a_session_of_the_old_login_keeps_it_alive(world: RotationWorld) -
     await world.turns(until="RetireOld")
     await world.turn()
     assert world.said("Ready") == "False OldLoginInUse"
+    assert world.server.claims() == [], "somebody who forgets to leave keeps no release and no Cutover waiting"
     again.execute("SELECT 1")
     again.close()
     await world.turns(seconds=30)

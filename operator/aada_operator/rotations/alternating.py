@@ -23,6 +23,7 @@ from aada_operator.rotations import decide, manifests, report
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.consumers import Consumers
 from aada_operator.rotations.credentials import rewritten
+from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.work import Work, credentials_of
 
@@ -120,10 +121,15 @@ class Alternating:
         return await refusal(await self._work.endpoint(), Login(username, password, ""), self._work.spec.database.name)
 
     async def _claim(self) -> None:
-        """In the grace period, which may be long, others may work."""
-        fresh = self._work.fresh
-        if not (fresh and fresh.converged_at and self._visit.now < self._grace_ends()):
+        """In the grace period, which may be long, and while somebody stays with the old login, others may work."""
+        if not await self._only_waits():
             await claim(self._work)
+
+    async def _only_waits(self) -> bool:
+        fresh, kept = self._work.fresh, self._work.kept
+        if not (fresh and kept and fresh.converged_at):
+            return False
+        return self._visit.now < self._grace_ends() or not (await self._convergence()).reached
 
     async def _is_kept(self) -> bool:
         return self._work.kept is not None
@@ -213,14 +219,14 @@ class Alternating:
         """Wait until all pods have the new credentials and nobody is left in a session of the old login."""
         await self._canary.remove()
         await self._consumers.restart(self._new.name)
-        await self._demand_converged(CONVERGING, "not changed over yet")
+        convergence = await self._convergence()
+        if not convergence.reached:
+            raise Waiting(CONVERGING, f"not changed over yet: {convergence}", POLL)
         patch = {"metadata": {"annotations": {manifests.ANNOTATION_CONVERGED_AT: to_rfc3339(self._visit.now)}}}
         await self._work.kube.patch(SECRETS, self._new.body, patch)
 
-    async def _demand_converged(self, reason: str, words: str) -> None:
-        convergence = await self._consumers.look(self._new.name, self._old.username)
-        if not convergence.reached:
-            raise Waiting(reason, f"{words}: {convergence}", POLL)
+    async def _convergence(self) -> Convergence:
+        return await self._consumers.look(self._new.name, self._old.username)
 
     def _grace_ends(self) -> datetime:
         assert self._new.converged_at, "it is asked for afterwards"  # noqa: S101
@@ -242,7 +248,10 @@ class Alternating:
     async def _retire(self) -> None:
         """The point of no return: nobody may log in as the old login, and its password is one that nobody knows."""
         work = self._work
-        await self._demand_converged("OldLoginInUse", "the old login stays until nobody uses it")
+        convergence = await self._convergence()
+        if not convergence.reached:
+            await release(work)
+            raise Waiting("OldLoginInUse", f"the old login stays until nobody uses it: {convergence}", 15.0)
         if not work.published or work.login == self._old.username:
             raise Stalled("SecretDataDrift", f"somebody else changed Secret {work.secret}: the old login stays")
         async with work.changing() as session:
