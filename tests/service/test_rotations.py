@@ -248,6 +248,35 @@ async def test_a_canary_that_crashes_ends_it_at_once(world: RotationWorld) -> No
     assert "its log says why" in world.told()
 
 
+async def test_a_new_login_that_the_server_does_not_let_in_leads_back(world: RotationWorld) -> None:
+    await installed(world)
+    old = world.secret()
+    world.clock.advance(days=31)
+    await world.turns(until="Generate")
+    world.postgres.execute(f'ALTER ROLE "{old["username"]}" CONNECTION LIMIT 0')
+    for _ in range(3):
+        await world.turn()
+    assert world.said("Ready") == "False NewLoginRefused"
+    assert "with 53300" in world.told()
+    world.clock.advance(minutes=11)
+    await world.turn()
+    world.postgres.execute(f'ALTER ROLE "{old["username"]}" CONNECTION LIMIT -1')
+    await world.turns()
+    await rolled_back(world, "NewLoginRefused", old)
+
+
+async def test_a_secret_of_somebody_else_under_the_name_of_a_revision_is_told(world: RotationWorld) -> None:
+    await installed(world)
+    world.server.secret(f"{ROTATION}-r1", note="mine")
+    world.clock.advance(days=31)
+    await world.turns(until="Generate")
+    await world.turn()
+    assert world.said("Ready") == "False NameTaken"
+    assert world.secret(f"{ROTATION}-r1") == {"note": "mine"}
+    world.server.remove(SECRETS, f"{ROTATION}-r1")
+    await world.turns(until="Grace")
+
+
 async def test_pods_that_do_not_change_over_lead_back(world: RotationWorld) -> None:
     await installed(world)
     old = world.secret()
@@ -488,6 +517,11 @@ async def test_an_admin_that_is_no_superuser_can_do_it(world: RotationWorld, ins
         ('ALTER ROLE "{role}" CREATEDB', "NOCREATEDB"),
         ('ALTER DEFAULT PRIVILEGES FOR ROLE "{role}" GRANT SELECT ON TABLES TO PUBLIC', "ALTER DEFAULT PRIVILEGES FOR"),
         ('GRANT SELECT (id) ON lent TO "{role}"', "grants on columns"),
+        (
+            "CREATE FOREIGN DATA WRAPPER no; CREATE SERVER s FOREIGN DATA WRAPPER no; "
+            'CREATE USER MAPPING FOR "{role}" SERVER s',
+            "user mappings",
+        ),
     ],
 )
 async def test_what_cannot_be_handed_on_is_refused(world: RotationWorld, what: str, words: str) -> None:

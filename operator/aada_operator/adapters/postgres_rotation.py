@@ -14,7 +14,7 @@ from aada_operator.core.database import LoginRole, Names, RotationServer
 
 LOCK_TIMEOUT = "3s"
 # Grants on tables, schemas, the database and functions can be handed on; those on columns, large objects, types and
-# others are counted as odd.
+# others are counted as odd, and so are mappings to users of other servers.
 _LOOK = """
 WITH here AS (SELECT oid FROM pg_database WHERE datname = %(database)s),
      holder AS (SELECT oid FROM pg_roles WHERE rolname = %(owner)s)
@@ -34,10 +34,11 @@ SELECT r.rolname AS name,
        (SELECT count(*) FROM pg_shdepend d, here WHERE d.refobjid = r.oid AND d.dbid = here.oid
            AND d.refclassid = 'pg_authid'::regclass AND d.classid = 'pg_default_acl'::regclass)::int
          AS default_privileges,
-       (SELECT count(*) FROM pg_shdepend d, here WHERE d.refobjid = r.oid AND d.deptype = 'a' AND d.dbid = here.oid
+       (SELECT count(*) FROM pg_shdepend d, here WHERE d.refobjid = r.oid AND d.dbid = here.oid
            AND d.refclassid = 'pg_authid'::regclass AND d.classid <> 'pg_default_acl'::regclass
-           AND (d.objsubid <> 0 OR d.classid::regclass::text NOT IN
-               ('pg_class', 'pg_namespace', 'pg_database', 'pg_proc')))::int AS odd_grants,
+           AND (d.classid = 'pg_user_mapping'::regclass OR d.deptype = 'a' AND (d.objsubid <> 0 OR
+               d.classid::regclass::text NOT IN ('pg_class', 'pg_namespace', 'pg_database', 'pg_proc'))))::int
+         AS odd_grants,
        array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
            CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
            CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS powers

@@ -9,15 +9,14 @@ import secrets
 from datetime import datetime, timedelta
 
 from aada_operator.adapters import interlock, postgres_rotation
-from aada_operator.adapters.postgres import Login
-from aada_operator.adapters.postgres_refusal import PASSWORD_REFUSED, refusal
+from aada_operator.adapters.postgres_refusal import PASSWORD_REFUSED
 from aada_operator.api.common import seconds
 from aada_operator.core.clock import human, to_rfc3339
 from aada_operator.core.controller import FINALIZER, is_held
 from aada_operator.core.database import role_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.interlock import Claim, Operation
-from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
+from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS, Object
 from aada_operator.core.steps import Step, demand
 from aada_operator.rotations import decide, manifests, report
 from aada_operator.rotations.canary import Canary
@@ -109,16 +108,12 @@ class Alternating:
     async def _demand_that_passwords_count(self) -> None:
         """Where a wrong password is let in, none could ever be proved dead."""
         wrong = secrets.token_urlsafe(PASSWORD_BYTES)
-        answer = await self._answer(self._work.login, wrong)
+        answer = await self._work.answer(self._work.login, wrong)
         if answer == "":
             message = f"the server lets {self._work.login} in with any password: correct its line in pg_hba.conf"
             raise Stalled("PasswordNotAsked", message)
         if answer != PASSWORD_REFUSED:
             raise Waiting("DatabaseUnreachable", "the server does not answer a login as it should", 15.0)
-
-    async def _answer(self, username: str, password: str) -> str | None:
-        """The SQLSTATE with which the server refuses a login; empty when it lets it in."""
-        return await refusal(await self._work.endpoint(), Login(username, password, ""), self._work.spec.database.name)
 
     async def _claim(self) -> None:
         """In the grace period, which may be long, and while somebody stays with the old login, others may work."""
@@ -142,8 +137,7 @@ class Alternating:
             raise Stalled("RevisionMissing", f"{message}, then delete Secret {self._new.name}")
         if not is_held(self._visit.body):
             await work.kube.set_finalizer(SECRET_ROTATIONS, self._visit.body, FINALIZER, present=True)
-        made = manifests.kept(self._visit.body, work.lms_name, work.live, work.revision)
-        await work.kube.create(SECRETS, made)
+        await self._create(manifests.kept(self._visit.body, work.lms_name, work.live, work.revision))
 
     async def _is_generated(self) -> bool:
         return self._work.fresh is not None
@@ -157,8 +151,14 @@ class Alternating:
         number = max(work.revision, int(work.status.get("revision", 0)), self._old.number) + 1
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         data = rewritten(manifests.values(work.live), work.names.next_login, password)
-        made = manifests.fresh(self._visit.body, work.lms_name, number, data, self._old.number, self._visit.now)
-        await work.kube.create(SECRETS, made)
+        await self._create(
+            manifests.fresh(self._visit.body, work.lms_name, number, data, self._old.number, self._visit.now)
+        )
+
+    async def _create(self, secret: Object) -> None:
+        if await self._work.kube.create(SECRETS, secret) is None:
+            message = f"Secret {secret['metadata']['name']} exists and is not of this SecretRotation: delete it"
+            raise Waiting("NameTaken", message, 15.0)
 
     async def _is_handed_over(self) -> bool:
         return decide.is_handed_over(await self._work.server(), self._work.names, self._old.username)
@@ -170,12 +170,15 @@ class Alternating:
         async with work.changing() as session:
             mark = role_mark(work.lms["metadata"]["uid"])
             await postgres_rotation.hand_over(session, work.names, self._old.username, mark)
+        if not await self._is_handed_over():
+            message = f"role {self._old.username} still owns something that {work.names.owner} cannot be given"
+            raise Stalled("LoginNotReplaceable", f"{message}: drop it, or make it anew as that role")
 
     async def _is_applied(self) -> bool:
         """Whether the new login works."""
         if not (await self._work.server()).may_log_in(self._new.username):
             return False
-        return await self._answer(self._new.username, self._new.password) == ""
+        return await self._work.answer(self._new.username, self._new.password) == ""
 
     async def _apply(self) -> None:
         work, new = self._work, self._new
@@ -184,6 +187,9 @@ class Alternating:
         mark = role_mark(work.lms["metadata"]["uid"])
         async with work.changing() as session:
             await postgres_rotation.open_login(session, work.names, self._old.username, credentials_of(new), mark)
+        if (answer := await work.answer(new.username, new.password)) != "":
+            message = f"the server answers the new login {new.username} with {answer or 'nothing'}"
+            raise Waiting("NewLoginRefused", f"{message}: pg_hba.conf and connection limits must let it in", 5.0)
 
     async def _verify(self) -> None:
         """Log in as the application will, and do what it does."""
@@ -263,8 +269,8 @@ class Alternating:
     async def _prove(self) -> None:
         """Try the old password: only that very refusal counts, while the new login is let in on the same path."""
         old, new = self._old, self._new
-        state = await self._answer(old.username, old.password)
-        beside = await self._answer(new.username, new.password)
+        state = await self._work.answer(old.username, old.password)
+        beside = await self._work.answer(new.username, new.password)
         if state != PASSWORD_REFUSED or beside != "":
             raise Waiting("NotProven", report.not_proven(state, beside), 15.0)
         self._work.status["proof"] = {

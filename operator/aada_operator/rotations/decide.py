@@ -173,8 +173,8 @@ def _not_replaceable(login: LoginRole, names: Names) -> str:
         return f"role {role} has default privileges: ALTER DEFAULT PRIVILEGES FOR ROLE {names.owner} instead"
     if login.odd_grants:
         return (
-            f"role {role} has {login.odd_grants} grants on columns, types or large objects: give them to "
-            f"{names.owner} instead"
+            f"role {role} has {login.odd_grants} grants on columns, types or large objects, or user mappings: give "
+            f"them to {names.owner} instead"
         )
     return ""
 

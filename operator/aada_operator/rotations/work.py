@@ -11,6 +11,7 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.postgres import Endpoint, Login, Session
 from aada_operator.adapters.postgres_locks import alone
 from aada_operator.adapters.postgres_logins import admin_session, endpoint_of, login_of
+from aada_operator.adapters.postgres_refusal import refusal
 from aada_operator.adapters.referenced import lms_spec
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
@@ -98,6 +99,10 @@ class Work:
     async def endpoint(self) -> Endpoint:
         """The server's address."""
         return await endpoint_of(self.kube, self.visit.namespace, self.spec.database, self.allow_local)
+
+    async def answer(self, username: str, password: str) -> str | None:
+        """The SQLSTATE with which the server refuses a login; empty when it lets it in, None for no answer."""
+        return await refusal(await self.endpoint(), Login(username, password, ""), self.spec.database.name)
 
     @asynccontextmanager
     async def session_of(self, revision: Revision) -> AsyncIterator[Session]:
