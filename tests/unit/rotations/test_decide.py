@@ -171,7 +171,7 @@ def workload(replicas: int | None = 2, there: int = 2, **patch: Any) -> Object:
         (workload(readyReplicas=1), False),
         (workload(replicas=3), False),
         # an old pod that drains
-        (workload(there=3, updatedReplicas=2), False),
+        (workload(there=3, updatedReplicas=2, readyReplicas=2), False),
         (workload(replicas=None), False),
         (workload(replicas=None, there=1), True),
         (workload(replicas=0) | {"status": {"observedGeneration": 3}}, True),

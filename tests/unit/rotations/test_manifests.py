@@ -148,8 +148,8 @@ class TestCanary:
             {"name": "keys", "secret": {"secretName": "keys"}},
             {"name": "claim", "persistentVolumeClaim": {"claimName": "aada-db"}},
         ]
-        before: Object = {"containers": [container], "initContainers": [container], "volumes": volumes}
-        spec = canary(**copy.deepcopy(before))["spec"]
+        before: Object = {"containers": [container], "initContainers": [copy.deepcopy(container)], "volumes": volumes}
+        spec = canary(**before)["spec"]
         for made in (spec["containers"][0], spec["initContainers"][0]):
             assert [v.get("valueFrom") for v in made["env"]] == [
                 {"secretKeyRef": {"name": "login-r2", "key": "url"}},
