@@ -13,6 +13,8 @@ from aada_operator.core.resources import Object
 REPORTER = "aada-operator"
 # Conditions for which True is the bad news.
 _NEGATIVE = frozenset({STALLED, "Failed", "RPOUnreachable", "RTOAtRisk"})
+# Conditions that are neither good nor bad: that it begins is told, that it is over is what others tell.
+_NEUTRAL = frozenset({"Rotating"})
 # Steps on the way are seen in the conditions themselves; as Events they would only be noise.
 _SILENT = frozenset({"Reconciling"})
 
@@ -28,11 +30,15 @@ def _is_news(transition: Transition) -> bool:
     """Not what is unknown yet, and not that something bad is not, or not any more."""
     if transition.type in _SILENT or transition.status == "Unknown":
         return False
+    if transition.type in _NEUTRAL:
+        return transition.status == "True"
     return transition.type not in _NEGATIVE or _is_bad(transition)
 
 
 def _is_bad(transition: Transition) -> bool:
-    return transition.status == ("True" if transition.type in _NEGATIVE else "False")
+    return transition.type not in _NEUTRAL and transition.status == (
+        "True" if transition.type in _NEGATIVE else "False"
+    )
 
 
 def to_event(body: Object, transition: Transition, now: datetime) -> Object:

@@ -22,7 +22,7 @@ def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back
     visit.status |= {"phase": "RollingBack" if back else "Rotating", "step": step}
     visit.conditions.set(conditions.READY, "Unknown", step, message)
     visit.conditions.set(conditions.RECONCILING, True, step, message)
-    visit.conditions.set(ROTATING, True, "RollingBack" if back else step, message)
+    visit.conditions.set(ROTATING, True, "RollingBack" if back else "UnderWay", message)
     finished = {entry["name"] for entry in visit.status.get("steps", ()) if entry.get("finishedAt")}
     for kind, name in _PROVED_BY.items():
         done = name in finished and not back

@@ -61,7 +61,7 @@ class Logins:
         return {outcome: count for outcome, count in self.counts.items() if outcome != "ok"}
 
 
-def install(workspace: Workspace, image: str, secret: str, every: float = 0.02) -> None:
+def install(workspace: Workspace, image: str, secret: str, every: float = 0.1) -> None:
     """A Deployment whose pods log in ``every`` so many seconds with what the Secret held when they were started."""
     workspace.apply(builders.claim("tally"), _deployment(image, secret, every))
     workspace.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=120s")

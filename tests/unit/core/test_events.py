@@ -30,6 +30,7 @@ def change(kind: str, status: Any, reason: str = "Because", message: str = "word
         (change("Stalled", "True"), "Warning"),
         (change("Failed", "True"), "Warning"),
         (change("RTOAtRisk", "True"), "Warning"),
+        (change("Rotating", "True"), "Normal"),
     ],
 )
 def test_bad_news_are_warnings(transition: Transition, type_: str) -> None:
@@ -46,6 +47,7 @@ def test_bad_news_are_warnings(transition: Transition, type_: str) -> None:
         change("Reconciling", "False"),
         change("Stalled", "False"),
         change("Failed", "False"),
+        change("Rotating", "False"),
     ],
     ids=lambda t: f"{t.type}={t.status}",
 )

@@ -46,7 +46,7 @@ def test_on_the_way_nothing_is_good_or_bad_yet() -> None:
     assert said(one) == {
         "Ready": "Unknown Converge",
         "Reconciling": "True Converge",
-        "Rotating": "True Converge",
+        "Rotating": "True UnderWay",
         "NewCredentialVerified": "True VerifyNew",
         "ConsumersConverged": "Unknown UnderWay",
         "OldCredentialRevoked": "Unknown UnderWay",
