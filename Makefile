@@ -64,6 +64,11 @@ show-backup: venv  ## backups at 1 GB beside other tools, and 200 kills; ends wi
 	@$(TESTBED) build
 	@$(PY) -m tests.bench.backups
 
+.PHONY: show-rotation
+show-rotation: venv  ## 100 rotations under load, the runbook's way, and kills at every step; ends with one line of JSON
+	@$(TESTBED) build
+	@$(PY) -m tests.bench.rotations
+
 .PHONY: check
 check: venv  ## formatting, linters, types, layers, generated files
 	@$(VENV)/bin/ruff format --check .

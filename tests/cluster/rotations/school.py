@@ -32,7 +32,7 @@ class School:
     database: Database
 
     @classmethod
-    def open(cls, cluster: Cluster, name: str) -> School:
+    def open(cls, cluster: Cluster, name: str, every: float = 0.1) -> School:
         """A ready LMS, pods that log in all the time, and one that can send requests."""
         release.ensure_namespace(cluster, name)
         workspace = Workspace(cluster, name)
@@ -43,7 +43,7 @@ class School:
         workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
         image = f"{SAMPLE_LMS}:{builders.VERSION}"
         load.install(workspace, image)
-        logins.install(workspace, image, SECRET)
+        logins.install(workspace, image, SECRET, every)
         return cls(workspace, database)
 
     def declare(self, **spec: Any) -> None:

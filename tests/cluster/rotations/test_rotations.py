@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import load
+from tests.bench import rotations as show
 from tests.cluster.release import Operator
-from tests.cluster.rotations.runbook import by_the_runbook
-from tests.cluster.rotations.school import DATABASE, HEALTH, REF, School
+from tests.cluster.rotations.school import DATABASE, REF, School
 from tests.cluster.workspace import LONG
 from tests.testbed.cluster import Cluster
-from tests.testbed.shell import say
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +24,13 @@ def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[Sc
 
 
 def test_two_rotations_under_load_fail_no_login_and_no_request(school: School) -> None:
-    with load.constant(school.workspace, HEALTH, rate=20) as outcomes:
-        first = school.rotate()
-        second = school.rotate()
-    used = school.use()
-    say(f"logins during two rotations: {used.all}, failed: {used.failed or 'none'}; requests: {outcomes.counts}")
-    assert used.all >= 500
-    assert used.failed == {}
-    assert outcomes.answered >= 100
-    assert outcomes.failed == {}
-    proofs = [body["status"]["proof"] for body in (first, second)]
-    assert [proof["sqlState"] for proof in proofs] == ["28P01", "28P01"]
-    assert [proof["login"] for proof in proofs] == [f"{DATABASE}_a", f"{DATABASE}_b"]
+    shown = show.rotations(school, 2)
+    assert shown["logins"] >= 500
+    assert shown["requests"] >= 100
+    assert (shown["rotations"], shown["failed_logins"], shown["failed_requests"]) == (2, 0, 0)
+    status = (school.workspace.get(REF) or {})["status"]
+    assert [past["result"] for past in status["history"]] == ["Rotated", "Rotated"]
+    assert (status["proof"]["sqlState"], status["proof"]["login"]) == ("28P01", f"{DATABASE}_b")
     assert school.open_logins() == [f"{DATABASE}_a"]
     assert school.secrets() == []
     school.workspace.wait_condition("lms/aada", "Ready")
@@ -72,10 +65,10 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> N
     assert len(school.open_logins()) == 1
 
 
-def test_the_runbooks_way_fails_logins(school: School) -> None:
-    """The yardstick: what the same use sees when a password is changed in place."""
-    before = school.use()
-    by_the_runbook(school)
-    failed = sum(school.use().failed.values()) - sum(before.failed.values())
-    say(f"failed logins by the runbook: {failed} of {school.use().all - before.all}")
-    assert failed > 0
+def test_the_show_counts_kills_and_the_runbooks_failures(school: School, operator: Operator) -> None:
+    """`make show-rotation` in short; its yardstick is what the same use sees when a password is changed in place."""
+    point = "rotation.Publish.after-act"
+    assert point in show.kill_points()
+    assert show.kills(school, operator, [point]) == {"kill_points": 1, "kill_failures": 0}
+    shown = show.runbook(school)
+    assert 0 < shown["runbook_failed_logins"] < shown["runbook_logins"]

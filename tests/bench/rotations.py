@@ -1,0 +1,158 @@
+"""Rotations of the application's login under load, beside the runbook's way, and kills: `make show-rotation`.
+
+Everything is measured now, in a cluster of its own. What was counted comes before the last line, which is one JSON
+object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.bench.testing_ground import own_name
+from tests.cluster import load, release
+from tests.cluster.release import DEPLOYMENT, Operator
+from tests.cluster.rotations.runbook import by_the_runbook
+from tests.cluster.rotations.school import HEALTH, REF, School
+from tests.cluster.workspace import LONG, Object
+from tests.testbed.catalogue import SAMPLE_LMS
+from tests.testbed.cluster import Cluster
+from tests.testbed.layout import cluster_name
+from tests.testbed.provider import open_cluster
+from tests.testbed.versions import SAMPLE_LMS_RELEASES
+
+STEPS = (
+    "Keep",
+    "Generate",
+    "ApplyToDatabase",
+    "Canary",
+    "Publish",
+    "Converge",
+    "RetireOld",
+    "ProveOld",
+)
+RATE = 20.0
+VARIABLE = "AADA_FAILPOINTS"
+
+
+def say(text: str) -> None:
+    """Progress, beside the last line that programs read."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+@contextmanager
+def place() -> Iterator[tuple[School, Operator]]:
+    """A cluster with the operator and a school; it is removed at the end unless it was up before."""
+    os.environ["AADA_CLUSTER"] = own_name(cluster_name())
+    cluster = open_cluster()
+    was_up = cluster.is_up()
+    try:
+        cluster.create()
+        operator = release.install(cluster)
+        for version in SAMPLE_LMS_RELEASES[:1]:
+            release.build_image(cluster, f"{SAMPLE_LMS}:{version}")
+        school = School.open(cluster, f"rotation-{int(time.time())}", every=0.02)
+        school.declare()
+        yield school, operator
+        _remove(cluster, school)
+    finally:
+        if not was_up:
+            cluster.delete()
+
+
+def _remove(cluster: Cluster, school: School) -> None:
+    cluster.kubectl("delete", "namespace", school.workspace.namespace, "--wait=false")
+
+
+def rotations(school: School, count: int) -> dict[str, Any]:
+    """So many rotations while the application is asked and further consumers log in."""
+    with load.constant(school.workspace, HEALTH, rate=RATE) as outcomes:
+        for number in range(1, count + 1):
+            began = time.monotonic()
+            school.rotate()
+            say(f"rotation {number} of {count}: {time.monotonic() - began:.0f} s")
+    used = school.use()
+    say(f"logins: {used.all}, failed: {used.failed or 'none'}; requests: {outcomes.counts}")
+    return {
+        "rotations": count,
+        "logins": used.all,
+        "failed_logins": sum(used.failed.values()),
+        "requests": sum(outcomes.counts.values()),
+        "failed_requests": sum(outcomes.failed.values()),
+    }
+
+
+def runbook(school: School) -> dict[str, Any]:
+    """The same use while a password is changed in place."""
+    before = school.use()
+    with load.constant(school.workspace, HEALTH, rate=RATE) as outcomes:
+        by_the_runbook(school)
+    after = school.use()
+    failed = sum(after.failed.values()) - sum(before.failed.values())
+    say(f"the runbook's way: {failed} of {after.all - before.all} logins failed; requests: {outcomes.counts}")
+    return {"runbook_logins": after.all - before.all, "runbook_failed_logins": failed}
+
+
+def kills(school: School, operator: Operator, points: list[str]) -> dict[str, Any]:
+    """The operator killed at each point; what must hold after each is counted when it does not."""
+    failures = []
+    for point in points:
+        revision = int((school.workspace.get(REF) or {})["status"]["revision"]) + 1
+        operator.kubectl("set", "env", DEPLOYMENT, f"{VARIABLE}={point}=kill")
+        operator.rolled_out()
+        school.ask()
+        operator.wait_for(DEPLOYMENT, _is_down, LONG)
+        operator.kubectl("set", "env", DEPLOYMENT, f"{VARIABLE}-")
+        operator.rolled_out()
+        school.rotated(revision)
+        trouble = wrong(school)
+        say(f"killed at {point}: {trouble or 'rotated, one login, nothing left over'}")
+        failures += [point] if trouble else []
+    return {"kill_points": len(points), "kill_failures": len(failures)}
+
+
+def wrong(school: School) -> list[str]:
+    """What is not as it must be after a rotation, in words."""
+    found = []
+    if len(logins := school.open_logins()) != 1:
+        found.append(f"open logins: {logins}")
+    if left := school.secrets():
+        found.append(f"Secrets left over: {left}")
+    if failed := school.use().failed:
+        found.append(f"failed logins: {failed}")
+    return found
+
+
+def _is_down(deployment: Object) -> bool:
+    return not deployment.get("status", {}).get("readyReplicas")
+
+
+def kill_points() -> list[str]:
+    """Before and after every step that does something."""
+    return [f"rotation.{step}.{moment}-act" for step in STEPS for moment in ("before", "after")]
+
+
+def run(count: int, points: list[str]) -> dict[str, Any]:
+    """The whole show; returns its JSON object."""
+    with place() as (school, operator):
+        return rotations(school, count) | kills(school, operator, points) | runbook(school)
+
+
+def main(argv: list[str]) -> int:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.rotations", description=__doc__)
+    parser.add_argument("--rotations", type=int, default=100, help="how many under load (100)")
+    parser.add_argument("--kill-points", type=int, default=len(kill_points()), help="how many of the points (all)")
+    options = parser.parse_args(argv)
+    print(json.dumps(run(options.rotations, kill_points()[: options.kill_points])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
