@@ -325,7 +325,7 @@ async def test_a_kill_at_any_write_of_the_way_back_leads_to_the_same_end(world: 
         one.stuck = True
         await one.turns(until="Converge")
         one.clock.advance(minutes=11)
-        await one.turn()
+        await one.turns(until="Reconverge")
         one.stuck = False
         await one.turns()
 
