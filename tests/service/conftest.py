@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.service.rotation_world import RotationWorld, drop
 from tests.service.servers import PostgresServer, S3Server
 from tests.service.worker_harness import Job
 
@@ -63,3 +65,11 @@ def heavy(postgres: PostgresServer) -> str:
         name,
     )
     return name
+
+
+@pytest.fixture
+def school(postgres: PostgresServer) -> Iterator[RotationWorld]:
+    """An AadaLms to be, with a SecretRotation, and with a database name that nothing on the server has."""
+    made = RotationWorld(postgres, f"lms_{os.urandom(4).hex()}")
+    yield made
+    drop(made)

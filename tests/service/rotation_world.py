@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import Controller
-from aada_operator.core.resources import DEPLOYMENTS, PODS, SECRET_ROTATIONS, SECRETS, Object
+from aada_operator.core.resources import BACKUP_POLICIES, DEPLOYMENTS, PODS, SECRET_ROTATIONS, SECRETS, Object
 from aada_operator.core.workqueue import Key
 from aada_operator.rotations import reconcile
 from tests.service.lms_world import LmsWorld
@@ -166,3 +167,60 @@ class RotationWorld(LmsWorld):
     def encoded(self, **values: str) -> dict[str, str]:
         """Values as a Secret's data."""
         return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+
+
+async def installed(world: RotationWorld, **spec: object) -> RotationWorld:
+    """An LMS that serves, and a SecretRotation that is not due yet."""
+    world.create()
+    await world.settle()
+    world.declare(**spec)
+    world.run_pods()
+    await world.turns()
+    return world
+
+
+async def adopted(world: RotationWorld) -> str:
+    """An LMS as people run it by hand: one role owns the database and everything in it; returns that role."""
+    name, role = world.database, f"{world.database}_app"
+    world.postgres.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'chosen-by-hand' CONNECTION LIMIT 40")
+    world.postgres.execute(f'ALTER ROLE "{role}" SET search_path = public, "odd name"')
+    world.postgres.createdb(name, owner=role)
+    with world.log_in(role, "chosen-by-hand") as session:
+        session.execute("CREATE TABLE students (id serial PRIMARY KEY, name text)")
+        session.execute("INSERT INTO students (name) VALUES ('Ada')")
+    world.postgres.execute("CREATE TABLE lent (id int)", name)
+    world.postgres.execute(f'GRANT SELECT, INSERT ON lent TO "{role}"', name)
+    values = {
+        "url": f"postgresql+psycopg2://{role}:chosen-by-hand@{world.postgres.host}:{world.postgres.port}/{name}?x=1",
+        "host": world.postgres.host,
+        "port": str(world.postgres.port),
+        "name": name,
+        "username": role,
+        "password": "chosen-by-hand",
+    }
+    world.server.add(SECRETS, {"metadata": {"name": "aada-db"}, "data": world.encoded(**values)})
+    world.create()
+    world.owner = role
+    await world.settle()
+    world.declare()
+    world.run_pods()
+    await world.turns()
+    return role
+
+
+def fresh_backup(world: RotationWorld) -> None:
+    """A BackupPolicy whose newest backup is of now."""
+    spec = {"lmsRef": {"name": "aada"}, "objectives": {"rpo": "999d"}}
+    policy = custom_resource("BackupPolicy", "nightly", spec)
+    world.server.add(BACKUP_POLICIES, policy | {"status": {"lastFull": to_rfc3339(world.clock.now())}})
+
+
+def drop(world: RotationWorld) -> None:
+    """What a world left on the server."""
+    world.close()
+    world.postgres.dropdb(world.database)
+    for suffix in ("_a", "_b", "_owner", "_app", "_boss"):
+        role = f"{world.database}{suffix}"
+        if world.postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
+            world.postgres.execute(f'DROP OWNED BY "{role}"')
+            world.postgres.execute(f'DROP ROLE "{role}"')

@@ -36,6 +36,9 @@ class Canary:
         pod = await self._pod()
         if pod is None:
             await self._start()
+        elif not self._is_made_here(pod):
+            name = pod["metadata"]["name"]
+            raise Waiting("NameTaken", f"pod {name} exists and is not of this SecretRotation: delete it", 15.0)
         elif not self._is_ours(pod) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             await self._kube.delete(PODS, pod)
         elif found := of_pod(pod):
@@ -45,8 +48,12 @@ class Canary:
     async def remove(self) -> None:
         """Delete it; one that is gone is fine."""
         pod = await self._pod()
-        if pod and not pod["metadata"].get("deletionTimestamp"):
+        if pod and self._is_made_here(pod) and not pod["metadata"].get("deletionTimestamp"):
             await self._kube.delete(PODS, pod)
+
+    def _is_made_here(self, pod: Object) -> bool:
+        owners = pod["metadata"].get("ownerReferences", ())
+        return self._work.visit.uid in {owner["uid"] for owner in owners}
 
     def _is_ours(self, pod: Object) -> bool:
         fresh = self._work.fresh

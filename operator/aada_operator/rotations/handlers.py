@@ -1,5 +1,4 @@
-"""What wakes a SecretRotation: its own changes, and those of its AadaLms; and it wakes the AadaLms in turn, whose
-pods it has restarted."""
+"""What wakes a SecretRotation: its own changes. They wake its AadaLms, too, which restarts the pods."""
 
 from collections.abc import Callable
 

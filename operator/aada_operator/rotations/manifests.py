@@ -15,6 +15,9 @@ OWNER = SECRET_ROTATIONS.kind.lower()
 LABEL_ROTATION = f"{GROUP}/rotation"
 # On the application's Secret, with the name of the SecretRotation: since when it has these credentials.
 _SINCE_PREFIX = f"rotated-at.{GROUP}/"
+# On the Secrets of a rotation: the uid of the SecretRotation. No owner reference: who deletes that in the foreground would
+# take them from a rotation that has to go back first.
+ANNOTATION_OF = f"{GROUP}/rotation-uid"
 # On a Secret with new credentials: when they were made, which revision they follow, when all had them, why not.
 ANNOTATION_MADE_AT = f"{GROUP}/made-at"
 ANNOTATION_FOLLOWS = f"{GROUP}/follows"
@@ -102,8 +105,7 @@ def _secret(owner: Object, lms: str, number: int, data: Mapping[str, str], marks
             "name": name,
             "namespace": owner["metadata"]["namespace"],
             "labels": {LABEL_OWNER: OWNER, LABEL_LMS: lms, LABEL_ROTATION: rotation},
-            "annotations": dict(marks),
-            "ownerReferences": [owner_reference(owner)],
+            "annotations": {ANNOTATION_OF: owner["metadata"]["uid"], **marks},
         },
         "type": "Opaque",
         "immutable": True,
@@ -128,6 +130,9 @@ def publication(revision: Revision, rotation: str, name: str, since: datetime) -
     return {"data": dict(revision.body["data"]), "metadata": {"annotations": marks}}
 
 
+_COMPONENT = (LABEL_COMPONENT, "app.kubernetes.io/component")
+
+
 def canary_name(rotation: str) -> str:
     """The pod that tries the new credentials."""
     return f"{rotation}-canary"
@@ -136,7 +141,7 @@ def canary_name(rotation: str) -> str:
 def canary(owner: Object, deployment: Object, secret: str, revision: Revision) -> Object:
     """A pod like those of a Deployment, with the new credentials; no Service finds it, so no user meets it."""
     template = deployment["spec"]["template"]
-    labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k != LABEL_COMPONENT}
+    labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k not in _COMPONENT}
     rotation = owner["metadata"]["name"]
     marks = {k: v for k, v in annotations(template).items() if not k.startswith(f"{GROUP}/")}
     spec = _with_secret(copy.deepcopy(template["spec"]), secret, revision.name)

@@ -25,7 +25,7 @@ from aada_operator.rotations.canary import CANARY_STARTING
 from aada_operator.rotations.gauges import gauges
 from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.way_back import ROLLING_BACK, WayBack
-from aada_operator.rotations.work import Work, observe
+from aada_operator.rotations.work import Work, observe, revisions
 
 logger = logging.getLogger(__name__)
 NOW = 0.0
@@ -53,9 +53,11 @@ def capability(kube: Kube, allow_local: bool) -> Capability[SecretRotationSpec]:
         try:
             work = await observe(kube, allow_local, visit)
         except Waiting as waiting:
-            if waiting.reason == "AadaLmsNotFound":
-                return None  # with the LMS went whatever logs in
-            raise
+            if waiting.reason != "AadaLmsNotFound":
+                raise
+            for revision in await revisions(kube, visit):  # with the LMS went whatever logs in
+                await kube.delete(SECRETS, revision.body)
+            return None
         return await Operation(work).finish()
 
     return Capability(SECRET_ROTATIONS, SecretRotationSpec, report.KNOWN, reconcile, gauges, finalize)
@@ -106,7 +108,7 @@ class Operation:
             "revision": work.revision,
             "activeRole": work.login,
             "lastRotation": to_rfc3339(work.since) if work.revision else None,
-            "nextRotation": to_rfc3339(due) if due else None,
+            "nextRotation": to_rfc3339(due) if due and not spec.suspend else None,
         }
 
     def _begins(self) -> bool:

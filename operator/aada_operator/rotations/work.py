@@ -21,6 +21,7 @@ from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, SECRETS, Object
 from aada_operator.rotations import decide
 from aada_operator.rotations.manifests import (
+    ANNOTATION_OF,
     LABEL_ROTATION,
     Revision,
     annotations,
@@ -88,8 +89,8 @@ class Work:
 
     @property
     def published(self) -> bool:
-        """Whether the application's Secret has the new credentials."""
-        return self.fresh is not None and self.live.get("data") == self.fresh.body["data"]
+        """Whether the application's Secret has the new credentials; what else is in it is not ours."""
+        return self.fresh is not None and all(self.live["data"][key] == self.fresh.body["data"][key] for key in KEYS)
 
     @property
     def names(self) -> Names:
@@ -165,7 +166,7 @@ async def observe(kube: Kube, allow_local: bool, visit: Visit[SecretRotationSpec
 async def revisions(kube: Kube, visit: Visit[SecretRotationSpec]) -> list[Revision]:
     """The Secrets of revisions that this very SecretRotation made."""
     found = await kube.list(SECRETS, visit.namespace, {LABEL_ROTATION: visit.name})
-    return [Revision(s) for s in found if visit.uid in {o["uid"] for o in s["metadata"].get("ownerReferences", ())}]
+    return [Revision(one) for one in found if annotations(one).get(ANNOTATION_OF) == visit.uid]
 
 
 def _demand_text(live: Object, secret: str) -> None:

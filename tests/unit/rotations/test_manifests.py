@@ -65,11 +65,11 @@ def test_nothing_of_the_parents_labels_reaches_a_child() -> None:
 
 
 class TestRevision:
-    def test_is_a_secret_that_nobody_can_change_and_that_goes_with_its_rotation(self) -> None:
+    def test_is_a_secret_that_nobody_can_change_and_that_no_deletion_takes_away(self) -> None:
         for body in documents()[:2]:
             assert body["immutable"] is True
-            (reference,) = body["metadata"]["ownerReferences"]
-            assert (reference["kind"], reference["uid"]) == ("SecretRotation", "uid-of-login")
+            assert body["metadata"]["annotations"]["lms.aada.edu/rotation-uid"] == "uid-of-login"
+            assert "ownerReferences" not in body["metadata"]
 
     def test_says_what_it_holds(self) -> None:
         revision = Revision(fresh())
