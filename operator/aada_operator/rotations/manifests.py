@@ -15,8 +15,8 @@ OWNER = SECRET_ROTATIONS.kind.lower()
 LABEL_ROTATION = f"{GROUP}/rotation"
 # On the application's Secret, with the name of the SecretRotation: since when it has these credentials.
 _SINCE_PREFIX = f"rotated-at.{GROUP}/"
-# On the Secrets of a rotation: the uid of the SecretRotation. No owner reference: a deletion in the foreground would take
-# them from a rotation that has to go back first.
+# On the Secrets of a rotation: the uid of the SecretRotation. No owner reference: a deletion in the foreground would
+# take them from a rotation that has to go back first.
 ANNOTATION_OF = f"{GROUP}/rotation-uid"
 # On a Secret with new credentials: when they were made, which revision they follow, when all had them, why not.
 ANNOTATION_MADE_AT = f"{GROUP}/made-at"
