@@ -9,11 +9,14 @@ from aada_operator.api.common import (
     Column,
     CommonStatus,
     CronExpression,
+    DnsLabel,
     Duration,
+    EnvName,
     LocalRef,
     Model,
     ObjectName,
     Resource,
+    SecretKeyRef,
     StatusModel,
     StepStatus,
     Timestamp,
@@ -24,6 +27,8 @@ from aada_operator.api.common import (
 # A time: whatever was not rotated since then is rotated now.
 ANNOTATION_ROTATE_AT = f"{GROUP}/rotate-at"
 _OTHER_LMS = "lmsRef: cannot be changed, since a rotation may be under way: make another SecretRotation"
+_WHICH_SECRET = "secretRef: names the key of type Generic, and of no other type"  # noqa: S105 - a message
+_VERIFIES = "verify: only type Generic is verified by a request"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 
 
@@ -34,10 +39,40 @@ class Consumer(Model):
     name: Annotated[ObjectName, Field(description="Its name, in the namespace of this resource.")]
 
 
+class Generator(Model):
+    """What a new value is made of; a database password always has 256 bits."""
+
+    length: Annotated[int, Field(ge=16, le=1024, description="Characters.")] = 43
+    alphabet: Annotated[Literal["url-safe", "alphanumeric", "hex"], Field(description="Which characters.")] = "url-safe"
+
+
+class Jwt(Model):
+    """How the application gets its keys: variables of the AadaLms' spec.secrets, both of one Secret."""
+
+    variable: Annotated[EnvName, Field(description="The key that signs.")] = "JWT_SECRET_KEY"
+    accepted_variable: Annotated[EnvName, Field(description="Further keys that verify, separated by commas.")] = (
+        "JWT_SECRET_KEYS_ACCEPTED"
+    )
+
+
+class HttpCheck(Model):
+    """A request to a component that must be answered so."""
+
+    component: Annotated[DnsLabel, Field(description="Component of the AadaLms.")]
+    path: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[^\s]*$", description="Path.")] = "/health"
+    status: Annotated[int, Field(ge=100, le=599, description="Status of the answer.")] = 200
+
+
 class SecretRotationSpec(Model):
     """Which credential is replaced, and when."""
 
-    model_config = ConfigDict(json_schema_extra=rules(("!has(self.schedule) || !has(self.maxAge)", _ONE_CLOCK)))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("!has(self.schedule) || !has(self.maxAge)", _ONE_CLOCK),
+            ("(self.type == 'Generic') == has(self.secretRef)", _WHICH_SECRET),
+            ("self.type == 'Generic' || !has(self.verify)", _VERIFIES),
+        )
+    )
 
     lms_ref: Annotated[
         LocalRef,
@@ -47,12 +82,22 @@ class SecretRotationSpec(Model):
         ),
     ]
     type: Annotated[
-        Literal["DatabasePassword", "DataEncryptionKey"],
+        Literal["DatabasePassword", "JwtSigningKey", "Generic", "DataEncryptionKey"],
         Field(
-            description="DatabasePassword: the application's login. DataEncryptionKey is refused: replacing it would "
-            "make encrypted rows unreadable."
+            description="DatabasePassword: the application's login. JwtSigningKey: what signs its tokens. Generic: a "
+            "key of any Secret. DataEncryptionKey is refused: replacing it would make encrypted rows unreadable."
         ),
     ]
+    secret_ref: Annotated[SecretKeyRef | None, Field(description="Type Generic: the key whose value is replaced.")] = (
+        None
+    )
+    generator: Annotated[Generator, Field(description="What new values of JwtSigningKey and Generic are.")] = (
+        Generator()
+    )
+    jwt: Annotated[Jwt, Field(description="Type JwtSigningKey: where the keys are.")] = Jwt()
+    verify: Annotated[
+        HttpCheck | None, Field(description="Type Generic: asked when all have the new value; else it is rolled back.")
+    ] = None
     schedule: Annotated[CronExpression | None, Field(description="Five cron fields, read in timeZone.")] = None
     max_age: Annotated[
         Duration | None, Field(description="Instead of a schedule: rotated once the credential is this old.")
@@ -75,8 +120,8 @@ class SecretRotationSpec(Model):
     grace_period: Annotated[
         Duration,
         Field(
-            description="How long the old credential still works once nobody uses it; longer than any consumer "
-            "keeps it without a session, such as a nightly job."
+            description="How long the old credential still works once nobody uses it; longer than any consumer keeps "
+            "it without a session, such as a nightly job. JwtSigningKey: the life of a token; a minute is added."
         ),
     ] = "15m"
     history_limit: Annotated[int, Field(ge=1, le=20, description="How many rotations status.history keeps.")] = 3
@@ -85,9 +130,13 @@ class SecretRotationSpec(Model):
     )
 
     @model_validator(mode="after")
-    def _one_clock(self) -> "SecretRotationSpec":
+    def _fits(self) -> "SecretRotationSpec":
         if self.schedule and self.max_age:
             raise ValueError(_ONE_CLOCK)
+        if (self.type == "Generic") != (self.secret_ref is not None):
+            raise ValueError(_WHICH_SECRET)
+        if self.verify and self.type != "Generic":
+            raise ValueError(_VERIFIES)
         return self
 
 
@@ -96,10 +145,18 @@ class Proof(StatusModel):
 
     time: Annotated[Timestamp, Field(description="When the old password was tried.")]
     revision: Annotated[int, Field(ge=1, description="The revision that took its place.")]
-    login: Annotated[str, Field(max_length=63, description="The role that it was of.")]
-    sql_state: Annotated[str, Field(max_length=5, description="What the server answered: 28P01, password refused.")]
+    login: Annotated[str, Field(max_length=63, description="The role that it was of.")] = ""
+    sql_state: Annotated[str, Field(max_length=5, description="What the server answered: 28P01, password refused.")] = (
+        ""
+    )
     sessions_left: Annotated[int, Field(ge=0, description="Sessions of the old role at that moment.")] = 0
-    by: Annotated[str, Field(max_length=63, description="The role that could log in at the same moment.")] = ""
+    by: Annotated[
+        str,
+        Field(
+            max_length=63,
+            description="The role that could log in at the same moment, or the request that was answered.",
+        ),
+    ] = ""
 
 
 class PastRotation(StatusModel):

@@ -38,8 +38,8 @@ class Consumers:
                 patch = {"spec": {"template": {"metadata": {"annotations": {self._work.mark: revision}}}}}
                 await self._work.kube.patch(_resource(consumer), body, patch)
 
-    async def look(self, revision: str, login: str) -> Convergence:
-        """Who has not come to a revision yet, and how many sessions of another login are open."""
+    async def look(self, revision: str) -> Convergence:
+        """Who has not come to a revision yet."""
         work = self._work
         pods = await work.kube.list(PODS, work.visit.namespace, {LABEL_LMS: work.lms_name})
         serving = [pod for pod in pods if LABEL_COMPONENT in (pod["metadata"].get("labels") or {})]
@@ -48,10 +48,7 @@ class Consumers:
             body = await self._demand(consumer)
             if not (self._has(body, revision) and decide.is_rolled_out(body)):
                 behind.append(f"{consumer.kind} {consumer.name}")
-        sessions = (await work.server()).sessions(login)
-        return Convergence(
-            decide.outdated_pods(serving, work.secret, work.mark, revision), tuple(behind), login, sessions
-        )
+        return Convergence(decide.outdated_pods(serving, work.secret, work.mark, revision), tuple(behind))
 
     async def _demand(self, consumer: Consumer) -> Object:
         body = await self._work.kube.get(_resource(consumer), self._work.visit.namespace, consumer.name)

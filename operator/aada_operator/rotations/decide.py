@@ -207,8 +207,8 @@ class Convergence:
 
     pods: tuple[str, ...]
     workloads: tuple[str, ...]
-    login: str
-    sessions: int
+    login: str = ""
+    sessions: int = 0
 
     @property
     def reached(self) -> bool:

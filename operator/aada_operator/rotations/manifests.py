@@ -18,16 +18,22 @@ _SINCE_PREFIX = f"rotated-at.{GROUP}/"
 # On the Secrets of a rotation: the uid of the SecretRotation. No owner reference: a deletion in the foreground would
 # take them from a rotation that has to go back first.
 ANNOTATION_OF = f"{GROUP}/rotation-uid"
-# On a Secret with new credentials: when they were made, which revision they follow, when all had them, why not.
+# On a Secret with new credentials: when they were made, which revision they follow, when all had them, when
+# none signed with it any more on the way back, and why there is one.
 ANNOTATION_MADE_AT = f"{GROUP}/made-at"
 ANNOTATION_FOLLOWS = f"{GROUP}/follows"
 ANNOTATION_CONVERGED_AT = f"{GROUP}/converged-at"
+ANNOTATION_UNSIGNED_AT = f"{GROUP}/unsigned-at"
 ANNOTATION_ROLLED_BACK = f"{GROUP}/rolled-back"
 
 
 def values(secret: Object) -> dict[str, str]:
     """What a Secret holds; raises ValueError for what is no text."""
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def _encoded(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
 
 
 def annotations(body: Object) -> dict[str, str]:
@@ -54,12 +60,9 @@ class Revision:
         return ANNOTATION_FOLLOWS in annotations(self.body)
 
     @property
-    def username(self) -> str:
-        return values(self.body)["username"]
-
-    @property
-    def password(self) -> str:
-        return values(self.body)["password"]
+    def data(self) -> dict[str, str]:
+        """What it holds; never shown."""
+        return values(self.body)
 
     @property
     def made_at(self) -> datetime:
@@ -69,6 +72,12 @@ class Revision:
     def converged_at(self) -> datetime | None:
         """When everybody was seen to have it."""
         text = annotations(self.body).get(ANNOTATION_CONVERGED_AT)
+        return from_rfc3339(text) if text else None
+
+    @property
+    def unsigned_at(self) -> datetime | None:
+        """When, on the way back, the last one was seen to use it no more."""
+        text = annotations(self.body).get(ANNOTATION_UNSIGNED_AT)
         return from_rfc3339(text) if text else None
 
     @property
@@ -90,9 +99,8 @@ def kept(owner: Object, lms: str, live: Object, number: int) -> Object:
 
 def fresh(owner: Object, lms: str, number: int, data: Mapping[str, str], follows: int, now: datetime) -> Object:
     """The Secret with the new credentials."""
-    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     marks = {ANNOTATION_MADE_AT: to_rfc3339(now), ANNOTATION_FOLLOWS: str(follows)}
-    return _secret(owner, lms, number, encoded, marks)
+    return _secret(owner, lms, number, _encoded(data), marks)
 
 
 def _secret(owner: Object, lms: str, number: int, data: Mapping[str, str], marks: Mapping[str, str]) -> Object:
@@ -124,10 +132,10 @@ def in_use_since(live: Object, rotation: str) -> datetime:
     return from_rfc3339(text)
 
 
-def publication(revision: Revision, rotation: str, name: str, since: datetime) -> Object:
-    """The patch that gives the application's Secret the credentials of a revision, under the name of a revision."""
+def publication(data: Mapping[str, str], rotation: str, name: str, since: datetime) -> Object:
+    """The patch that gives the Secret other values, under the name of a revision."""
     marks = {mark_of(rotation): name, f"{_SINCE_PREFIX}{rotation}": to_rfc3339(since)}
-    return {"data": dict(revision.body["data"]), "metadata": {"annotations": marks}}
+    return {"data": _encoded(data), "metadata": {"annotations": marks}}
 
 
 _COMPONENT = (LABEL_COMPONENT, "app.kubernetes.io/component")

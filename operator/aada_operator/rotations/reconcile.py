@@ -18,13 +18,14 @@ from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit, 
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.interlock import OPERATION_IN_PROGRESS
 from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
-from aada_operator.core.steps import Step
 from aada_operator.rotations import decide, manifests, report
-from aada_operator.rotations.alternating import CONVERGING, GRACE, Alternating, release
+from aada_operator.rotations.alternating import Alternating
 from aada_operator.rotations.canary import CANARY_STARTING
 from aada_operator.rotations.gauges import gauges
+from aada_operator.rotations.generic import Generic
 from aada_operator.rotations.manifests import Revision
-from aada_operator.rotations.way_back import ROLLING_BACK, WayBack
+from aada_operator.rotations.replacement import CONVERGING, GRACE, ROLLING_BACK, Replacement
+from aada_operator.rotations.three_phase import ThreePhase
 from aada_operator.rotations.work import Work, observe, revisions
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,13 @@ _CALM = frozenset({CANARY_STARTING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_I
 # Before these steps have ended, a failure leads back.
 _REVERSIBLE = frozenset(
     {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "Canary", "Publish", "Converge"}
+    | {"Distribute", "ConvergeVerifiers", "Switch"}
 )
+_STRATEGIES: dict[str, type[Replacement]] = {
+    "DatabasePassword": Alternating,
+    "JwtSigningKey": ThreePhase,
+    "Generic": Generic,
+}
 _REFUSED = (
     "the data key is not replaced: rows that are encrypted with it would become unreadable. Re-encrypt them in the "
     "application first, with both keys, and change the Secret by hand then; nothing was changed"
@@ -70,6 +77,7 @@ class Operation:
         self._work = work
         self._visit = work.visit
         self._status = work.status
+        self._strategy = _STRATEGIES[work.visit.spec.type](work)
         self._step = ""
 
     @property
@@ -89,14 +97,14 @@ class Operation:
         """The object is deleted: bring what is under way to an end, back if it can be; None when it may go."""
         fresh, kept = self._work.fresh, self._work.kept
         if fresh and kept and not (fresh.rolled_back or self._is_over()):
-            if (await self._work.server()).may_log_in(kept.username):
+            if await self._strategy.is_reversible():
                 return await self._turn_back(fresh, Stalled("Deleted", "the SecretRotation was deleted"))
             return await self._advance()
         if fresh and not self._is_over():
             return await self._advance()
         if fresh or kept:
             return await self._tidy()
-        await release(self._work)
+        await self._strategy.release()
         return None
 
     def _tell(self) -> None:
@@ -104,9 +112,9 @@ class Operation:
         work, spec, status = self._work, self._visit.spec, self._status
         due = decide.next_due(spec, work.since, self._made)
         status |= {
-            "strategy": "AlternatingRoles",
+            "strategy": self._strategy.strategy,
             "revision": work.revision,
-            "activeRole": work.login,
+            "activeRole": work.data.get("username") if spec.type == "DatabasePassword" else None,
             "lastRotation": to_rfc3339(work.since) if work.revision else None,
             "nextRotation": to_rfc3339(due) if due and not spec.suspend else None,
         }
@@ -130,10 +138,10 @@ class Operation:
     async def _rest(self) -> float:
         if self._work.kept:
             return await self._tidy()
-        await release(self._work)
+        await self._strategy.release()
         if is_held(self._visit.body):
             await self._work.kube.set_finalizer(SECRET_ROTATIONS, self._visit.body, FINALIZER, present=False)
-        report.at_rest(self._visit, self._work.login)
+        report.at_rest(self._visit, self._strategy.described())
         moments = [self._status.get("nextAttempt"), self._status.get("nextRotation")]
         return min([RESYNC, *(left for moment in moments if (left := until(moment, self._visit.now)))])
 
@@ -161,7 +169,7 @@ class Operation:
 
     async def _take(self, *, back: bool) -> bool:
         work = self._work
-        todo: list[Step] = WayBack(work, work.fresh).steps() if back and work.fresh else Alternating(work).steps()
+        todo = self._strategy.way_back() if back else self._strategy.steps()
 
         def record(progress: steps.Progress) -> None:
             self._step = progress.current or ""
@@ -176,7 +184,7 @@ class Operation:
         """Whether a failure ends the rotation: it will not go away, or it has not for long."""
         if self._step not in _REVERSIBLE:
             return False
-        since = self._work.since if self._work.published else fresh.made_at
+        since = self._work.since if self._work.revision >= fresh.number else fresh.made_at
         patience = timedelta(seconds=seconds(self._visit.spec.drain_timeout))
         return isinstance(error, Stalled) or self._visit.now - since > patience
 
@@ -191,7 +199,7 @@ class Operation:
         return NOW
 
     def _record_end(self, fresh: Revision) -> None:
-        entry = report.ended(self._visit, fresh)
+        entry = report.ended(self._visit, fresh, max(fresh.number, self._work.revision))
         history = self._status.get("history") or []
         self._status["history"] = decide.with_entry(history, entry, self._visit.spec.history_limit)
         failures = int(self._status["failures"])

@@ -13,8 +13,8 @@ VERIFIED = "NewCredentialVerified"
 CONVERGED = "ConsumersConverged"
 REVOKED = "OldCredentialRevoked"
 KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
-# The condition that a step proves once it is done.
-_PROVED_BY = {VERIFIED: "VerifyNew", CONVERGED: "Converge", REVOKED: "ProveOld"}
+# The condition that a step proves once it is done; not every strategy has each.
+_PROVED_BY = {VERIFIED: ("VerifyNew", "ConvergeVerifiers"), CONVERGED: ("Converge",), REVOKED: ("ProveOld",)}
 
 
 def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
@@ -24,34 +24,36 @@ def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back
     visit.conditions.set(conditions.RECONCILING, True, step, message)
     visit.conditions.set(ROTATING, True, "RollingBack" if back else "UnderWay", message)
     finished = {entry["name"] for entry in visit.status.get("steps", ()) if entry.get("finishedAt")}
-    for kind, name in _PROVED_BY.items():
-        done = name in finished and not back
-        visit.conditions.set(kind, "True" if done else "Unknown", name if done else "UnderWay")
+    for kind, names in _PROVED_BY.items():
+        name = next((name for name in names if name in finished and not back), "")
+        visit.conditions.set(kind, "True" if name else "Unknown", name or "UnderWay")
 
 
-def at_rest(visit: Visit[SecretRotationSpec], login: str) -> None:
-    """Nothing is under way: what the newest rotation came to, and when the next one is due."""
+def at_rest(visit: Visit[SecretRotationSpec], described: str) -> None:
+    """Nothing is under way: what the newest rotation came to, and when the next one is due; ``described`` is in use."""
     status, conditions_ = visit.status, visit.conditions
     newest: dict[str, Any] = next(iter(status.get("history") or ()), {})
     status |= {"phase": "Suspended" if visit.spec.suspend else "Idle", "step": ""}
     conditions_.set(conditions.RECONCILING, False, "UpToDate")
     conditions_.set(ROTATING, False, "Idle")
     if newest.get("result") == "RolledBack":
-        message = f"the application goes on with {login}; {newest.get('message', '')}; next try: {_next(status)}"
+        message = f"{described} as before; {newest.get('message', '')}; next try: {_next(status)}"
         conditions_.set(conditions.READY, False, "RolledBack", message)
         _all(visit, "Unknown", "RolledBack", "")
         return
     if newest:
         _all(visit, "True", "Rotated", _proof(status))
-        message = f"the application logs in as {login}; {_proof(status)}; next: {_next(status)}"
+        if visit.spec.type == "Generic":
+            visit.conditions.set(REVOKED, "Unknown", "NotProvable", "only who accepts the value could tell")
+        message = f"{described}; {_proof(status)}; next: {_next(status)}"
         conditions_.set(conditions.READY, True, "Rotated", message)
         return
     _all(visit, "Unknown", "NotRotatedYet", "")
-    message = f"the application logs in as {login}, which was not rotated yet; next: {_next(status)}"
+    message = f"{described}, not rotated yet; next: {_next(status)}"
     conditions_.set(conditions.READY, True, "NotDueYet", message)
 
 
-def ended(visit: Visit[SecretRotationSpec], fresh: Revision) -> dict[str, Any]:
+def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int) -> dict[str, Any]:
     """The entry for the history of a rotation that has come to its end, one or the other."""
     status = visit.status
     reason, _, message = (fresh.rolled_back or "").partition(": ")
@@ -59,9 +61,9 @@ def ended(visit: Visit[SecretRotationSpec], fresh: Revision) -> dict[str, Any]:
     failures = int(status.get("failures", 0)) + 1 if back else 0
     status["failures"] = failures
     return {
-        "revision": fresh.number,
+        "revision": revision,
         "result": "RolledBack" if back else "Rotated",
-        "login": fresh.username,
+        "login": fresh.data["username"] if visit.spec.type == "DatabasePassword" else "",
         "reason": reason[:128],
         "message": message[:512],
         "startedAt": to_rfc3339(fresh.made_at),
@@ -86,8 +88,11 @@ def _all(visit: Visit[SecretRotationSpec], status: conditions.Truth, reason: str
 
 
 def _proof(status: dict[str, Any]) -> str:
-    if proof := status.get("proof"):
+    proof = status.get("proof") or {}
+    if proof.get("sqlState"):
         return f"the password of {proof['login']} is refused with {proof['sqlState']} since {proof['time']}"
+    if proof:
+        return proof.get("by") or f"no pod accepts the one before since {proof['time']}"
     return "no proof is on record"
 
 

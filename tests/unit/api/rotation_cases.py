@@ -6,11 +6,24 @@ from typing import Any, Literal
 
 MEGABYTE = "x" * 2**20
 _MONTHLY: dict[str, Any] = {"schedule": "0 4 1 * *"}
+_GENERIC: dict[str, Any] = {"type": "Generic", "secretRef": {"name": "mail", "key": "password"}}
 _CONSUMERS = [{"kind": "Deployment", "name": "reports"}, {"kind": "StatefulSet", "name": "search"}]
 
 ROTATIONS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], ...] = (
     ("the data key", True, "both", {"type": "DataEncryptionKey"}),
     ("a credential that is none", False, "both", {"type": "JwtKey"}),
+    ("the signing key", True, "both",
+     {"type": "JwtSigningKey", "jwt": {"variable": "KEY", "acceptedVariable": "KEYS"}}),
+    ("a variable with a blank", False, "both", {"type": "JwtSigningKey", "jwt": {"variable": "MY KEY"}}),
+    ("any key", True, "both", _GENERIC),
+    ("any key, made and asked for", True, "both",
+     _GENERIC | {"generator": {"length": 64, "alphabet": "hex"}, "verify": {"component": "backend", "path": "/ready"}}),
+    ("no key", False, "both", {"type": "Generic"}),
+    ("a key of another type", False, "both", {"secretRef": {"name": "mail", "key": "password"}}),
+    ("a request of another type", False, "both", {"verify": {"component": "backend"}}),
+    ("a request to no path", False, "both", _GENERIC | {"verify": {"component": "backend", "path": "ready"}}),
+    ("a value that is short", False, "both", _GENERIC | {"generator": {"length": 8}}),
+    ("characters that are none", False, "both", _GENERIC | {"generator": {"alphabet": "emoji"}}),
     ("a schedule", True, "both", _MONTHLY | {"timeZone": "Europe/Berlin"}),
     ("a schedule of four fields", False, "both", {"schedule": "0 4 1 *"}),
     ("a schedule with a minute 61", False, "operator", {"schedule": "61 4 1 * *"}),
@@ -31,4 +44,4 @@ ROTATIONS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], 
     ("a history of none", False, "both", {"historyLimit": 0}),
     ("a history too long", False, "both", {"historyLimit": 21}),
     ("suspended", True, "both", {"suspend": True}),
-)
+)  # fmt: skip

@@ -16,8 +16,9 @@ from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.rotations import report
 from aada_operator.rotations.alternating import Alternating
 from aada_operator.rotations.gauges import gauges
+from aada_operator.rotations.generic import Generic
 from aada_operator.rotations.reconcile import _REVERSIBLE
-from aada_operator.rotations.way_back import WayBack
+from aada_operator.rotations.three_phase import ThreePhase
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "rotations.md").read_text()
@@ -63,19 +64,20 @@ def steps_told(section: str) -> list[str]:
 
 
 def work() -> Any:
-    return SimpleNamespace(visit=None, kube=None, published=False)
+    return SimpleNamespace(visit=None, kube=None, target=SimpleNamespace(keys=("jwt", "accepted")))
 
 
 def test_the_steps_are_those_of_the_code() -> None:
     steps = [step.name for step in Alternating(work()).steps()]
     assert steps_told("What happens, step by step") == steps
-    assert set(steps[steps.index("Keep") : steps.index("Converge") + 1]) == _REVERSIBLE
+    others = [step.name for one in (ThreePhase(work()), Generic(work())) for step in one.steps()]
+    until = {"Preflight", "Claim", "Grace", "RetireOld", "ProveOld"}
+    assert {*steps, *others} - until == _REVERSIBLE
     assert "from `Keep` to `Converge`" in PAGE
 
 
 def test_the_steps_back_are_those_of_the_code() -> None:
-    fresh: Any = None
-    assert steps_told("The way back") == [step.name for step in WayBack(work(), fresh).steps()]
+    assert steps_told("The way back") == [step.name for step in Alternating(work()).way_back()]
 
 
 EXAMPLES: list[dict[str, Any]] = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]

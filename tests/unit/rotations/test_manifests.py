@@ -48,7 +48,7 @@ def canary(**pod_spec: object) -> Object:
 def documents() -> list[Object]:
     """Everything that one rotation makes."""
     kept = manifests.kept(owner(), "aada", live(annotations={MARK: "login-r1"}), 1)
-    return [kept, fresh(), canary(), manifests.publication(Revision(fresh()), "login", "login-r2", NOW)]
+    return [kept, fresh(), canary(), manifests.publication(Revision(fresh()).data, "login", "login-r2", NOW)]
 
 
 def test_what_a_rotation_makes_is_as_reviewed() -> None:
@@ -74,7 +74,7 @@ class TestRevision:
     def test_says_what_it_holds(self) -> None:
         revision = Revision(fresh())
         assert (revision.name, revision.number) == ("login-r2", 2)
-        assert (revision.username, revision.password) == ("aada_lms_b", "new-password")
+        assert (revision.data["username"], revision.data["password"]) == ("aada_lms_b", "new-password")
         assert (revision.made_at, revision.converged_at, revision.rolled_back) == (NOW, None, None)
 
     def test_that_is_new_is_told_from_one_that_was_kept(self) -> None:

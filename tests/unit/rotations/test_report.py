@@ -64,7 +64,7 @@ def test_on_the_way_back_nothing_is_proved_any_more() -> None:
 
 def test_before_the_first_one_it_says_when_that_is() -> None:
     one = visit(nextRotation="2026-04-01T04:00:00Z")
-    report.at_rest(one, "aada_lms_a")
+    report.at_rest(one, "the application logs in as aada_lms_a")
     assert said(one)["Ready"] == "True NotDueYet"
     assert one.conditions.message_of("Ready").endswith("not rotated yet; next: 2026-04-01T04:00:00Z")
     assert said(one)["OldCredentialRevoked"] == "Unknown NotRotatedYet"
@@ -72,13 +72,13 @@ def test_before_the_first_one_it_says_when_that_is() -> None:
 
 def test_without_a_clock_it_says_how_to_ask() -> None:
     one = visit()
-    report.at_rest(one, "aada_lms_a")
+    report.at_rest(one, "the application logs in as aada_lms_a")
     assert one.conditions.message_of("Ready").endswith("next: only by annotation lms.aada.edu/rotate-at")
 
 
 def test_afterwards_it_says_who_logs_in_and_since_when_the_other_one_is_dead() -> None:
     one = visit(history=[{"result": "Rotated"}], proof=PROOF)
-    report.at_rest(one, "aada_lms_b")
+    report.at_rest(one, "the application logs in as aada_lms_b")
     assert set(said(one).values()) == {"True Rotated", "False UpToDate", "False Idle"}
     assert "logs in as aada_lms_b; the password of aada_lms_a is refused with 28P01 since" in (
         one.conditions.message_of("Ready")
@@ -88,18 +88,18 @@ def test_afterwards_it_says_who_logs_in_and_since_when_the_other_one_is_dead() -
 def test_after_one_was_rolled_back_it_says_why_and_when_it_is_tried_again() -> None:
     past = {"result": "RolledBack", "message": "a pod with the new login does not start"}
     one = visit(history=[past], nextAttempt="2026-03-01T05:00:00Z", nextRotation="2026-03-01T04:00:00Z")
-    report.at_rest(one, "aada_lms_a")
+    report.at_rest(one, "the application logs in as aada_lms_a")
     assert said(one)["Ready"] == "False RolledBack"
     message = one.conditions.message_of("Ready")
     assert message == (
-        "the application goes on with aada_lms_a; a pod with the new login does not start; "
+        "the application logs in as aada_lms_a as before; a pod with the new login does not start; "
         "next try: 2026-03-01T05:00:00Z"
     )
 
 
 def test_one_that_is_suspended_says_so() -> None:
     one = visit(suspend=True)
-    report.at_rest(one, "aada_lms_a")
+    report.at_rest(one, "the application logs in as aada_lms_a")
     assert one.status["phase"] == "Suspended"
 
 
@@ -113,7 +113,7 @@ def fresh(rolled_back: str = "") -> Revision:
 
 def test_the_history_remembers_how_each_one_ended() -> None:
     one = visit(failures=2)
-    assert report.ended(one, fresh()) == {
+    assert report.ended(one, fresh(), 4) == {
         "revision": 4,
         "result": "Rotated",
         "login": "aada_lms_b",
@@ -127,7 +127,7 @@ def test_the_history_remembers_how_each_one_ended() -> None:
 
 def test_failures_in_a_row_are_counted_and_the_cause_is_kept() -> None:
     one = visit(failures=2)
-    entry = report.ended(one, fresh(report.rolled_back("CanaryFailed", f"it crashes: {'x' * 2000}")))
+    entry = report.ended(one, fresh(report.rolled_back("CanaryFailed", f"it crashes: {'x' * 2000}")), 2)
     assert (entry["result"], entry["reason"], one.status["failures"]) == ("RolledBack", "CanaryFailed", 3)
     assert entry["message"].startswith("it crashes: xxx")
     assert len(entry["message"]) == 512

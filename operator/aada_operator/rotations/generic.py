@@ -1,0 +1,84 @@
+"""Replace: any key of any Secret gets another value, who uses it is restarted, a request says whether all is well."""
+
+from aada_operator.adapters.http import status_of
+from aada_operator.core.clock import to_rfc3339
+from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.steps import Step, demand
+from aada_operator.rotations.generator import generate
+from aada_operator.rotations.replacement import ROLLING_BACK, Replacement
+
+
+class Generic(Replacement):
+    """A key of a Secret that nobody else has to be told of."""
+
+    strategy = "Replace"
+
+    def steps(self) -> list[Step]:
+        return [
+            demand("Preflight", self._preflight),
+            self.claim_step(),
+            self.keep_step(),
+            Step("Generate", self.is_generated, self._generate),
+            Step("Publish", self._is_published, self._publish),
+            Step("Converge", self.has_converged, self.note_converged),
+            Step("VerifyNew", self._is_verified, self._verify),
+        ]
+
+    def way_back(self) -> list[Step]:
+        return [
+            self.claim_step("ClaimAgain"),
+            Step("Return", self._is_returned, self._return),
+            Step("Reconverge", self._has_reconverged, self._reconverge),
+        ]
+
+    async def is_reversible(self) -> bool:
+        return True
+
+    def described(self) -> str:
+        return f"key {self._work.target.keys[0]} of Secret {self._work.secret} is in use"
+
+    async def _preflight(self) -> None:
+        if not self._work.fresh:
+            await self.demand_calm()
+
+    async def _generate(self) -> None:
+        (key,) = self._work.target.keys
+        await self.generate({**self._work.data, key: generate(self._visit.spec.generator)})
+
+    async def _is_published(self) -> bool:
+        return self._work.has(self.new.data)
+
+    async def _publish(self) -> None:
+        self.demand_undisturbed()
+        await self.publish(self.new.data, self.new.number)
+
+    async def _is_verified(self) -> bool:
+        proved = (self._work.status.get("proof") or {}).get("revision")
+        return self._visit.spec.verify is None or bool(proved == self.new.number)
+
+    async def _verify(self) -> None:
+        """Ask the application, as its own Service does."""
+        wanted, work = self._visit.spec.verify, self._work
+        assert wanted, "without it the step is done"  # noqa: S101
+        component = next((c for c in work.spec.components if c.name == wanted.component), None)
+        if component is None:
+            raise Stalled("ComponentNotFound", f"verify.component: the AadaLms has no component {wanted.component}")
+        host = f"{work.lms_name}-{component.name}.{self._visit.namespace}.svc"
+        status = await status_of(f"http://{host}:{component.port}{wanted.path}")
+        if status != wanted.status:
+            message = f"GET {wanted.path} of {component.name} gave {status or 'no answer'}, not {wanted.status}"
+            raise Waiting("VerificationFailed", message, 5.0)
+        said = f"GET {wanted.path} of {component.name}: {status}"
+        work.status["proof"] = {"time": to_rfc3339(self._visit.now), "revision": self.new.number, "by": said[:63]}
+
+    async def _is_returned(self) -> bool:
+        return not self._work.has(self.new.data)
+
+    async def _return(self) -> None:
+        await self.publish(self.old.data, self.new.number + 1, self.old.made_at)
+
+    async def _has_reconverged(self) -> bool:
+        return self._work.revision <= self.new.number or (await self.convergence()).reached
+
+    async def _reconverge(self) -> None:
+        await self.demand_converged(ROLLING_BACK, "not back yet")

@@ -1,0 +1,81 @@
+"""A key of any Secret is replaced, and a request says whether the application is well with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aada_operator.rotations import generic
+from tests.unit.rotations.world import SECRET, World
+
+SPEC: dict[str, Any] = {
+    "type": "Generic",
+    "secretRef": {"name": SECRET, "key": "jwt"},
+    "generator": {"length": 20, "alphabet": "hex"},
+}
+
+
+async def test_the_key_gets_another_value_and_the_rest_stays() -> None:
+    world = World(**SPEC)
+    await world.turns()
+    world.clock.advance(days=31)
+    await world.turns()
+    assert world.past() == ["Rotated"]
+    after = world.secret()
+    assert len(after["jwt"]) == 20
+    assert set(after["jwt"]) <= set("0123456789abcdef")
+    assert after["other"] == "left alone"
+    assert all(keys == after for keys in world.pods.values())
+    assert world.said() == "True Rotated"
+    assert world.said("OldCredentialRevoked") == "Unknown NotProvable"
+    assert world.revisions() == []
+
+
+@pytest.mark.parametrize(("status", "end"), [(200, "Rotated"), (500, "RolledBack VerificationFailed"),
+                                             (None, "RolledBack VerificationFailed")])  # fmt: skip
+async def test_it_stays_only_if_the_application_answers(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, end: str
+) -> None:
+    asked = []
+
+    async def answer(url: str) -> int | None:
+        asked.append(url)
+        return status
+
+    monkeypatch.setattr(generic, "status_of", answer)
+    world = World(**SPEC, verify={"component": "backend", "path": "/health"})
+    await world.turns()
+    world.clock.advance(days=31)
+    await world.turns(120, seconds=30)
+    assert world.past() == [end]
+    assert set(asked) == {"http://aada-backend.school.svc:8000/health"}
+    assert (world.secret()["jwt"] == "first-key") == (status != 200)
+    assert all(keys == world.secret() for keys in world.pods.values())
+
+
+async def test_a_component_that_is_not_there_leads_back() -> None:
+    world = World(**SPEC, verify={"component": "nobody"})
+    await world.turns()
+    world.clock.advance(days=31)
+    await world.turns()
+    assert world.past() == ["RolledBack ComponentNotFound"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_kill_at_any_write_leads_to_the_same_end(moment: str) -> None:
+    world = World(**SPEC)
+    await world.turns()
+    world.clock.advance(days=31)
+    begun = len(world.server.writes)
+    await world.turns()
+    for number in range(len(world.server.writes) - begun):
+        again = World(**SPEC)
+        await again.turns()
+        again.clock.advance(days=31)
+        setattr(again.server, f"crash_{moment}", len(again.server.writes) + number)
+        await again.turn()
+        await again.turns()
+        assert again.past() == ["Rotated"], number
+        assert again.revisions() == []
+        assert again.secret()["jwt"] != "first-key"
