@@ -19,7 +19,7 @@ from tests.bench.testing_ground import own_name
 from tests.cluster import load, release
 from tests.cluster.release import DEPLOYMENT, Operator
 from tests.cluster.rotations.runbook import by_the_runbook
-from tests.cluster.rotations.school import HEALTH, REF, School
+from tests.cluster.rotations.school import HEALTH, JWT, PROTECTED, REF, School
 from tests.cluster.workspace import LONG, Object
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
@@ -39,6 +39,7 @@ STEPS = (
 )
 RATE = 20.0
 VARIABLE = "AADA_FAILPOINTS"
+REFUSED = "HTTPError: HTTP Error 401: Unauthorized"
 
 
 def say(text: str) -> None:
@@ -86,6 +87,34 @@ def rotations(school: School, count: int) -> dict[str, Any]:
         "requests": sum(outcomes.counts.values()),
         "failed_requests": sum(outcomes.failed.values()),
     }
+
+
+def tokens(school: School) -> dict[str, Any]:
+    """The signing key replaced while a session from before goes on; afterwards its token is dead."""
+    school.declare_tokens(gracePeriod="10s")
+    before = school.token()
+    with load.constant(school.workspace, PROTECTED, rate=RATE, token=before) as outcomes:
+        school.ask(JWT)
+        school.workspace.wait_for(JWT, lambda body: body.get("status", {}).get("step") == "Grace", LONG)
+        after = school.token()
+        with load.constant(school.workspace, PROTECTED, rate=RATE, token=after) as others:
+            time.sleep(10)  # a class at work, with tokens of both keys
+    school.rotated(3, ref=JWT)
+    answered, refused = outcomes.answered + others.answered, {**outcomes.failed, **others.failed}
+    say(f"requests with tokens of the old and the new key: {answered} answered, others: {refused or 'none'}")
+    return {
+        "jwt_requests": answered,
+        "jwt_401": sum(count for outcome, count in refused.items() if "401" in outcome),
+        "jwt_failed": sum(refused.values()),
+        "jwt_old_refused": _answers(school, before) == {REFUSED},
+        "jwt_new_accepted": _answers(school, after) == {"200"},
+    }
+
+
+def _answers(school: School, token: str) -> set[str]:
+    with load.constant(school.workspace, PROTECTED, rate=RATE, token=token) as outcomes:
+        time.sleep(1)
+    return set(outcomes.counts)
 
 
 def runbook(school: School) -> dict[str, Any]:
@@ -141,7 +170,8 @@ def kill_points() -> list[str]:
 def run(count: int, points: list[str]) -> dict[str, Any]:
     """The whole show; returns its JSON object."""
     with place() as (school, operator):
-        return rotations(school, count) | kills(school, operator, points) | runbook(school)
+        shown = rotations(school, count) | tokens(school)
+        return shown | kills(school, operator, points) | runbook(school)
 
 
 def main(argv: list[str]) -> int:

@@ -16,11 +16,12 @@ POD = "load"
 # that each is sent to whatever pod the Service has at that moment.
 SCRIPT = """
 import concurrent.futures, json, sys, threading, time, urllib.request
-url, rate = sys.argv[1], float(sys.argv[2])
+url, rate, token = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
 outcomes, stop = {}, threading.Event()
 def ask():
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
             return str(answer.status)
     except Exception as error:
@@ -74,11 +75,12 @@ def install(workspace: Workspace, image: str) -> None:
 
 
 @contextmanager
-def constant(workspace: Workspace, url: str, rate: float = 10) -> Iterator[Outcomes]:
-    """``rate`` requests per second for as long as the block runs; the outcomes are there after it."""
+def constant(workspace: Workspace, url: str, rate: float = 10, token: str = "") -> Iterator[Outcomes]:
+    """``rate`` requests per second for as long as the block runs, with a token of the LMS if one is given; the outcomes
+    are there after it."""
     outcomes = Outcomes()
     argv = [str(workspace.cluster.kubectl_path), "--namespace", workspace.namespace, "exec", "--stdin", POD, "--"]
-    argv += ["python3", "-c", SCRIPT, url, str(rate)]
+    argv += ["python3", "-c", SCRIPT, url, str(rate), token]
     with subprocess.Popen(
         argv,
         env=workspace.cluster.environment(),

@@ -21,7 +21,16 @@ ROTATION = "login"
 REF = f"rot/{ROTATION}"
 SECRET = "aada-db"
 DATABASE = builders.DATABASE_NAME
+JWT = "rot/jwt"
+ACCEPTED = "JWT_SECRET_KEYS_ACCEPTED"
 HEALTH = "http://aada-backend:8000/health"
+# Asks for a token and nothing else.
+PROTECTED = "http://aada-backend:8000/enrolments"
+MINT = """
+from sample_lms.security import Identity, access_token
+from sample_lms.settings import settings_from_environment
+print(access_token(settings_from_environment(), Identity(1, "student")))
+"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,10 @@ class School:
         workspace = Workspace(cluster, name)
         database = Database(workspace, install_postgres(cluster, name))
         keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
-        workspace.secret(builders.LMS_SECRET, **keys)
-        workspace.apply(builders.aada_lms(host=database.host, components=[builders.api_component(replicas=2)]))
+        workspace.secret(builders.LMS_SECRET, **keys, **{ACCEPTED: ""})
+        variables = [{"name": key, "secretRef": {"name": builders.LMS_SECRET, "key": key}} for key in (*keys, ACCEPTED)]
+        components = [builders.api_component(replicas=2)]
+        workspace.apply(builders.aada_lms(host=database.host, components=components, secrets=variables))
         workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
         image = f"{SAMPLE_LMS}:{builders.VERSION}"
         load.install(workspace, image)
@@ -56,14 +67,19 @@ class School:
         } | spec
         self.workspace.apply(builders.custom_resource("SecretRotation", ROTATION, wanted))
 
-    def ask(self) -> None:
+    def declare_tokens(self, **spec: Any) -> None:
+        """A SecretRotation of the key that signs tokens."""
+        wanted = {"lmsRef": {"name": builders.LMS}, "type": "JwtSigningKey", "gracePeriod": "1s"} | spec
+        self.workspace.apply(builders.custom_resource("SecretRotation", JWT.removeprefix("rot/"), wanted))
+
+    def ask(self, ref: str = REF) -> None:
         """Ask for a rotation now."""
         moment = to_rfc3339(SystemClock().now())
-        self.workspace.kubectl("annotate", REF, "--overwrite", f"lms.aada.edu/rotate-at={moment}")
+        self.workspace.kubectl("annotate", ref, "--overwrite", f"lms.aada.edu/rotate-at={moment}")
 
-    def rotated(self, revision: int, timeout: float = LONG) -> Object:
+    def rotated(self, revision: int, timeout: float = LONG, ref: str = REF) -> Object:
         """Wait until a revision is in use and proved, and nothing is under way; a roll-back is told at once."""
-        found = self.workspace.wait_for(REF, lambda body: _is_at_rest(body, revision), timeout)
+        found = self.workspace.wait_for(ref, lambda body: _is_at_rest(body, revision), timeout)
         newest = found["status"]["history"][0]
         assert (newest["result"], newest["revision"]) == ("Rotated", revision), summary(found)
         return found
@@ -87,6 +103,10 @@ class School:
     def secrets(self) -> list[str]:
         """Names of the Secrets that a rotation keeps while it works."""
         return [one["metadata"]["name"] for one in self.workspace.items("secrets", f"lms.aada.edu/rotation={ROTATION}")]
+
+    def token(self) -> str:
+        """A token that a pod of the LMS signs now."""
+        return self.workspace.kubectl("exec", "deployment/aada-backend", "--", "python3", "-c", MINT).strip()
 
     def use(self) -> Logins:
         """Logins of the further consumers so far."""

@@ -55,6 +55,14 @@ def test_the_operator_killed_in_the_middle_goes_on(school: School, operator: Ope
     operator.rolled_out()
 
 
+def test_the_signing_key_is_replaced_and_nobody_is_logged_out(school: School) -> None:
+    shown = show.tokens(school)
+    assert shown["jwt_requests"] >= 200
+    assert (shown["jwt_401"], shown["jwt_failed"]) == (0, 0)
+    assert shown["jwt_old_refused"], "the old key is forgotten"
+    assert shown["jwt_new_accepted"]
+
+
 def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
     revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
     school.ask()
