@@ -110,17 +110,12 @@ class Replacement:
 
     async def _keep(self) -> None:
         work = self._work
-        if work.fresh and not work.has(work.fresh.data) and work.revision >= work.fresh.number:
-            raise self._lost()
-        if work.fresh and work.has(work.fresh.data):
-            raise self._lost()
+        if work.fresh and (work.revision >= work.fresh.number or work.has(work.fresh.data)):
+            message = f"the Secret with what was there before revision {self.new.number} is gone: retire it by hand"
+            raise Stalled("RevisionMissing", f"{message}, then delete Secret {self.new.name}")
         if not is_held(self._visit.body):
             await work.kube.set_finalizer(SECRET_ROTATIONS, self._visit.body, FINALIZER, present=True)
         await self._create(manifests.kept(self._visit.body, work.lms_name, work.live, work.revision))
-
-    def _lost(self) -> Stalled:
-        message = f"the Secret with what was there before revision {self.new.number} is gone: retire it by hand"
-        return Stalled("RevisionMissing", f"{message}, then delete Secret {self.new.name}")
 
     async def generate(self, data: Mapping[str, str]) -> None:
         """The new content, in the cluster before anybody knows it."""
