@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from aada_operator.adapters.http import status_of
 from tests.service.servers import free_port
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[TestServer]:
+async def server() -> AsyncIterator[BaseTestServer]:
     """Answers /well with 200, /ill with 503, and sends /elsewhere to /well."""
 
     async def well(_: web.Request) -> web.Response:
@@ -32,7 +32,9 @@ async def server() -> AsyncIterator[TestServer]:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/well", 200), ("/ill", 503), ("/elsewhere", 302), ("/nowhere", 404)])
-async def test_the_status_is_told_and_redirects_are_not_followed(server: TestServer, path: str, status: int) -> None:
+async def test_the_status_is_told_and_redirects_are_not_followed(
+    server: BaseTestServer, path: str, status: int
+) -> None:
     assert await status_of(str(server.make_url(path))) == status
 
 
