@@ -80,7 +80,8 @@ DEBIAN_PACKAGES = {
     f"/usr/lib/postgresql/{POSTGRES}/bin/postgres": f"postgresql-{POSTGRES}",
     # What a person restores with by hand.
     "age": "age",
-    "aws": "awscli",
+    # Debian's, by its path: another one in the PATH is not found by tests that fix theirs.
+    "/usr/bin/aws": "awscli",
     "jq": "jq",
     "zstd": "zstd",
     # What copies users' files into a bucket.
