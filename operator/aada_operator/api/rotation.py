@@ -28,6 +28,7 @@ from aada_operator.api.common import (
 ANNOTATION_ROTATE_AT = f"{GROUP}/rotate-at"
 _OTHER_LMS = "lmsRef: cannot be changed, since a rotation may be under way: make another SecretRotation"
 _WHICH_SECRET = "secretRef: names the key of type Generic, and of no other type"  # noqa: S105 - a message
+_STORED = "store: only the login of type DatabasePassword is kept in step with a store"
 _VERIFIES = "verify: only type Generic is verified by a request"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 
@@ -63,6 +64,30 @@ class HttpCheck(Model):
     status: Annotated[int, Field(ge=100, le=599, description="Status of the answer.")] = 200
 
 
+class AwsSecretsManager(Model):
+    """A secret of AWS Secrets Manager: JSON with username and password, and whatever else its readers need."""
+
+    secret_id: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$", description="Name or ARN.")]
+    region: Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9-]+$", description="Region of the secret.")] = (
+        "us-east-1"
+    )
+    endpoint: Annotated[
+        str | None, Field(max_length=512, pattern=r"^https?://[^\s]+$", description="URL; absent: AWS's own.")
+    ] = None
+    credentials_secret_ref: Annotated[
+        LocalRef,
+        Field(
+            description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: get, describe, put, move versions."
+        ),
+    ]
+
+
+class Store(Model):
+    """A store outside the cluster that is kept in step."""
+
+    aws_secrets_manager: Annotated[AwsSecretsManager, Field(description="AWS Secrets Manager.")]
+
+
 class SecretRotationSpec(Model):
     """Which credential is replaced, and when."""
 
@@ -71,6 +96,7 @@ class SecretRotationSpec(Model):
             ("!has(self.schedule) || !has(self.maxAge)", _ONE_CLOCK),
             ("(self.type == 'Generic') == has(self.secretRef)", _WHICH_SECRET),
             ("self.type == 'Generic' || !has(self.verify)", _VERIFIES),
+            ("self.type == 'DatabasePassword' || !has(self.store)", _STORED),
         )
     )
 
@@ -106,6 +132,9 @@ class SecretRotationSpec(Model):
     canary: Annotated[
         bool, Field(description="Start one pod with the new credential, without users, before all others get it.")
     ] = True
+    store: Annotated[
+        Store | None, Field(description="Type DatabasePassword: where others read the login, kept in step.")
+    ] = None
     consumers: Annotated[
         list[Consumer],
         Field(
@@ -137,6 +166,8 @@ class SecretRotationSpec(Model):
             raise ValueError(_WHICH_SECRET)
         if self.verify and self.type != "Generic":
             raise ValueError(_VERIFIES)
+        if self.store and self.type != "DatabasePassword":
+            raise ValueError(_STORED)
         return self
 
 

@@ -19,6 +19,7 @@ from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.replacement import ROLLING_BACK, SECRET_BYTES, Replacement
 from aada_operator.rotations.server import LoginServer, credentials_of
+from aada_operator.rotations.store import StoreInStep
 from aada_operator.rotations.work import Work
 
 
@@ -31,6 +32,7 @@ class Alternating(Replacement):
         super().__init__(work)
         self._canary = Canary(work)
         self._server = LoginServer(work)
+        self._store = StoreInStep(work)
 
     def steps(self) -> list[Step]:
         return [
@@ -41,8 +43,10 @@ class Alternating(Replacement):
             self._unless_published(Step("HandOver", self._is_handed_over, self._hand_over)),
             self._unless_published(Step("ApplyToDatabase", self._is_applied, self._apply)),
             self._unless_published(demand("VerifyNew", self._verify)),
+            self._unless_published(Step("ProposeToStore", self._store.is_proposed, self._store.propose)),
             self._unless_published(Step("Canary", self._canary.is_ready, self._canary.act)),
             Step("Publish", self._is_published, self._publish),
+            self._unless_converged(Step("PromoteInStore", self._store.is_promoted, self._store.promote)),
             Step("Converge", self.has_converged, self._converge),
             demand("Grace", self._grace),
             Step("RetireOld", self._is_retired, self._retire),
@@ -54,6 +58,7 @@ class Alternating(Replacement):
             self.claim_step("ClaimAgain"),
             Step("Return", self._is_returned, self._return),
             Step("Reconverge", self._has_reconverged, self._reconverge),
+            Step("RestoreInStore", self._store.is_restored, self._store.restore),
             Step("RetireNew", self._is_withdrawn, self._withdraw),
         ]
 
@@ -83,6 +88,17 @@ class Alternating(Replacement):
 
         return Step(step.name, done, step.act)
 
+    def _unless_converged(self, step: Step) -> Step:
+        """A step before everybody has the new login: from then on nothing waits for it."""
+
+        async def done() -> bool:
+            return await self.has_converged() or await step.done()
+
+        return Step(step.name, done, step.act)
+
+    async def look_around(self) -> None:
+        await self._store.look()
+
     async def convergence(self) -> Convergence:
         """Pods, workloads, and sessions of the login that is not in the Secret."""
         found = await super().convergence()
@@ -101,6 +117,7 @@ class Alternating(Replacement):
         if not decide.is_handed_over(server, names, login):
             decide.demand_backup(work.lms)
         await self._demand_that_passwords_count(login)
+        await self._store.demand()
 
     async def _demand_that_passwords_count(self, login: str) -> None:
         """Where a wrong password is let in, none could ever be proved dead."""

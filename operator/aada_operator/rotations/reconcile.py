@@ -34,8 +34,8 @@ NOW = 0.0
 _CALM = frozenset({CANARY_STARTING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_IN_PROGRESS})
 # Before these steps have ended, a failure leads back.
 _REVERSIBLE = frozenset(
-    {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "Canary", "Publish", "Converge"}
-    | {"Distribute", "ConvergeVerifiers", "Switch"}
+    {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "ProposeToStore", "Canary", "Publish", "Converge"}
+    | {"Distribute", "ConvergeVerifiers", "Switch", "PromoteInStore"}
 )
 _STRATEGIES: dict[str, type[Replacement]] = {
     "DatabasePassword": Alternating,
@@ -142,6 +142,7 @@ class Operation:
         if is_held(self._visit.body):
             await self._work.kube.set_finalizer(SECRET_ROTATIONS, self._visit.body, FINALIZER, present=False)
         report.at_rest(self._visit, self._strategy.described())
+        await self._strategy.look_around()
         moments = [self._status.get("nextAttempt"), self._status.get("nextRotation")]
         return min([RESYNC, *(left for moment in moments if (left := until(moment, self._visit.now)))])
 

@@ -53,6 +53,9 @@ class Replacement:
         """What the application uses, for people."""
         raise NotImplementedError
 
+    async def look_around(self) -> None:
+        """What is looked at while nothing is under way."""
+
     # --- what they share ---------------------------------------------------------------------------------------------
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Literal
 MEGABYTE = "x" * 2**20
 _MONTHLY: dict[str, Any] = {"schedule": "0 4 1 * *"}
 _GENERIC: dict[str, Any] = {"type": "Generic", "secretRef": {"name": "mail", "key": "password"}}
+_STORE = {"awsSecretsManager": {"secretId": "school/database", "credentialsSecretRef": {"name": "aws"}}}
 _CONSUMERS = [{"kind": "Deployment", "name": "reports"}, {"kind": "StatefulSet", "name": "search"}]
 
 ROTATIONS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], ...] = (
@@ -24,6 +25,10 @@ ROTATIONS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], 
     ("a request to no path", False, "both", _GENERIC | {"verify": {"component": "backend", "path": "ready"}}),
     ("a value that is short", False, "both", _GENERIC | {"generator": {"length": 8}}),
     ("characters that are none", False, "both", _GENERIC | {"generator": {"alphabet": "emoji"}}),
+    ("a store", True, "both", {"store": _STORE}),
+    ("a store of another type", False, "both", {"type": "JwtSigningKey", "store": _STORE}),
+    ("a store without keys", False, "both", {"store": {"awsSecretsManager": {"secretId": "school/database"}}}),
+    ("no store", False, "both", {"store": {}}),
     ("a schedule", True, "both", _MONTHLY | {"timeZone": "Europe/Berlin"}),
     ("a schedule of four fields", False, "both", {"schedule": "0 4 1 *"}),
     ("a schedule with a minute 61", False, "operator", {"schedule": "61 4 1 * *"}),

@@ -39,7 +39,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     error = problem(case)
     assert error is not None
     message = explain(error)
-    named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify")
+    named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in named)))
     assert MEGABYTE[:100] not in message
 
@@ -56,6 +56,7 @@ NOT_BY_SCHEMA = (
     "SecretRotation: no key",
     "a key of another type",
     "a request of another type",
+    "a store of another type",
     "Backup: nothing",
     "Backup: without policyRef",
     "an import from nowhere",

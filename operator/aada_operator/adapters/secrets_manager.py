@@ -1,0 +1,137 @@
+"""AWS Secrets Manager, kept in step with a Secret of the cluster: proposed as AWSPENDING, promoted to AWSCURRENT.
+
+A version has an id of our choosing, so that whatever is sent twice makes one version.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.kube_secrets import read_keys
+from aada_operator.adapters.s3_client import AccessKeys
+from aada_operator.adapters.s3_errors import check_endpoint
+from aada_operator.adapters.storage import ask
+from aada_operator.api.rotation import AwsSecretsManager
+from aada_operator.api.task import S3Location
+from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from aada_operator.core.names import qualified_url
+
+_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
+_DENIED = {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """What the store holds now; ``values`` are never shown."""
+
+    id: str
+    values: Mapping[str, str]
+
+
+class SecretsManager:
+    """One secret of the store."""
+
+    def __init__(self, store: AwsSecretsManager, endpoint: str | None, keys: AccessKeys, allow_local: bool) -> None:
+        self._store = store
+        self._endpoint = endpoint
+        self._keys = keys
+        self._allow_local = allow_local
+
+    async def current(self) -> Version:
+        """What everybody reads.
+
+        Raises:
+            Waiting: StoreUnreachable, StoreAccessDenied.
+            Stalled: StoreSecretMissing; StoreValueNotJson, it has no user and password as JSON.
+        """
+        answer = await self._ask("get_secret_value", VersionStage=CURRENT)
+        try:
+            values = json.loads(answer.get("SecretString", ""))
+        except ValueError:
+            values = None
+        if not (isinstance(values, dict) and "username" in values and "password" in values):
+            message = (
+                f"secret {self._store.secret_id} must be JSON with username and password, since the user changes as "
+                "well: write it so, and have its readers read both"
+            )
+            raise Stalled("StoreValueNotJson", message)
+        return Version(answer["VersionId"], {key: str(value) for key, value in values.items()})
+
+    async def propose(self, version: str, values: Mapping[str, str]) -> None:
+        """Keep values as AWSPENDING, beside what everybody reads; raises as `current`."""
+        await self._ask(
+            "put_secret_value", ClientRequestToken=version, SecretString=json.dumps(values), VersionStages=[PENDING]
+        )
+
+    async def stages(self) -> dict[str, str]:
+        """The version of each stage; raises as `current`."""
+        answer = await self._ask("describe_secret")
+        return {stage: version for version, stages in answer["VersionIdsToStages"].items() for stage in stages}
+
+    async def promote(self, version: str) -> None:
+        """Have everybody read a version from now on; raises as `current`."""
+        now = (await self.stages()).get(CURRENT)
+        if now != version:
+            moved = {"MoveToVersionId": version} | ({"RemoveFromVersionId": now} if now else {})
+            await self._ask("update_secret_version_stage", VersionStage=CURRENT, **moved)
+
+    async def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            return await ask(self._call, call, arguments)
+        except ClientError as error:
+            raise self._translated(error.response.get("Error", {}).get("Code", "")) from None
+        except BotoCoreError:
+            raise Waiting("StoreUnreachable", f"{self._place} does not answer", 15.0) from None
+
+    def _call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """In a thread: the client waits, and so does the look for its address."""
+        answer: dict[str, Any] = getattr(self._client, name)(SecretId=self._store.secret_id, **arguments)
+        return answer
+
+    @cached_property
+    def _client(self) -> Any:
+        check_endpoint(S3Location(bucket="none", endpoint=self._endpoint, allow_local_endpoint=self._allow_local))
+        return boto3.Session().client(
+            "secretsmanager",
+            region_name=self._store.region,
+            endpoint_url=self._endpoint,
+            aws_access_key_id=self._keys.access_key,
+            aws_secret_access_key=self._keys.secret_key,
+            config=_CONFIG,
+        )
+
+    @property
+    def _place(self) -> str:
+        return f"Secrets Manager at {self._store.endpoint or 'AWS'}"
+
+    def _translated(self, code: str) -> OperatorError:
+        if code == "ResourceNotFoundException":
+            message = f"{self._place} has no secret {self._store.secret_id}: create it, or correct store"
+            return Stalled("StoreSecretMissing", message)
+        if code in _DENIED:
+            message = f"{self._place} refuses the key: it needs to get, describe, put and move versions of the secret"
+            return Waiting("StoreAccessDenied", message, 30.0)
+        return Waiting("StoreUnreachable", f"{self._place} answers with {code or 'an error'}", 15.0)
+
+
+async def open_secrets_manager(
+    kube: Kube, namespace: str, store: AwsSecretsManager, allow_local: bool
+) -> SecretsManager:
+    """The store, with the keys that its Secret holds now.
+
+    Raises:
+        Waiting: SecretMissing.
+    """
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    found = await read_keys(kube, namespace, store.credentials_secret_ref.name, names)
+    keys = AccessKeys(*(found[name].decode(errors="replace").strip() for name in names))
+    endpoint = qualified_url(store.endpoint, namespace) if store.endpoint else None
+    return SecretsManager(store, endpoint, keys, allow_local)

@@ -1,0 +1,172 @@
+"""AWS Secrets Manager (moto's server) kept in step with a rotation of the login on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.service.rotation_world import RotationWorld, installed
+from tests.service.servers import free_port
+
+NAME = "school/database"
+OTHERS = {"engine": "postgres", "dbname": "aada"}
+
+
+class Store:
+    """The secret as its readers see it; ``stop`` takes the server away."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.start()
+        self.client: Any = boto3.client(
+            "secretsmanager",
+            region_name="us-east-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )
+
+    def start(self) -> None:
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def read(self) -> dict[str, str]:
+        """What others read; with AWS the stage is the default, with moto it is not once it was moved."""
+        answer = self.client.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
+        found: dict[str, str] = json.loads(answer["SecretString"])
+        return found
+
+    def write(self, **values: str) -> None:
+        """Somebody writes it by hand."""
+        self.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(values))
+
+    def versions(self) -> int:
+        return len(self.client.list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True)["Versions"])
+
+
+@pytest.fixture
+def store(school: RotationWorld) -> Iterator[Store]:
+    """A store that has the secret, not yet with the right login."""
+    found = Store(free_port())
+    urllib.request.urlopen(urllib.request.Request(f"{found.endpoint}/moto-api/reset", method="POST")).close()
+    found.client.create_secret(Name=NAME, SecretString=json.dumps({"username": "x", "password": "y"} | OTHERS))
+    school.server.secret("aws", AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
+    yield found
+    found.stop()
+
+
+async def opened(school: RotationWorld, store: Store) -> dict[str, str]:
+    """An LMS with a rotation that knows the store; returns the login, which the store has, too."""
+    where = {"secretId": NAME, "endpoint": store.endpoint, "credentialsSecretRef": {"name": "aws"}}
+    await installed(school, store={"awsSecretsManager": where})
+    held = school.secret()
+    store.write(**OTHERS, username=held["username"], password=held["password"])
+    return held
+
+
+def login(values: dict[str, str]) -> tuple[str, str]:
+    return values["username"], values["password"]
+
+
+async def test_readers_of_the_store_get_the_new_login_and_can_use_either_all_the_time(
+    school: RotationWorld, store: Store
+) -> None:
+    old = await opened(school, store)
+    versions = store.versions()
+    school.clock.advance(days=31)
+    for _ in range(60):
+        await school.turn()
+        assert school.may_log_in(*login(store.read()))
+        school.clock.advance(seconds=30)
+    assert school.past() == ["Rotated"]
+    assert login(store.read()) == login(school.secret()) != login(old)
+    assert {key: store.read()[key] for key in OTHERS} == OTHERS
+    assert store.versions() == versions + 1, "each retry is the same version"
+    assert school.said("StoreInStep") == "True InStep"
+
+
+async def test_a_store_that_is_away_is_waited_for_before_anything_is_published(
+    school: RotationWorld, store: Store
+) -> None:
+    await opened(school, store)
+    school.clock.advance(days=31)
+    store.stop()
+    for _ in range(3):
+        await school.turn()
+    assert school.revisions() == []
+    assert school.said("Ready") == "False StoreUnreachable"
+    store.start()
+    await school.turns(until="Grace")
+    assert school.secret()["username"] == f"{school.database}_b"
+
+
+async def test_a_rotation_that_fails_gives_readers_the_old_login_back(school: RotationWorld, store: Store) -> None:
+    old = await opened(school, store)
+    school.clock.advance(days=31)
+    school.stuck = True
+    await school.turns(until="Converge")
+    assert login(store.read()) != login(old)
+    school.clock.advance(minutes=11)
+    await school.turn()
+    school.stuck = False
+    await school.turns()
+    assert school.past() == ["RolledBack Converging"]
+    assert login(store.read()) == login(old)
+    assert school.open_logins() == [old["username"]]
+
+
+async def test_a_value_that_somebody_changes_by_hand_is_reported(school: RotationWorld, store: Store) -> None:
+    old = await opened(school, store)
+    await school.turns()
+    assert school.said("StoreInStep") == "True InStep"
+    store.write(**OTHERS, username=old["username"], password="typed by hand")
+    await school.turn()
+    assert school.said("StoreInStep") == "False SecretDataDrift"
+    school.clock.advance(days=31)
+    await school.turn()
+    assert school.said("Stalled") == "True SecretDataDrift"
+    assert "typed by hand" not in f"{school.status}"
+    assert school.revisions() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("a-bare-password", "StoreValueNotJson"), ('{"password": "x"}', "StoreValueNotJson")]
+)
+async def test_a_store_with_a_bare_password_is_refused(
+    school: RotationWorld, store: Store, value: str, reason: str
+) -> None:
+    await opened(school, store)
+    store.client.put_secret_value(SecretId=NAME, SecretString=value)
+    school.clock.advance(days=31)
+    await school.turn()
+    assert school.said("Stalled") == f"True {reason}"
+
+
+async def test_a_secret_that_the_store_has_not_is_named(school: RotationWorld, store: Store) -> None:
+    await opened(school, store)
+    store.client.delete_secret(SecretId=NAME, ForceDeleteWithoutRecovery=True)
+    school.clock.advance(days=31)
+    await school.turn()
+    assert school.said("Stalled") == "True StoreSecretMissing"
+    assert NAME in school.told()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_kill_at_any_write_makes_no_second_version(school: RotationWorld, store: Store, moment: str) -> None:
+    await opened(school, store)
+    for number in range(4, 9):
+        before = store.versions()
+        setattr(school.server, f"crash_{moment}", len(school.server.writes) + number)
+        await school.rotate()
+        assert store.versions() == before + 1
+        assert login(store.read()) == login(school.secret())
