@@ -4,7 +4,7 @@ import pytest
 
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import PODS
-from tests.service.rotation_world import CANARY, RotationWorld, drop, fresh_backup, installed
+from tests.service.rotation_world import CANARY, RotationWorld, fresh_backup, installed
 
 
 async def test_a_rotation_brings_another_login_and_proves_the_old_one_dead(school: RotationWorld) -> None:
@@ -144,18 +144,15 @@ async def test_a_kill_at_any_write_leads_to_the_same_end(school: RotationWorld, 
     writes = len(school.server.writes) - begun
     assert writes >= 15
     for number in range(writes):
-        again = RotationWorld(school.postgres, f"{school.database}_{number}")
-        try:
-            await installed(again)
-            old = again.secret()
-            setattr(again.server, f"crash_{moment}", len(again.server.writes) + number)
-            await again.rotate()
-            assert again.past() == ["Rotated"], again.server.writes[-8:]
-            assert again.open_logins() == [f"{again.database}_b"]
-            assert again.may_log_in(again.secret()["username"], again.secret()["password"])
-            assert not again.may_log_in(old["username"], old["password"])
-            assert again.revisions() == []
-            assert again.status["proof"]["sqlState"] == "28P01"
-            assert again.condition("Ready") == "True Ready"
-        finally:
-            drop(again)
+        old, revision = school.secret(), school.status["revision"]
+        setattr(school.server, f"crash_{moment}", len(school.server.writes) + number)
+        await school.rotate()
+        assert getattr(school.server, f"crash_{moment}") is None, "it was killed"
+        assert (school.past()[0], school.status["revision"]) == ("Rotated", revision + 1), school.server.writes[-8:]
+        held = school.secret()
+        assert school.open_logins() == [held["username"]]
+        assert school.may_log_in(held["username"], held["password"])
+        assert not school.may_log_in(old["username"], old["password"])
+        assert school.revisions() == []
+        assert (school.status["proof"]["sqlState"], school.status["proof"]["login"]) == ("28P01", old["username"])
+        assert school.condition("Ready") == "True Ready"

@@ -4,7 +4,7 @@ import pytest
 
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import AADA_LMS, PODS, SECRET_ROTATIONS, SECRETS
-from tests.service.rotation_world import CANARY, KEY, ROTATION, RotationWorld, drop, installed
+from tests.service.rotation_world import CANARY, KEY, ROTATION, RotationWorld, installed
 
 
 async def rolled_back(school: RotationWorld, reason: str, old: dict[str, str]) -> None:
@@ -130,15 +130,11 @@ async def test_a_kill_at_any_write_of_the_way_back_leads_to_the_same_end(school:
     begun = len(school.server.writes)
     await fail(school)
     for number in range(len(school.server.writes) - begun):
-        again = RotationWorld(school.postgres, f"{school.database}_{number}")
-        try:
-            await installed(again)
-            old = again.secret()
-            setattr(again.server, f"crash_{moment}", len(again.server.writes) + number)
-            await fail(again)
-            await rolled_back(again, "Converging", old)
-        finally:
-            drop(again)
+        old = school.secret()
+        setattr(school.server, f"crash_{moment}", len(school.server.writes) + number)
+        await fail(school)
+        assert getattr(school.server, f"crash_{moment}") is None, "it was killed"
+        await rolled_back(school, "Converging", old)
 
 
 async def test_a_secret_that_somebody_changes_meanwhile_is_left_as_it_is(school: RotationWorld) -> None:
