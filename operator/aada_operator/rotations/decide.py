@@ -91,7 +91,7 @@ def demand_only_one(mine: Object, others: Iterable[Object]) -> None:
         Stalled: AnotherRotation.
     """
     for other in others:
-        same = all(other["spec"].get(field) == mine["spec"].get(field) for field in ("lmsRef", "type"))
+        same = all(other["spec"].get(field) == mine["spec"].get(field) for field in ("lmsRef", "type", "secretRef"))
         if same and other["metadata"]["uid"] != mine["metadata"]["uid"] and _age(other) < _age(mine):
             name = other["metadata"]["name"]
             raise Stalled("AnotherRotation", f"SecretRotation {name} rotates this credential already: delete one")

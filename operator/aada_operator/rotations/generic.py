@@ -5,6 +5,7 @@ from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand
 from aada_operator.rotations.generator import generate
+from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.replacement import ROLLING_BACK, Replacement
 
 
@@ -50,7 +51,7 @@ class Generic(Replacement):
 
     async def _publish(self) -> None:
         self.demand_undisturbed()
-        await self.publish(self.new.data, self.new.number)
+        await self.publish(self._own(self.new), self.new.number)
 
     async def _is_verified(self) -> bool:
         proved = (self._work.status.get("proof") or {}).get("revision")
@@ -75,7 +76,11 @@ class Generic(Replacement):
         return not self._work.has(self.new.data)
 
     async def _return(self) -> None:
-        await self.publish(self.old.data, self.new.number + 1, self.old.made_at)
+        await self.publish(self._own(self.old), self.new.number + 1, self.old.made_at)
+
+    def _own(self, revision: Revision) -> dict[str, str]:
+        """The one key: others may be of other rotations."""
+        return {key: revision.data[key] for key in self._work.target.keys}
 
     async def _has_reconverged(self) -> bool:
         return self._work.revision <= self.new.number or (await self.convergence()).reached

@@ -62,7 +62,7 @@ class ThreePhase(Replacement):
     # --- forth -------------------------------------------------------------------------------------------------------
 
     def _data(self, phase: int) -> dict[str, str]:
-        """What the Secret holds in a phase."""
+        """The two keys in a phase; others may be of other rotations."""
         old, new = self.old.data, self.new.data[self._signing]
         further = [key for key in old[self._accepted].split(",") if key.strip()]
         keys = {
@@ -71,7 +71,7 @@ class ThreePhase(Replacement):
             SWITCHED: (new, ",".join([old[self._signing], *further])),
             RETIRED: (new, ""),
         }
-        return {**self._work.data, **dict(zip(self._work.target.keys, keys[phase], strict=True))}
+        return dict(zip(self._work.target.keys, keys[phase], strict=True))
 
     @property
     def _phase(self) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
 from aada_operator.rotations import generic
+from tests.unit.backups.api_server import custom_resource
 from tests.unit.rotations.world import SECRET, World
 
 SPEC: dict[str, Any] = {
@@ -52,6 +55,31 @@ async def test_it_stays_only_if_the_application_answers(
     assert set(asked) == {"http://aada-backend.school.svc:8000/health"}
     assert (world.secret()["jwt"] == "first-key") == (status != 200)
     assert all(keys == world.secret() for keys in world.pods.values())
+
+
+async def test_two_keys_of_one_secret_have_rotations_of_their_own() -> None:
+    world = World(**SPEC)
+    other = dict(world.rotation["spec"]) | {"secretRef": {"name": SECRET, "key": "other"}}
+    world.server.add(SECRET_ROTATIONS, custom_resource("SecretRotation", "another", other), age=timedelta(days=1))
+    await world.turns()
+    world.clock.advance(days=31)
+    await world.turns()
+    assert world.past() == ["Rotated"]
+
+
+async def test_the_way_back_leaves_other_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(_: str) -> int | None:
+        live = world.server.read(SECRETS, SECRET)
+        live["data"]["other"], live["metadata"]["resourceVersion"] = "bWVhbndoaWxl", f"{len(world.server.writes)}-x"
+        return 500
+
+    monkeypatch.setattr(generic, "status_of", answer)
+    world = World(**SPEC, verify={"component": "backend"})
+    await world.turns()
+    world.clock.advance(days=31)
+    await world.turns(120, seconds=30)
+    assert world.past() == ["RolledBack VerificationFailed"]
+    assert (world.secret()["jwt"], world.secret()["other"]) == ("first-key", "meanwhile")
 
 
 async def test_a_component_that_is_not_there_leads_back() -> None:
