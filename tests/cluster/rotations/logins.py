@@ -13,6 +13,7 @@ from tests.cluster import builders
 from tests.cluster.workspace import Object, Workspace
 
 NAME = "reports"
+INDEX = "search-index"
 FOLDER = "/tally"
 PODS = 2
 # Open loop: a login begins when it is due, whether the one before has ended or not.
@@ -63,19 +64,52 @@ class Logins:
 
 def install(workspace: Workspace, image: str, secret: str, every: float = 0.1) -> None:
     """A Deployment whose pods log in ``every`` so many seconds with what the Secret held when they were started."""
-    workspace.apply(builders.claim("tally"), _deployment(image, secret, every))
-    workspace.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=120s")
+    workspace.apply(builders.claim("tally"), _deployment(image, secret, every), _stateful_set(image, secret))
+    for workload in (f"deployment/{NAME}", f"statefulset/{INDEX}"):
+        workspace.kubectl("rollout", "status", workload, "--timeout=120s")
+
+
+def _environment(secret: str) -> list[Object]:
+    sources = {"DB_HOST": "host", "DB_NAME": "name", "DB_USER": "username", "DB_PASSWORD": "password"}
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for name, key in sources.items()
+    ]
+
+
+def _stateful_set(image: str, secret: str) -> Object:
+    """A consumer of the other kind, which does nothing but have the Secret."""
+    container = {
+        "name": INDEX,
+        "image": image,
+        "command": ["sleep", "infinity"],
+        "env": _environment(secret),
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    labels = {"app": INDEX}
+    spec: Object = {
+        "containers": [container],
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": INDEX},
+        "spec": {
+            "serviceName": INDEX,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
 
 
 def _deployment(image: str, secret: str, every: float) -> Object:
-    sources = {"DB_HOST": "host", "DB_NAME": "name", "DB_USER": "username", "DB_PASSWORD": "password"}
     container = {
         "name": NAME,
         "image": image,
         "command": ["python3", "-c", SCRIPT, str(every)],
-        "env": [
-            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for name, key in sources.items()
-        ],
+        "env": _environment(secret),
         "volumeMounts": [{"name": "tally", "mountPath": FOLDER}],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }

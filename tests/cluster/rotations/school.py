@@ -63,7 +63,10 @@ class School:
             "lmsRef": {"name": builders.LMS},
             "type": "DatabasePassword",
             "gracePeriod": "1s",
-            "consumers": [{"kind": "Deployment", "name": logins.NAME}],
+            "consumers": [
+                {"kind": "Deployment", "name": logins.NAME},
+                {"kind": "StatefulSet", "name": logins.INDEX},
+            ],
         } | spec
         self.workspace.apply(builders.custom_resource("SecretRotation", ROTATION, wanted))
 
