@@ -57,26 +57,26 @@ async def create_roles(connection: Session, names: Names, owner_comment: str, lo
 
 async def create_database(connection: Session, names: Names) -> None:
     """Make the database, owned by the owner role: on PostgreSQL 15 nobody else may create in schema public."""
-    await _join_owner(connection, names)
+    await join(connection, names.owner)
     statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'")
     await connection.execute(statement.format(sql.Identifier(names.database), sql.Identifier(names.owner)))
 
 
 async def take_database(connection: Session, names: Names) -> None:
     """Give an existing database to the owner role."""
-    await _join_owner(connection, names)
+    await join(connection, names.owner)
     statement = sql.SQL("ALTER DATABASE {} OWNER TO {}")
     await connection.execute(statement.format(sql.Identifier(names.database), sql.Identifier(names.owner)))
 
 
-async def _join_owner(connection: Session, names: Names) -> None:
-    """Who is no superuser can give things only to a role that it can act as.
+async def join(connection: Session, *roles: str) -> None:
+    """Who is no superuser can give things only to a role that it can act as, and act for others only as their member.
 
     Asking whether it can is no use: since PostgreSQL 16 the maker of a role is its member and yet may not act as it.
     """
     row = await one(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-    if not row["rolsuper"]:
-        await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(names.owner)))
+    for role in () if row["rolsuper"] else dict.fromkeys(roles):
+        await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 
 
 async def set_password(connection: Session, names: Names, password: str, comment: str) -> None:

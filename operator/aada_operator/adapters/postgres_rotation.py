@@ -9,7 +9,7 @@ from collections.abc import Collection
 from psycopg import sql
 
 from aada_operator.adapters.postgres import Login, Session, one
-from aada_operator.adapters.postgres_roles import comment_on, give_password, give_setting
+from aada_operator.adapters.postgres_roles import comment_on, give_password, give_setting, join
 from aada_operator.core.database import LoginRole, Names, RotationServer
 
 LOCK_TIMEOUT = "3s"
@@ -98,7 +98,7 @@ async def hand_over(connection: Session, names: Names, login: str, comment: str)
         if not (await one(connection, "SELECT to_regrole(quote_ident(%s)) IS NOT NULL AS is", [names.owner]))["is"]:
             await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(owner))
             await comment_on(connection, names.owner, comment)
-        await _join(connection, names.owner, login)
+        await join(connection, names.owner, login)
         rows = await (await connection.execute(_GRANTS.encode(), {"owner": names.owner, "login": login})).fetchall()
         for row in rows:
             await connection.execute(row["format"].encode())
@@ -150,15 +150,8 @@ async def close_login(connection: Session, login: str, password: str) -> None:
         await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(login)))
     row = await one(connection, "SELECT count(*) AS open FROM pg_stat_activity WHERE usename = %s", [login])
     if row["open"]:
-        await _join(connection, login)
+        await join(connection, login)
         await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [login])
-
-
-async def _join(connection: Session, *roles: str) -> None:
-    """Who is no superuser can act for others only as their member."""
-    row = await one(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-    for role in () if row["rolsuper"] else dict.fromkeys(roles):
-        await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 
 
 _PROBE = sql.SQL("CREATE TABLE public.{} (id int)")

@@ -44,6 +44,15 @@ def demand(name: str, check: Callable[[], Awaitable[object]]) -> Step:
     return Step(name, done, act)
 
 
+def unless(holds: Callable[[], Awaitable[bool]], step: Step) -> Step:
+    """A step that is done as well once something later holds, after which it could not be asked or acted any more."""
+
+    async def done() -> bool:
+        return await holds() or await step.done()
+
+    return Step(step.name, done, step.act)
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where an operation is after one visit: ``current`` is None when all steps are done."""

@@ -20,7 +20,7 @@ from aada_operator.core.errors import Stalled
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.resources import BACKUPS, Object
-from aada_operator.core.steps import Step, demand
+from aada_operator.core.steps import Step, demand, unless
 from aada_operator.restores import decide, manifests, report
 from aada_operator.restores.work import Work
 
@@ -38,12 +38,12 @@ class Cutover:
         self._wanted: DatabaseProperties | None = None
 
     def steps(self) -> list[Step]:
-        """What follows the load."""
+        """What follows the load; after the swap only one of the two databases has the name that its steps know."""
         return [
-            self._unless_swapped(demand("Claim", self._claim)),
-            self._unless_swapped(Step("SafetyBackup", self._is_safe, self._take_safety_backup)),
-            self._unless_swapped(Step("Properties", self._has_properties, self._give_properties)),
-            self._unless_swapped(demand("Smoke", self._smoke)),
+            unless(self.swapped, demand("Claim", self._claim)),
+            unless(self.swapped, Step("SafetyBackup", self._is_safe, self._take_safety_backup)),
+            unless(self.swapped, Step("Properties", self._has_properties, self._give_properties)),
+            unless(self.swapped, demand("Smoke", self._smoke)),
             Step("Swap", self.swapped, self._swap),
         ]
 
@@ -52,14 +52,6 @@ class Cutover:
 
         async def done() -> bool:
             return await step.done() or (still_open() and await self.swapped())
-
-        return Step(step.name, done, step.act)
-
-    def _unless_swapped(self, step: Step) -> Step:
-        """A step that works with two databases, of which after the swap only one has the name that it knows."""
-
-        async def done() -> bool:
-            return await self.swapped() or await step.done()
 
         return Step(step.name, done, step.act)
 

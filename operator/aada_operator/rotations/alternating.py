@@ -12,12 +12,12 @@ from aada_operator.adapters.postgres_refusal import PASSWORD_REFUSED
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.database import role_mark
 from aada_operator.core.errors import Stalled, Waiting
-from aada_operator.core.steps import Step, demand
+from aada_operator.core.steps import Step, demand, unless
 from aada_operator.rotations import decide, report
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
-from aada_operator.rotations.replacement import ROLLING_BACK, SECRET_BYTES, Replacement
+from aada_operator.rotations.replacement import SECRET_BYTES, Replacement
 from aada_operator.rotations.server import LoginServer, credentials_of
 from aada_operator.rotations.store import StoreInStep
 from aada_operator.rotations.work import Work
@@ -40,13 +40,13 @@ class Alternating(Replacement):
             self.claim_step(),
             self.keep_step(),
             Step("Generate", self.is_generated, self._generate),
-            self._unless_published(Step("HandOver", self._is_handed_over, self._hand_over)),
-            self._unless_published(Step("ApplyToDatabase", self._is_applied, self._apply)),
-            self._unless_published(demand("VerifyNew", self._verify)),
-            self._unless_published(Step("ProposeToStore", self._store.is_proposed, self._store.propose)),
-            self._unless_published(Step("Canary", self._canary.is_ready, self._canary.act)),
+            unless(self._is_published, Step("HandOver", self._is_handed_over, self._hand_over)),
+            unless(self._is_published, Step("ApplyToDatabase", self._is_applied, self._apply)),
+            unless(self._is_published, demand("VerifyNew", self._verify)),
+            unless(self._is_published, Step("ProposeToStore", self._store.is_proposed, self._store.propose)),
+            unless(self._is_published, Step("Canary", self._canary.is_ready, self._canary.act)),
             Step("Publish", self._is_published, self._publish),
-            self._unless_converged(Step("PromoteInStore", self._store.is_promoted, self._store.promote)),
+            unless(self.has_converged, Step("PromoteInStore", self._store.is_promoted, self._store.promote)),
             Step("Converge", self.has_converged, self._converge),
             demand("Grace", self._grace),
             Step("RetireOld", self._is_retired, self._retire),
@@ -57,7 +57,7 @@ class Alternating(Replacement):
         return [
             self.claim_step("ClaimAgain"),
             Step("Return", self._is_returned, self._return),
-            Step("Reconverge", self._has_reconverged, self._reconverge),
+            Step("Reconverge", self._has_reconverged, self.reconverge),
             Step("RestoreInStore", self._store.is_restored, self._store.restore),
             Step("RetireNew", self._is_withdrawn, self._withdraw),
         ]
@@ -79,22 +79,6 @@ class Alternating(Replacement):
     @property
     def _published(self) -> bool:
         return self._work.fresh is not None and self._work.has(self._work.fresh.data)
-
-    def _unless_published(self, step: Step) -> Step:
-        """A step before the application has the new login: done as well once it has."""
-
-        async def done() -> bool:
-            return self._published or await step.done()
-
-        return Step(step.name, done, step.act)
-
-    def _unless_converged(self, step: Step) -> Step:
-        """A step before everybody has the new login: from then on nothing waits for it."""
-
-        async def done() -> bool:
-            return await self.has_converged() or await step.done()
-
-        return Step(step.name, done, step.act)
 
     async def look_around(self) -> None:
         await self._store.look()
@@ -238,9 +222,6 @@ class Alternating(Replacement):
     async def _has_reconverged(self) -> bool:
         await self._canary.remove()
         return self._work.revision <= self.new.number or (await self.convergence()).reached
-
-    async def _reconverge(self) -> None:
-        await self.demand_converged(ROLLING_BACK, "not back yet")
 
     async def _is_withdrawn(self) -> bool:
         """Whether the new login is closed, or somebody else gave it to the application: then it is not ours."""

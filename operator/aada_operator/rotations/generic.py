@@ -6,7 +6,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand
 from aada_operator.rotations.generator import generate
 from aada_operator.rotations.manifests import Revision
-from aada_operator.rotations.replacement import ROLLING_BACK, Replacement
+from aada_operator.rotations.replacement import Replacement
 
 
 class Generic(Replacement):
@@ -29,7 +29,7 @@ class Generic(Replacement):
         return [
             self.claim_step("ClaimAgain"),
             Step("Return", self._is_returned, self._return),
-            Step("Reconverge", self._has_reconverged, self._reconverge),
+            Step("Reconverge", self._has_reconverged, self.reconverge),
         ]
 
     async def is_reversible(self) -> bool:
@@ -84,6 +84,3 @@ class Generic(Replacement):
 
     async def _has_reconverged(self) -> bool:
         return self._work.revision <= self.new.number or (await self.convergence()).reached
-
-    async def _reconverge(self) -> None:
-        await self.demand_converged(ROLLING_BACK, "not back yet")

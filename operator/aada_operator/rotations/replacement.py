@@ -176,6 +176,10 @@ class Replacement:
         if not convergence.reached:
             raise Waiting(reason, f"{words}: {convergence}", POLL)
 
+    async def reconverge(self) -> None:
+        """On the way back: as `demand_converged`."""
+        await self.demand_converged(ROLLING_BACK, "not back yet")
+
     async def has_converged(self) -> bool:
         return self.new.converged_at is not None
 

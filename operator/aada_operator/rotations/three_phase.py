@@ -10,7 +10,7 @@ from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.steps import Step, demand
 from aada_operator.rotations import manifests
 from aada_operator.rotations.generator import generate
-from aada_operator.rotations.replacement import ROLLING_BACK, Replacement
+from aada_operator.rotations.replacement import Replacement
 from aada_operator.rotations.work import Work
 
 # Clocks of pods differ by less than this.
@@ -50,7 +50,7 @@ class ThreePhase(Replacement):
             Step("ReconvergeSigners", self._old_signs_everywhere, self._reconverge_signers),
             demand("GraceBack", self._grace_back),
             Step("Return", self._is_returned, self._return),
-            Step("Reconverge", self._has_reconverged, self._reconverge),
+            Step("Reconverge", self._has_reconverged, self.reconverge),
         ]
 
     async def is_reversible(self) -> bool:
@@ -135,11 +135,8 @@ class ThreePhase(Replacement):
         return not (self._phase == DISTRIBUTED and self._was_switched) or self.new.unsigned_at is not None
 
     async def _reconverge_signers(self) -> None:
-        await self._reconverge()
+        await self.reconverge()
         await self.note(manifests.ANNOTATION_UNSIGNED_AT)
-
-    async def _reconverge(self) -> None:
-        await self.demand_converged(ROLLING_BACK, "not back yet")
 
     async def _grace_back(self) -> None:
         """Tokens that the new key has signed are accepted until they end."""
