@@ -52,11 +52,10 @@ async def look(connection: Session, names: Names, logins: Collection[str]) -> Ro
         connection,
         """
         SELECT current_user AS admin, rolsuper OR rolcreaterole AS may_make_roles,
-               EXISTS (SELECT FROM pg_roles WHERE rolname = %(owner)s) AS has_owner,
                (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %(database)s) AS database_owner
         FROM pg_roles WHERE rolname = current_user
         """,
-        {"owner": names.owner, "database": names.database},
+        {"database": names.database},
     )
     parameters = {"database": names.database, "owner": names.owner, "logins": list(logins)}
     rows = await (await connection.execute(_LOOK.encode(), parameters)).fetchall()

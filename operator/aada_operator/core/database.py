@@ -89,7 +89,6 @@ class RotationServer:
 
     admin: str
     may_make_roles: bool
-    has_owner: bool
     database_owner: str | None
     logins: Mapping[str, LoginRole]
 

@@ -62,7 +62,6 @@ def server(*logins: LoginRole, **patch: Any) -> RotationServer:
     made = RotationServer(
         admin="boss",
         may_make_roles=True,
-        has_owner=True,
         database_owner=NAMES.owner,
         logins={login.name: login for login in logins},
     )

@@ -114,7 +114,7 @@ class TestServer:
             server(role(), role("aada_lms_b", can_login=False)),
             server(role(sessions=9), role("aada_lms_b", can_login=True)),
             # adopted: it acts as nobody else yet, and owns everything
-            server(role(acts_as_owner=False, owns=17, comment=""), has_owner=False, database_owner=OLD),
+            server(role(acts_as_owner=False, owns=17, comment=""), database_owner=OLD),
             # somebody gave it powers after it was handed over: the other login does not get them
             server(role(powers=("CREATEDB",))),
         ],
