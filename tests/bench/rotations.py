@@ -79,7 +79,7 @@ def rotations(school: School, count: int) -> dict[str, Any]:
             school.rotate()
             say(f"rotation {number} of {count}: {time.monotonic() - began:.0f} s")
     used = school.use()
-    say(f"logins: {used.all}, failed: {used.failed or 'none'}; requests: {outcomes.counts}")
+    say(f"logins: {used.all}, failed: {used.failed or 'none'}; requests: {outcomes.counts} {outcomes.failures or ''}")
     return {
         "rotations": count,
         "logins": used.all,

@@ -18,13 +18,15 @@ SCRIPT = """
 import concurrent.futures, json, sys, threading, time, urllib.request
 url, rate, token = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-outcomes, stop = {}, threading.Event()
+outcomes, failures, stop = {}, [], threading.Event()
 def ask():
+    began = time.time()
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
             return str(answer.status)
     except Exception as error:
+        failures.append(f"{time.strftime('%H:%M:%S', time.gmtime(began))} +{time.time() - began:.1f} s {error}")
         return f"{type(error).__name__}: {error}"
 def note(future):
     outcomes[future.result()] = outcomes.get(future.result(), 0) + 1
@@ -36,7 +38,7 @@ with concurrent.futures.ThreadPoolExecutor(64) as pool:
         pool.submit(ask).add_done_callback(note)
         due += 1 / rate
         time.sleep(max(0, due - time.monotonic()))
-print(json.dumps(outcomes))
+print(json.dumps({"counts": outcomes, "failures": failures}))
 """
 
 
@@ -45,6 +47,7 @@ class Outcomes:
     """How many requests ended how: by HTTP status, or by what went wrong."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)  # when each began (UTC), how long it took, and what went wrong
 
     @property
     def failed(self) -> dict[str, int]:
@@ -94,4 +97,6 @@ def constant(workspace: Workspace, url: str, rate: float = 10, token: str = "") 
             yield outcomes
         finally:
             said, _ = process.communicate(timeout=120)
-            outcomes.counts.update(json.loads(said))
+            found = json.loads(said)
+            outcomes.counts.update(found["counts"])
+            outcomes.failures += found["failures"]

@@ -17,7 +17,8 @@ from aada_operator.core.resources import (
 from aada_operator.lms import pod
 
 # A pod that ends first serves on while the news spreads that it is no longer an endpoint, then it finishes requests.
-PRE_STOP_SECONDS = 5
+# Five seconds were too few on a server whose processors were all busy: kube-proxy heard of it later than that.
+PRE_STOP_SECONDS = 10
 DRAIN_SECONDS = 30
 GRACE_SECONDS = PRE_STOP_SECONDS + DRAIN_SECONDS + 5
 PROGRESS_SECONDS = 300

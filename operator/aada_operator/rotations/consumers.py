@@ -31,7 +31,12 @@ class Consumers:
                 raise Stalled("ConsumerUnrelated", f"{message}: name it there, or take it off the list")
 
     async def restart(self, revision: str) -> None:
-        """Have all workloads of the spec start their pods anew, with what is in the Secret now."""
+        """Have all workloads of the spec start their pods anew, with what is in the Secret now.
+
+        The pods of the LMS come first: on a small server all at once would take its users' share of the processors.
+        """
+        if decide.outdated_pods(await self._serving(leaving=False), self._work.secret, self._work.mark, revision):
+            return
         for consumer in self._work.visit.spec.consumers:
             body = await self._demand(consumer)
             if not self._has(body, revision):
@@ -41,14 +46,23 @@ class Consumers:
     async def look(self, revision: str) -> Convergence:
         """Who has not come to a revision yet."""
         work = self._work
-        pods = await work.kube.list(PODS, work.visit.namespace, {LABEL_LMS: work.lms_name})
-        serving = [pod for pod in pods if LABEL_COMPONENT in (pod["metadata"].get("labels") or {})]
+        serving = await self._serving(leaving=True)
         behind = []
         for consumer in work.visit.spec.consumers:
             body = await self._demand(consumer)
             if not (self._has(body, revision) and decide.is_rolled_out(body)):
                 behind.append(f"{consumer.kind} {consumer.name}")
         return Convergence(decide.outdated_pods(serving, work.secret, work.mark, revision), tuple(behind))
+
+    async def _serving(self, *, leaving: bool) -> list[Object]:
+        """Pods of the LMS' components, with or without those that are on their way out."""
+        pods = await self._work.kube.list(PODS, self._work.visit.namespace, {LABEL_LMS: self._work.lms_name})
+        return [
+            pod
+            for pod in pods
+            if LABEL_COMPONENT in (pod["metadata"].get("labels") or {})
+            and (leaving or not pod["metadata"].get("deletionTimestamp"))
+        ]
 
     async def _demand(self, consumer: Consumer) -> Object:
         body = await self._work.kube.get(_resource(consumer), self._work.visit.namespace, consumer.name)

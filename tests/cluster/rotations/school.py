@@ -49,7 +49,7 @@ class School:
         keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
         workspace.secret(builders.LMS_SECRET, **keys, **{ACCEPTED: ""})
         variables = [{"name": key, "secretRef": {"name": builders.LMS_SECRET, "key": key}} for key in (*keys, ACCEPTED)]
-        components = [builders.api_component(replicas=2)]
+        components = [builders.api_component(replicas=2, resources={"requests": {"cpu": "250m"}})]
         workspace.apply(builders.aada_lms(host=database.host, components=components, secrets=variables))
         workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
         image = f"{SAMPLE_LMS}:{builders.VERSION}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
+from aada_operator.core.resources import DEPLOYMENTS, SECRET_ROTATIONS, SECRETS
 from aada_operator.rotations import generic
 from tests.unit.backups.api_server import custom_resource
-from tests.unit.rotations.world import SECRET, World
+from tests.unit.rotations.world import MARK, ROTATION, SECRET, World
 
 SPEC: dict[str, Any] = {
     "type": "Generic",
@@ -107,3 +107,27 @@ async def test_a_kill_at_any_write_leads_to_the_same_end(moment: str) -> None:
         assert again.past() == ["Rotated"], number
         assert again.revisions() == []
         assert again.secret()["jwt"] != "first-key"
+
+
+async def test_further_consumers_are_restarted_once_the_lms_has_changed_over() -> None:
+    """On a small server a start of everything at once would take the processors from those who serve."""
+    world = World(**SPEC, consumers=[{"kind": "Deployment", "name": "reports"}])
+    source = {"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": "jwt"}}}]}
+    template = {"spec": {"containers": [{"name": "reports"} | source]}}
+    world.server.add(DEPLOYMENTS, {"metadata": {"name": "reports"}, "spec": {"replicas": 0, "template": template}})
+    await world.turns()
+    world.stuck = True
+    world.clock.advance(days=31)
+    await world.turns(until="Converge")
+    await world.turn()
+    assert MARK not in _annotations(world)
+    world.stuck = False
+    await world.turn()
+    await world.turn()
+    assert _annotations(world)[MARK] == f"{ROTATION}-r1"
+    assert all(keys == world.secret() for keys in world.pods.values())
+
+
+def _annotations(world: World) -> dict[str, str]:
+    template = world.server.read(DEPLOYMENTS, "reports")["spec"]["template"]
+    return dict((template.get("metadata") or {}).get("annotations") or {})
