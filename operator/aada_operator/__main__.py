@@ -7,11 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from pythonjsonlogger.json import JsonFormatter
 
 from aada_operator import __version__
-from aada_operator.api.registry import KINDS, crd
 
 logger = logging.getLogger(__name__)
 
@@ -68,24 +66,17 @@ def _worker(chosen: argparse.Namespace) -> int:
 
 
 def _crds(chosen: argparse.Namespace) -> int:
-    documents = {f"{kind.resource.plural}.yaml": _yaml(crd(kind)) for kind in KINDS}
+    # Here and not above: a worker, which starts anew for every backup, needs none of the kinds' models.
+    from aada_operator.api.registry import documents
+
+    found = documents()
     if chosen.out is None:
-        sys.stdout.write("---\n".join(documents.values()))
+        sys.stdout.write("---\n".join(found.values()))
         return 0
     chosen.out.mkdir(parents=True, exist_ok=True)
-    for name, text in documents.items():
+    for name, text in found.items():
         (chosen.out / name).write_text(text)
     return 0
-
-
-def _yaml(document: object) -> str:
-    class Plain(yaml.SafeDumper):
-        """Without anchors: a schema that stands twice is written twice."""
-
-        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
-            return True
-
-    return yaml.dump(document, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
 def _keygen(chosen: argparse.Namespace) -> int:

@@ -4,6 +4,8 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from aada_operator.api import backup, backup_policy, lms, restore, rotation
 from aada_operator.api.common import API_VERSION, GROUP, VERSION, Column, CommonStatus, Model, Resource
 
@@ -27,6 +29,21 @@ KINDS: tuple[Kind, ...] = (
 
 # What the API server's structural schemas refuse or what is of no use there.
 _DROPPED = ("title", "additionalProperties", "patternProperties", "propertyNames", "discriminator", "uniqueItems")
+
+
+def documents() -> dict[str, str]:
+    """The CustomResourceDefinitions as YAML, by the name of their file."""
+    return {f"{kind.resource.plural}.yaml": _yaml(crd(kind)) for kind in KINDS}
+
+
+def _yaml(document: object) -> str:
+    class Plain(yaml.SafeDumper):
+        """Without anchors: a schema that stands twice is written twice."""
+
+        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+            return True
+
+    return yaml.dump(document, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
 def crd(kind: Kind) -> dict[str, Any]:
