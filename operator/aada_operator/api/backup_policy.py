@@ -243,6 +243,8 @@ class BackupPolicyStatus(CommonStatus):
 
     method: Annotated[str, Field(max_length=32, description="Method in use.")] = ""
     last_slot: Annotated[Timestamp | None, Field(description="Newest slot of the schedule that was dealt with.")] = None
+    schedule: Annotated[str, Field(max_length=512, description="The schedule whose slots count.")] = ""
+    schedule_since: Annotated[Timestamp | None, Field(description="Since when: older slots nobody missed.")] = None
     missed_slots: Annotated[int, Field(ge=0, description="Slots that passed without a backup of their own.")] = 0
     missed_at: Annotated[
         Timestamp | None, Field(description="When a missed slot was noticed; gone once a backup was completed since.")

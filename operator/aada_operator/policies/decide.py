@@ -21,6 +21,7 @@ from aada_operator.policies.world import Hold, KnownBackup, World, moment_or_non
 
 # Below an hour the age of the newest recovery point is told in these steps: each step is a write.
 _RPO_STEP = timedelta(minutes=10)
+SUSPENDED = "Suspended"
 _REPLACED = {CORRUPT, DIGEST_MISMATCH, RESTORE_FAILED}
 
 
@@ -80,14 +81,25 @@ def _asked(backup: KnownBackup) -> datetime:
     return slot or ended
 
 
+def schedule_text(spec: BackupPolicySpec, hold: Hold | None) -> str:
+    """A schedule as text that is another one when other slots count; none do while the policy is suspended."""
+    suspended = hold is not None and hold.reason == SUSPENDED
+    return " | ".join([*_expressions(spec), spec.time_zone, *([SUSPENDED] if suspended else [])])
+
+
 def due_slot(
-    spec: BackupPolicySpec, created: datetime, last: datetime | None, point: datetime | None, now: datetime
+    spec: BackupPolicySpec,
+    created: datetime,
+    last: datetime | None,
+    point: datetime | None,
+    now: datetime,
+    since: datetime | None = None,
 ) -> DueSlot | None:
     """The slot to deal with now, None when none is due.
 
     ``last`` is the newest slot that was dealt with, ``point`` the newest recovery point. The first backup has the
     creation of the policy as its slot. Of several missed slots only the newest is caught up, by a full backup when
-    one of a full backup is among them.
+    one of a full backup is among them. Those from before the schedule stands so, ``since``, nobody has missed.
     """
     if spec.full is None:
         return None
@@ -99,7 +111,9 @@ def due_slot(
         return None
     start = now - due.slot <= timedelta(seconds=seconds(spec.starting_deadline)) or catch_up_needed(spec, point, now)
     full = schedule.due([spec.full.schedule], spec.time_zone, after, now)
-    return DueSlot(due.slot, start, due.missed + (0 if start else 1), "Full" if full else "Incremental")
+    counted = schedule.due(_expressions(spec), spec.time_zone, max(after, since or after), now)
+    missed = counted.missed + (0 if start else 1) if counted else 0
+    return DueSlot(due.slot, start, missed, "Full" if full else "Incremental")
 
 
 def replacement(spec: BackupPolicySpec, backups: Sequence[KnownBackup]) -> DueSlot | None:
@@ -146,11 +160,11 @@ def catch_up_needed(spec: BackupPolicySpec, point: datetime | None, now: datetim
 def blocked(spec: BackupPolicySpec, world: World) -> Hold | None:
     """Why the policy as a whole starts nothing now, None when it may."""
     if spec.suspend:
-        return Hold("Suspended", "spec.suspend is true: nothing new is started")
+        return Hold(SUSPENDED, "spec.suspend is true: nothing new is started")
     if world.lms is None:
         return Hold("LmsNotFound", f"AadaLms {spec.lms_ref.name} does not exist: create it or correct lmsRef")
     if (world.lms.get("spec") or {}).get("suspend"):
-        return Hold("Suspended", f"AadaLms {spec.lms_ref.name} is suspended: nothing new is started")
+        return Hold(SUSPENDED, f"AadaLms {spec.lms_ref.name} is suspended: nothing new is started")
     return None
 
 

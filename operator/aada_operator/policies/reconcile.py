@@ -18,7 +18,7 @@ from aada_operator.policies.gauges import gauges
 from aada_operator.policies.inventory import Inventory
 from aada_operator.policies.probe import StorageProbe
 from aada_operator.policies.syncing import Syncer
-from aada_operator.policies.world import Hold, KnownBackup, Reachability, World
+from aada_operator.policies.world import Hold, KnownBackup, Reachability, World, moment_or_none
 
 # Seconds until a slot that is held is looked at again; a Backup that ends wakes its policy by itself.
 HELD_RETRY = 10.0
@@ -58,6 +58,7 @@ class PolicyReconciler:
         report.facts(visit, world)
         await self._hold(visit, world.backups)
         hold, collecting = decide.blocked(visit.spec, world), False
+        self._note_schedule(visit, hold)
         if hold is None and decide.knows_nothing(visit.status, world) and await self._inventory.take(visit):
             return NOW
         if hold is None:
@@ -127,13 +128,21 @@ class PolicyReconciler:
         able = [where for found, where in bins if found is not None and found.ok and found.deletes]
         return any([await self._collector.advance(visit, world, where) for where in able])
 
+    def _note_schedule(self, visit: Visit[BackupPolicySpec], hold: Hold | None) -> None:
+        """Remember since when the schedule stands as it does: who changes or suspends it has missed no slot."""
+        text, before = decide.schedule_text(visit.spec, hold), visit.status.get("schedule")
+        if before and before != text:
+            visit.status["scheduleSince"] = to_rfc3339(visit.now)
+        visit.status["schedule"] = text
+
     async def _start_due(self, visit: Visit[BackupPolicySpec], world: World) -> Hold | None:
         """Deal with the slot that is due: start its Backup, leave it out, or say what it waits for."""
         last = decide.last_slot(visit.status.get("lastSlot"), world.backups, visit.now)
         report.put(visit, "lastSlot", to_rfc3339(last) if last else None)
         newest = decide.newest_completed(world.backups)
         point = newest.recovery_point if newest else None
-        due = decide.due_slot(visit.spec, _created(visit), last, point, visit.now)
+        since = moment_or_none(visit.status.get("scheduleSince"))
+        due = decide.due_slot(visit.spec, _created(visit), last, point, visit.now, since)
         due = due or decide.replacement(visit.spec, world.backups)
         if due is None:
             return None

@@ -109,6 +109,36 @@ class TestSchedule:
         assert condition(school, "ScheduleKept") == ("True", "OnTime")
         assert sample(school, "schedule_kept") == 1.0
 
+    def test_who_makes_the_schedule_denser_has_missed_no_slot(self, school: School) -> None:
+        school.policy()
+        visit(school)
+        finish(school, FIRST)
+        visit(school, minutes=31)
+        finish(school, SLOT)
+        visit(school, hours=6)
+        spec = school.api.read(BACKUP_POLICIES, NAME)["spec"]
+        spec["full"] = {"schedule": "*/10 * * * *"}
+        visit(school, minutes=5)
+        assert status(school).get("missedSlots", 0) == 0
+        assert condition(school, "ScheduleKept") == ("True", "OnTime")
+        for name in school.api.names(BACKUPS):
+            finish(school, name)
+        visit(school, minutes=30)
+        assert status(school)["missedSlots"] == 2
+
+    def test_who_resumes_after_a_pause_has_missed_no_slot(self, school: School) -> None:
+        school.policy()
+        visit(school)
+        finish(school, FIRST)
+        spec = school.api.read(BACKUP_POLICIES, NAME)["spec"]
+        spec["suspend"] = True
+        visit(school, hours=1)
+        visit(school, days=3)
+        spec["suspend"] = False
+        visit(school, hours=3)
+        assert status(school).get("missedSlots", 0) == 0
+        assert condition(school, "ScheduleKept") == ("True", "OnTime")
+
     def test_backups_of_other_policies_are_no_business_of_this_one(self, school: School) -> None:
         school.policy(immediate=False)
         school.backup("other", policy="hourly")
