@@ -231,6 +231,13 @@ class VerificationRequest(StatusModel):
     requested_at: Annotated[Timestamp, Field(description="Slot of the verification schedule.")]
 
 
+class Suspect(StatusModel):
+    """A Backup that counts as verified and shares chunks with one that was found bad since: it is verified again."""
+
+    backup_name: Annotated[str, Field(max_length=63, description="Its name.")]
+    since: Annotated[Timestamp, Field(description="When the other one was found bad.")]
+
+
 class Inventory(StatusModel):
     """Backups that the bucket had when the policy was new: their objects were made again."""
 
@@ -267,6 +274,7 @@ class BackupPolicyStatus(CommonStatus):
         str, Field(max_length=32, description="Restore time that the last verification measured.")
     ] = ""
     last_verified: Annotated[Timestamp | None, Field(description="Last verification that passed.")] = None
+    suspect: Annotated[Suspect | None, Field(description="A verified Backup that is doubted; one at a time.")] = None
     verification_request: Annotated[
         VerificationRequest | None, Field(description="Backup that is to be verified by schedule.")
     ] = None

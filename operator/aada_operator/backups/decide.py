@@ -108,18 +108,20 @@ class VerificationOrder:
 
 
 def verification_wanted(
-    name: str, known: Object, request: Object, verify_at: str, *, on_full: bool
+    name: str, known: Object, policy: Object, verify_at: str, *, on_full: bool
 ) -> VerificationOrder | None:
     """The verification that a completed Backup owes, None for none.
 
-    ``known`` is its ``status.verification``, ``request`` the policy's, ``verify_at`` the annotation's value,
+    ``known`` is its ``status.verification``, ``policy`` the policy's status, ``verify_at`` the annotation's value,
     ``on_full`` whether every new backup is verified once.
     """
+    request, suspect = policy.get("verificationRequest") or {}, policy.get("suspect") or {}
     answered = VerificationOrder(known.get("request", ""), known.get("verifyAt", ""))
     asked = name in (request.get("backupName"), request.get("olderName"))
     requested = str(request.get("requestedAt", "")) if asked else ""
     order = VerificationOrder(requested or answered.request, verify_at or answered.verify_at)
-    return order if order != answered or (on_full and not known.get("attempt")) else None
+    doubted = name == suspect.get("backupName") and known.get("time", "") < suspect["since"]
+    return order if order != answered or doubted or (on_full and not known.get("attempt")) else None
 
 
 def awaits_files(policy: BackupPolicySpec, status: Object, now: datetime) -> bool:

@@ -22,6 +22,7 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
         status = body.get("status") or {}
         request = status.get("verificationRequest") or {}
         names = {request.get("backupName"), request.get("olderName")}
+        names.add((status.get("suspect") or {}).get("backupName"))
         names.add((status.get("copies") or {}).get("backupName"))
         names |= set((status.get("retention") or {}).get("expired", ()))
         names |= set((status.get("uploads") or {}).get("backups", ()))

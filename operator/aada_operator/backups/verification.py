@@ -57,11 +57,11 @@ class Verifier:
         if known.get("result") == "Running":
             return await self._follow(visit, body, known)
         policy = _policy(visit, body) if body or visit.spec.import_from else None
-        request = ((body or {}).get("status") or {}).get("verificationRequest") or {}
+        said = (body or {}).get("status") or {}
         verify_at = visit.annotations.get(ANNOTATION_VERIFY_AT, "")[:_MARK]
         new_and_full = visit.conditions.reason_of(report.COMPLETED) != report.ADOPTED and not visit.status.get("parent")
         on_full = new_and_full and policy is not None and policy.verification.on_full
-        order = decide.verification_wanted(visit.name, known, request, verify_at, on_full=on_full)
+        order = decide.verification_wanted(visit.name, known, said, verify_at, on_full=on_full)
         if order is None:
             report.not_asked(visit)
             return None

@@ -131,6 +131,22 @@ def replacement(spec: BackupPolicySpec, backups: Sequence[KnownBackup]) -> DueSl
     return DueSlot(worst.verified_at, start=True, missed=0, replaces=worst.name)
 
 
+def suspect(backups: Sequence[KnownBackup]) -> tuple[KnownBackup, datetime] | None:
+    """A backup that counts as verified although one with which it may share chunks was found bad since, and when.
+
+    The one whose verification is the oldest comes first: so none is asked for again before all others were.
+    """
+    bad: dict[str, datetime] = {}
+    for backup in backups:
+        epoch, damaged = backup.status.epoch, backup.verified == "False" and backup.verdict in _REPLACED
+        if backup.completed and damaged and epoch and backup.verified_at:
+            bad[epoch] = max(backup.verified_at, bad.get(epoch, backup.verified_at))
+    good = [(b.verified_at, b.name, b) for b in backups if b.completed and b.verified == "True" and b.verified_at]
+    stale = [entry for entry in good if entry[0] < bad.get(entry[2].status.epoch, entry[0])]
+    oldest = min(stale, default=None)
+    return (oldest[2], bad[oldest[2].status.epoch]) if oldest else None
+
+
 def open_miss(noticed: str | None, newest: KnownBackup | None) -> datetime | None:
     """When a missed slot was noticed, None when none was or a backup was completed since."""
     moment = moment_or_none(noticed)

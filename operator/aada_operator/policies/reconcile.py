@@ -90,7 +90,13 @@ class PolicyReconciler:
         return await self._probe.look(visit.uid + suffix, generation, visit.namespace, location, claim)
 
     def _request_verification(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:
-        """Ask for the newest backup and an older one to be verified; the Backups read this status and act."""
+        """Ask for the newest backup and an older one to be verified; the Backups read this status and act.
+
+        One that shares chunks with a bad one is asked for, too: its own verification may be older than the damage.
+        """
+        doubted = decide.suspect(backups)
+        named = {"backupName": doubted[0].name, "since": to_rfc3339(doubted[1])} if doubted else None
+        report.put(visit, "suspect", named)
         newest = decide.newest_completed(backups)
         asked = (visit.status.get("verificationRequest") or {}).get("requestedAt")
         slot = decide.verification_slot(visit.spec, _created(visit), asked, backups, visit.now)

@@ -132,9 +132,13 @@ def test_a_folder_that_belongs_to_another_backup_is_refused_with_the_fix(school:
     assert "another name" in school.workspace.says(ref, "Failed", "NameTaken")
 
 
-def test_flipped_bytes_are_found(school: School) -> None:
+def test_flipped_bytes_are_found_also_in_backups_that_were_verified_before(school: School) -> None:
     school.policy("by-hand")
     body = school.completed(school.backup("to-be-damaged", "by-hand"))
+    shares = school.backup("shares-its-chunks", "by-hand", type="Incremental")
+    school.completed(shares)
+    school.workspace.kubectl("annotate", shares, "lms.aada.edu/verify-at=1")
+    verified(school, shares)
     folder = body["status"]["location"]["prefix"]
     largest = max(parse_manifest(school.s3.read(manifest_key(folder))).parts, key=lambda part: part.size)
     key = f"{lms_folder(folder)}/{largest.key}"
@@ -147,6 +151,7 @@ def test_flipped_bytes_are_found(school: School) -> None:
     # The policy follows its Backup a moment later.
     school.workspace.wait_for("bp/by-hand", lambda body: condition(body, "Verified").get("status") == "False")
     assert "Corrupt" in {event["reason"] for event in school.workspace.events("Backup/to-be-damaged")}
+    school.workspace.says(shares, "Verified", "Corrupt")
 
 
 def test_an_incremental_backup_uploads_what_changed_and_is_proved_on_its_own(school: School) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, SECRETS
 from tests.unit.backups.school import BACKUP_RESULT, VERIFY_RESULT, School, failure
@@ -70,6 +71,22 @@ class TestWhen:
             assert school.status(BACKUPS, NAME)["verification"]["request"] == slot
         school.settle(BACKUPS, NAME)
         assert school.api.names(JOBS) == [f"{NAME}-1", f"{NAME}-verify-2"], "the last Job alone is kept"
+
+    def test_one_that_is_doubted_is_verified_again_once(self, school: School) -> None:
+        completed(school, verification={"onFull": True})
+        school.api.end_job(f"{NAME}-verify-1", VERIFY_RESULT)
+        school.settle(BACKUPS, NAME)
+        school.clock.advance(hours=1)
+        doubt = {"backupName": NAME, "since": to_rfc3339(school.clock.now())}
+        school.api.read(BACKUP_POLICIES, "nightly")["status"] = {"suspect": doubt}
+        school.settle(BACKUPS, NAME)
+        assert school.status(BACKUPS, NAME)["verification"]["result"] == "Running"
+        school.clock.advance(minutes=1)
+        school.api.end_job(f"{NAME}-verify-2", VERIFY_RESULT)
+        school.settle(BACKUPS, NAME)
+        assert verified(school)[0] == "True"
+        school.settle(BACKUPS, NAME)
+        assert school.api.names(JOBS) == [f"{NAME}-1", f"{NAME}-verify-2"]
 
     def test_a_request_for_another_backup_is_none(self, school: School) -> None:
         completed(school)

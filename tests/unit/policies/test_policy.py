@@ -470,6 +470,51 @@ class TestVerificationRequest:
         assert status(school)["verificationRequest"]["backupName"] == "mine"
 
 
+class TestSuspects:
+    """Backups share chunks: what damages one may damage others that were verified before."""
+
+    def judged(self, school: School, name: str, result: str, epoch: str, reason: str = "Corrupt") -> None:
+        school.clock.advance(minutes=1)
+        if name not in school.api.names(BACKUPS):
+            school.backup(name)
+        finish(school, name, status=result, reason="RestoredAndCompared" if result == "True" else reason)
+        known = school.api.read(BACKUPS, name)["status"]
+        known |= {"epoch": epoch, "verification": {"time": to_rfc3339(school.clock.now())}}
+
+    def test_of_one_epoch_are_doubted_one_after_the_other(self, school: School) -> None:
+        school.policy(immediate=False, full=None)
+        for name in ("first", "second"):
+            self.judged(school, name, "True", "one")
+        self.judged(school, "other", "True", "another")
+        self.judged(school, "bad", "False", "one")
+        since = to_rfc3339(school.clock.now())
+        visit(school)
+        assert status(school)["suspect"] == {"backupName": "first", "since": since}
+        self.judged(school, "first", "True", "one")
+        visit(school)
+        assert status(school)["suspect"] == {"backupName": "second", "since": since}
+        self.judged(school, "second", "False", "one")
+        visit(school)
+        assert status(school)["suspect"]["backupName"] == "first", "a later verdict doubts it once more"
+        self.judged(school, "first", "True", "one")
+        visit(school)
+        assert "suspect" not in status(school)
+
+    def test_nobody_is_for_what_is_no_damage(self, school: School) -> None:
+        school.policy(immediate=False, full=None)
+        self.judged(school, "first", "True", "one")
+        self.judged(school, "bad", "False", "one", reason="CheckFailed")
+        visit(school)
+        assert "suspect" not in status(school)
+
+    def test_nobody_is_whose_chunks_are_not_known(self, school: School) -> None:
+        school.policy(immediate=False, full=None)
+        self.judged(school, "first", "True", "")
+        self.judged(school, "bad", "False", "")
+        visit(school)
+        assert "suspect" not in status(school)
+
+
 class TestReplacement:
     def bad(self, school: School, reason: str = "Corrupt", **patch: Any) -> list[str]:
         """A policy whose only backup was found to be bad; names of the backups after some visits."""
