@@ -23,6 +23,7 @@ from aada_operator.api.common import (
     rules,
 )
 from aada_operator.api.component import AbsolutePath, Argument, Component
+from aada_operator.api.windows import MaintenanceWindow
 
 SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
@@ -145,6 +146,14 @@ class AadaLmsSpec(Model):
         Field(max_length=50, json_schema_extra=named_list(), description="Secrets of the api components."),
     ] = []
     storage: Annotated[Storage, Field(description="Files.")] = Storage()
+    maintenance_windows: Annotated[
+        list[MaintenanceWindow],
+        Field(
+            max_length=20,
+            description="When what disturbs may begin: inside any Allow (with none: always), never inside a Deny. "
+            "SecretRotations ask for them.",
+        ),
+    ] = []
     suspend: Annotated[bool, Field(description="True: the operator only observes; nothing is written.")] = False
 
     @model_validator(mode="after")

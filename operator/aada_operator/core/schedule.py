@@ -36,7 +36,7 @@ def next_slot(expressions: list[str], time_zone: str, after: datetime) -> dateti
         cronsim.CronSimError: the expression is invalid; models check it before.
         StopIteration: the expression never comes true within 50 years, such as 30 February.
     """
-    return next(_slots(expressions, time_zone, after))
+    return next(slots(expressions, time_zone, after))
 
 
 def due(expressions: list[str], time_zone: str, after: datetime, now: datetime) -> Due | None:
@@ -44,7 +44,7 @@ def due(expressions: list[str], time_zone: str, after: datetime, now: datetime) 
     newest = max(filter(None, (_newest(expression, time_zone, now) for expression in expressions)), default=None)
     if newest is None or newest <= after:
         return None
-    older = takewhile(lambda slot: slot < newest, _slots(expressions, time_zone, after))
+    older = takewhile(lambda slot: slot < newest, slots(expressions, time_zone, after))
     return Due(newest, sum(1 for _ in islice(older, MOST_MISSED)))
 
 
@@ -56,7 +56,7 @@ def widest_gap(expressions: tuple[str, ...], time_zone: str, after: datetime) ->
     many slots a day: those are looked at for ten days at least, which have every day of the week.
     """
     widest, before = timedelta(0), after
-    for number, slot in enumerate(_slots(list(expressions), time_zone, after)):
+    for number, slot in enumerate(slots(list(expressions), time_zone, after)):
         if number:
             widest = max(widest, slot - before)
         before = slot
@@ -68,12 +68,12 @@ def widest_gap(expressions: tuple[str, ...], time_zone: str, after: datetime) ->
 def _newest(expression: str, time_zone: str, now: datetime) -> datetime | None:
     """The newest slot up to ``now``, found by walking back from where no clock can have been set back to yet."""
     start = (now + _LARGEST_SHIFT).astimezone(ZoneInfo(time_zone))
-    slots = (slot.astimezone(UTC) for slot in CronSim(expression, start, reverse=True))
-    return next((slot for slot in slots if slot <= now), None)
+    before = (slot.astimezone(UTC) for slot in CronSim(expression, start, reverse=True))
+    return next((slot for slot in before if slot <= now), None)
 
 
-def _slots(expressions: list[str], time_zone: str, after: datetime) -> Iterator[datetime]:
-    """The slots of all expressions in order; one that several have comes once."""
+def slots(expressions: list[str], time_zone: str, after: datetime) -> Iterator[datetime]:
+    """The slots of all expressions later than ``after``, in order and in UTC; one that several have comes once."""
     merged = heapq.merge(*(_slots_of(expression, time_zone, after) for expression in expressions))
     return (slot for slot, _ in groupby(merged))
 

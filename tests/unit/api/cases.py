@@ -20,6 +20,7 @@ LMS: Spec = {
     "components": [BACKEND],
     "database": {"host": "db.example.edu", "adminSecretRef": {"name": "db-admin"}},
 }
+WINDOW: dict[str, Any] = {"schedule": "0 3 * * SUN", "duration": "2h"}
 SERVER: dict[str, Any] = {"host": "db.example.edu", "adminSecretRef": {"name": "admin"}}
 STORED: dict[str, Any] = {"s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}, "lms": "aada"}
 POLICY: Spec = {
@@ -62,6 +63,10 @@ def component(words: str, accepted: bool, by: Literal["both", "operator"] = "bot
 
 def database(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
     return lms(words, accepted, by, database=patch)
+
+
+def window(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
+    return lms(words, accepted, by, maintenanceWindows=[WINDOW | patch])
 
 
 def policy(words: str, accepted: bool, by: Literal["both", "operator"] = "both", **patch: Any) -> Case:
@@ -139,6 +144,18 @@ CASES: tuple[Case, ...] = (
     lms("a duration without a unit", False, schema={"timeout": "15"}),
     lms("a duration with two units", False, schema={"timeout": "1h30m"}),
     lms("uploads at a relative path", False, storage={"uploads": {"claimName": "u", "mountPath": "app"}}),
+    window("a window every Sunday", True, timeZone="Europe/Berlin"),
+    window("a time in which nothing may begin", True, kind="Deny", schedule="0 0 1 6 *", duration="14d"),
+    window("a window of another kind", False, kind="Maybe"),
+    window("a window of nothing", False, duration="0h"),
+    window("a window of years", False, duration="1000d"),
+    window("a window in words", False, duration="two hours"),
+    window("a window at a minute 61", False, "operator", schedule="61 3 * * *"),
+    window("a window in a zone that is none", False, "operator", timeZone="Europe/Atlantis"),
+    lms("a window without an end", False, maintenanceWindows=[{"schedule": "0 3 * * SUN"}]),
+    lms("a window that never opens", False, maintenanceWindows=[{"duration": "2h"}]),
+    lms("twenty windows", True, maintenanceWindows=[WINDOW] * 20),
+    lms("twenty-one windows", False, maintenanceWindows=[WINDOW] * 21),
     database("a host that is an option", False, host="-v"),
     database("a host with a space", False, host="db example"),
     database("an IPv6 address", True, host="fd00::1"),
