@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from aada_operator.core.resources import AADA_LMS
 from tests.service.rotation_world import RotationWorld, installed
 from tests.service.servers import free_port
 
@@ -65,10 +66,10 @@ def store(school: RotationWorld) -> Iterator[Store]:
     found.stop()
 
 
-async def opened(school: RotationWorld, store: Store) -> dict[str, str]:
+async def opened(school: RotationWorld, store: Store, **spec: Any) -> dict[str, str]:
     """An LMS with a rotation that knows the store; returns the login, which the store has, too."""
     where = {"secretId": NAME, "endpoint": store.endpoint, "credentialsSecretRef": {"name": "aws"}}
-    await installed(school, store={"awsSecretsManager": where})
+    await installed(school, store={"awsSecretsManager": where}, **spec)
     held = school.secret()
     store.write(**OTHERS, username=held["username"], password=held["password"])
     return held
@@ -150,6 +151,45 @@ async def test_a_store_with_a_bare_password_is_refused(
     school.clock.advance(days=31)
     await school.turn()
     assert school.said("Stalled") == f"True {reason}"
+
+
+@pytest.mark.parametrize("shape", ["bare", "json"])
+@pytest.mark.parametrize("stuck", [False, True])
+async def test_in_place_a_store_needs_no_user_name_and_keeps_its_shape(
+    school: RotationWorld, store: Store, shape: str, stuck: bool
+) -> None:
+    """The runbook's store holds the password and nothing else: who reads it goes on reading just that."""
+
+    def written(password: str) -> str:
+        return password if shape == "bare" else json.dumps({"host": "db", "password": password})
+
+    def read() -> str:
+        answer = store.client.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
+        return str(answer["SecretString"])
+
+    old = await opened(school, store, strategy="InPlace")
+    store.client.put_secret_value(SecretId=NAME, SecretString=written(old["password"]))
+    school.server.read(AADA_LMS, "aada")["spec"]["maintenanceWindows"] = [{"schedule": "0 * * * *", "duration": "1h"}]
+    school.clock.advance(days=31)
+    school.stuck = stuck
+    await school.turns(until="Converge")
+    assert read() == written(school.secret()["password"]) != written(old["password"])
+    school.clock.advance(minutes=11 if stuck else 0)
+    await school.turn()
+    school.stuck = False
+    await school.turns()
+    assert school.past() == ["RolledBack Converging" if stuck else "Rotated"]
+    assert read() == written(school.secret()["password"])
+    assert school.said("StoreInStep") == "True InStep"
+
+
+async def test_in_place_a_store_without_a_password_is_refused(school: RotationWorld, store: Store) -> None:
+    await opened(school, store, strategy="InPlace")
+    school.server.read(AADA_LMS, "aada")["spec"]["maintenanceWindows"] = [{"schedule": "0 * * * *", "duration": "1h"}]
+    store.client.put_secret_value(SecretId=NAME, SecretString='{"username": "x"}')
+    school.clock.advance(days=31)
+    await school.turn()
+    assert school.said("Stalled") == "True StoreValueNotJson"
 
 
 async def test_a_secret_that_the_store_has_not_is_named(school: RotationWorld, store: Store) -> None:

@@ -5,6 +5,7 @@ waiting behind a rotation, which can wait itself.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 
 from psycopg import sql
 
@@ -151,6 +152,31 @@ async def close_login(connection: Session, login: str, password: str) -> None:
     if row["open"]:
         await join(connection, login)
         await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [login])
+
+
+async def change_password(connection: Session, login: Login) -> datetime:
+    """Give a role another password; returns the server's time afterwards: sessions from before had the old one."""
+    await give_password(connection, login.username, login.password)
+    moment: datetime = (await one(connection, "SELECT clock_timestamp() AS moment"))["moment"]
+    return moment
+
+
+# Who may not act for the role sees its sessions without their beginning.
+_COUNT_OLDER = """
+SELECT count(*)::int AS open FROM pg_stat_activity WHERE usename = %s AND coalesce(backend_start < %s, true)
+"""
+_END_OLDER = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND backend_start < %s"
+
+
+async def sessions_before(connection: Session, login: str, moment: datetime) -> int:
+    """How many sessions of a role began before a moment of the server's clock, or may have."""
+    return int((await one(connection, _COUNT_OLDER, [login, moment]))["open"])
+
+
+async def end_sessions(connection: Session, login: str, moment: datetime) -> None:
+    """End the sessions of a role that began before a moment of the server's clock."""
+    await join(connection, login)
+    await connection.execute(_END_OLDER, [login, moment])
 
 
 _PROBE = sql.SQL("CREATE TABLE public.{} (id int)")

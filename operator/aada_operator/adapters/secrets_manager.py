@@ -5,7 +5,7 @@ A version has an id of our choosing, so that whatever is sent twice makes one ve
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,19 +28,35 @@ CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 _DENIED = {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}
 
 
+_LOGIN = ("username", "password")
+
+
 @dataclass(frozen=True)
 class Version:
-    """What the store holds now; ``values`` are never shown."""
+    """What the store holds now, never shown: JSON, or ``bare``, a password and nothing else."""
 
     id: str
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
+    bare: bool = False
+
+    def has(self, login: Mapping[str, str]) -> bool:
+        """Whether it is this login, as far as the store has one."""
+        return all(self.values[key] == login[key] for key in _LOGIN if key in self.values)
+
+    def with_login(self, login: Mapping[str, str]) -> str:
+        """The same text with another login in it."""
+        changed = {**self.values, **{key: login[key] for key in _LOGIN if key in self.values}}
+        return changed["password"] if self.bare else json.dumps(changed)
 
 
 class SecretsManager:
     """One secret of the store."""
 
-    def __init__(self, store: AwsSecretsManager, endpoint: str | None, keys: AccessKeys, allow_local: bool) -> None:
+    def __init__(
+        self, store: AwsSecretsManager, endpoint: str | None, keys: AccessKeys, *, allow_local: bool, user_stays: bool
+    ) -> None:
         self._store = store
+        self._user_stays = user_stays
         self._endpoint = endpoint
         self._keys = keys
         self._allow_local = allow_local
@@ -50,26 +66,21 @@ class SecretsManager:
 
         Raises:
             Waiting: StoreUnreachable, StoreAccessDenied.
-            Stalled: StoreSecretMissing; StoreValueNotJson, it has no user and password as JSON.
+            Stalled: StoreSecretMissing; StoreValueNotJson, the user changes and it has no user and password as JSON.
         """
         answer = await self._ask("get_secret_value", VersionStage=CURRENT)
-        try:
-            values = json.loads(answer.get("SecretString", ""))
-        except ValueError:
-            values = None
-        if not (isinstance(values, dict) and "username" in values and "password" in values):
+        found = _read(answer["VersionId"], answer.get("SecretString", ""))
+        if not (self._user_stays or found.values.keys() >= set(_LOGIN)) or not found.values.get("password"):
             message = (
                 f"secret {self._store.secret_id} must be JSON with username and password, since the user changes as "
-                "well: write it so, and have its readers read both"
+                "well: write it so, and have its readers read both. With strategy InPlace the password is enough"
             )
             raise Stalled("StoreValueNotJson", message)
-        return Version(answer["VersionId"], {key: str(value) for key, value in values.items()})
+        return found
 
-    async def propose(self, version: str, values: Mapping[str, str]) -> None:
-        """Keep values as AWSPENDING, beside what everybody reads; raises as `current`."""
-        await self._ask(
-            "put_secret_value", ClientRequestToken=version, SecretString=json.dumps(values), VersionStages=[PENDING]
-        )
+    async def propose(self, version: str, text: str) -> None:
+        """Keep a value as AWSPENDING, beside what everybody reads; raises as `current`."""
+        await self._ask("put_secret_value", ClientRequestToken=version, SecretString=text, VersionStages=[PENDING])
 
     async def stages(self) -> dict[str, str]:
         """The version of each stage; raises as `current`."""
@@ -122,10 +133,20 @@ class SecretsManager:
         return Waiting("StoreUnreachable", f"{self._place} answers with {code or 'an error'}", 15.0)
 
 
+def _read(version: str, text: str) -> Version:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if isinstance(values, dict):
+        return Version(version, {key: str(value) for key, value in values.items()})
+    return Version(version, {"password": text}, bare=True)
+
+
 async def open_secrets_manager(
-    kube: Kube, namespace: str, store: AwsSecretsManager, allow_local: bool
+    kube: Kube, namespace: str, store: AwsSecretsManager, *, allow_local: bool, user_stays: bool
 ) -> SecretsManager:
-    """The store, with the keys that its Secret holds now.
+    """The store, with the keys that its Secret holds now; ``user_stays`` when only the password is replaced.
 
     Raises:
         Waiting: SecretMissing.
@@ -134,4 +155,4 @@ async def open_secrets_manager(
     found = await read_keys(kube, namespace, store.credentials_secret_ref.name, names)
     keys = AccessKeys(*(found[name].decode(errors="replace").strip() for name in names))
     endpoint = qualified_url(store.endpoint, namespace) if store.endpoint else None
-    return SecretsManager(store, endpoint, keys, allow_local)
+    return SecretsManager(store, endpoint, keys, allow_local=allow_local, user_stays=user_stays)

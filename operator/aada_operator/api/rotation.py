@@ -31,6 +31,24 @@ _WHICH_SECRET = "secretRef: names the key of type Generic, and of no other type"
 _STORED = "store: only the login of type DatabasePassword is kept in step with a store"
 _VERIFIES = "verify: only type Generic is verified by a request"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
+_WINDOW_ONLY = "windowsFrom: InPlace is begun in a maintenance window of the AadaLms only: leave it at lms"
+# How a credential of each type is replaced: the first one if the spec names none.
+_STRATEGIES_OF = {
+    "DatabasePassword": ("AlternatingRoles", "InPlace"),
+    "JwtSigningKey": ("ThreePhase",),
+    "Generic": ("Replace",),
+}
+
+
+def _wrong_strategy(credential: str) -> str:
+    return f"strategy: for type {credential} it is {' or '.join(_STRATEGIES_OF[credential])}"
+
+
+def _strategy_rules() -> list[tuple[str, str]]:
+    return [
+        (f"self.type != '{kind}' || !has(self.strategy) || self.strategy in {list(names)}", _wrong_strategy(kind))
+        for kind, names in _STRATEGIES_OF.items()
+    ]
 
 
 class Consumer(Model):
@@ -97,6 +115,8 @@ class SecretRotationSpec(Model):
             ("(self.type == 'Generic') == has(self.secretRef)", _WHICH_SECRET),
             ("self.type == 'Generic' || !has(self.verify)", _VERIFIES),
             ("self.type == 'DatabasePassword' || !has(self.store)", _STORED),
+            ("!has(self.strategy) || self.strategy != 'InPlace' || self.windowsFrom == 'lms'", _WINDOW_ONLY),
+            *_strategy_rules(),
         )
     )
 
@@ -114,6 +134,13 @@ class SecretRotationSpec(Model):
             "key of any Secret. DataEncryptionKey is refused: replacing it would make encrypted rows unreadable."
         ),
     ]
+    strategy: Annotated[
+        Literal["AlternatingRoles", "InPlace", "ThreePhase", "Replace"] | None,
+        Field(
+            description="How it is replaced; absent: the one that nobody notices. InPlace (DatabasePassword): the role "
+            "keeps its name, and logins fail until pods are restarted, so only in a maintenance window."
+        ),
+    ] = None
     secret_ref: Annotated[SecretKeyRef | None, Field(description="Type Generic: the key whose value is replaced.")] = (
         None
     )
@@ -129,8 +156,18 @@ class SecretRotationSpec(Model):
         Duration | None, Field(description="Instead of a schedule: rotated once the credential is this old.")
     ] = None
     time_zone: Annotated[TimeZone, Field(description="Time zone of the schedule.")] = "Etc/UTC"
+    windows_from: Annotated[
+        Literal["lms", "none"],
+        Field(
+            description="lms: what the clock demands is begun in the maintenance windows of the AadaLms. none: at any "
+            "time, as what the annotation rotate-at asks for."
+        ),
+    ] = "lms"
     canary: Annotated[
-        bool, Field(description="Start one pod with the new credential, without users, before all others get it.")
+        bool,
+        Field(
+            description="AlternatingRoles: start one pod with the new login, without users, before all others get it."
+        ),
     ] = True
     store: Annotated[
         Store | None, Field(description="Type DatabasePassword: where others read the login, kept in step.")
@@ -150,7 +187,8 @@ class SecretRotationSpec(Model):
         Duration,
         Field(
             description="How long the old credential still works once nobody uses it; longer than any consumer keeps "
-            "it without a session, such as a nightly job. JwtSigningKey: the life of a token; a minute is added."
+            "it without a session, such as a nightly job. JwtSigningKey: the life of a token; a minute is added. "
+            "InPlace: none."
         ),
     ] = "15m"
     history_limit: Annotated[int, Field(ge=1, le=20, description="How many rotations status.history keeps.")] = 3
@@ -168,7 +206,16 @@ class SecretRotationSpec(Model):
             raise ValueError(_VERIFIES)
         if self.store and self.type != "DatabasePassword":
             raise ValueError(_STORED)
+        if self.strategy and self.strategy not in _STRATEGIES_OF.get(self.type, (self.strategy,)):
+            raise ValueError(_wrong_strategy(self.type))
+        if self.strategy == "InPlace" and self.windows_from != "lms":
+            raise ValueError(_WINDOW_ONLY)
         return self
+
+    @property
+    def chosen_strategy(self) -> str:
+        """How the credential is replaced; type DataEncryptionKey never is."""
+        return self.strategy or _STRATEGIES_OF[self.type][0]
 
 
 class Proof(StatusModel):

@@ -68,7 +68,8 @@ class DatabaseReconciler:
             await self._read_revision(visit, world, endpoint)
         except Waiting as waiting:
             made_here = app_secret.made_for(await world.secrets.get(secret), visit.uid)
-            if visit.spec.suspend or not made_here or waiting.reason not in (AUTHENTICATION_FAILED, DATABASE_MISSING):
+            ours = made_here and not decide.is_being_rotated(world.claims)
+            if visit.spec.suspend or not ours or waiting.reason not in (AUTHENTICATION_FAILED, DATABASE_MISSING):
                 raise
             await self._provision(visit, world, endpoint, admin)
             await self._read_revision(visit, world, endpoint)

@@ -12,7 +12,7 @@ from aada_operator.core.clock import from_rfc3339, human
 from aada_operator.core.conditions import Truth
 from aada_operator.core.database import Inventory, Names, ServerFacts, role_mark
 from aada_operator.core.errors import Waiting
-from aada_operator.core.interlock import Claim, disruptive
+from aada_operator.core.interlock import Claim, Operation, disruptive
 from aada_operator.core.resources import Object
 from aada_operator.lms.migration import MigrationJob
 
@@ -79,6 +79,11 @@ def _gone(names: Names) -> str:
         f"database {names.database} was here and is gone: restore it from a backup; "
         f"to begin with an empty one instead, drop the roles {names.login} and {names.owner}"
     )
+
+
+def is_being_rotated(claims: Sequence[Claim]) -> bool:
+    """Whether a rotation is at work: it knows which password the login is to have, while the Secret may be late."""
+    return any(claim.held and claim.operation is Operation.ROTATION for claim in claims)
 
 
 # --- schema ---------------------------------------------------------------------------------------------------------

@@ -8,31 +8,27 @@ import secrets
 from dataclasses import replace
 
 from aada_operator.adapters import postgres_rotation
-from aada_operator.adapters.postgres_refusal import PASSWORD_REFUSED
-from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.database import role_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand, unless
-from aada_operator.rotations import decide, report
+from aada_operator.rotations import decide
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
-from aada_operator.rotations.replacement import SECRET_BYTES, Replacement
-from aada_operator.rotations.server import LoginServer, credentials_of
-from aada_operator.rotations.store import StoreInStep
+from aada_operator.rotations.login import LoginReplacement
+from aada_operator.rotations.replacement import SECRET_BYTES
+from aada_operator.rotations.server import credentials_of
 from aada_operator.rotations.work import Work
 
 
-class Alternating(Replacement):
-    """The application's login."""
+class Alternating(LoginReplacement):
+    """Another role takes the place of the application's login."""
 
     strategy = "AlternatingRoles"
 
     def __init__(self, work: Work) -> None:
         super().__init__(work)
         self._canary = Canary(work)
-        self._server = LoginServer(work)
-        self._store = StoreInStep(work)
 
     def steps(self) -> list[Step]:
         return [
@@ -65,24 +61,6 @@ class Alternating(Replacement):
     async def is_reversible(self) -> bool:
         return (await self._server.look()).may_log_in(self._old)
 
-    def described(self) -> str:
-        return f"the application logs in as {self._work.data['username']}"
-
-    @property
-    def _old(self) -> str:
-        return self.old.data["username"]
-
-    @property
-    def _new(self) -> str:
-        return self.new.data["username"]
-
-    @property
-    def _published(self) -> bool:
-        return self._work.fresh is not None and self._work.has(self._work.fresh.data)
-
-    async def look_around(self) -> None:
-        await self._store.look()
-
     async def convergence(self) -> Convergence:
         """Pods, workloads, and sessions of the login that is not in the Secret."""
         found = await super().convergence()
@@ -102,15 +80,6 @@ class Alternating(Replacement):
             decide.demand_backup(work.lms)
         await self._demand_that_passwords_count(login)
         await self._store.demand()
-
-    async def _demand_that_passwords_count(self, login: str) -> None:
-        """Where a wrong password is let in, none could ever be proved dead."""
-        answer = await self._server.answer(login, secrets.token_urlsafe(SECRET_BYTES))
-        if answer == "":
-            message = f"the server lets {login} in with any password: correct its line in pg_hba.conf"
-            raise Stalled("PasswordNotAsked", message)
-        if answer != PASSWORD_REFUSED:
-            raise Waiting("DatabaseUnreachable", "the server does not answer a login as it should", 15.0)
 
     async def _generate(self) -> None:
         """The new login, in the cluster before the server knows it."""
@@ -160,14 +129,6 @@ class Alternating(Replacement):
         if not tls and self._server.database.ssl_mode != "disable":
             raise Stalled("NewLoginWrong", f"a session of {login} is not encrypted, which sslMode demands")
 
-    async def _is_published(self) -> bool:
-        return self._published
-
-    async def _publish(self) -> None:
-        """The application's Secret gets the new login; the AadaLms restarts its pods one by one."""
-        self.demand_undisturbed()
-        await self.publish(self.new.data, self.new.number)
-
     async def _converge(self) -> None:
         """Wait until all pods have the new login and nobody is left in a session of the old one."""
         await self._canary.remove()
@@ -193,31 +154,6 @@ class Alternating(Replacement):
     async def _close(self, login: str) -> None:
         async with self._server.changing() as session:
             await postgres_rotation.close_login(session, login, secrets.token_urlsafe(SECRET_BYTES))
-
-    async def _is_proven(self) -> bool:
-        return bool((self._work.status.get("proof") or {}).get("revision") == self.new.number)
-
-    async def _prove(self) -> None:
-        """Try the old password: only that very refusal counts, while the new login is let in on the same path."""
-        state = await self._server.answer(self._old, self.old.data["password"])
-        beside = await self._server.answer(self._new, self.new.data["password"])
-        if state != PASSWORD_REFUSED or beside != "":
-            raise Waiting("NotProven", report.not_proven(state, beside), 15.0)
-        self._work.status["proof"] = {
-            "time": to_rfc3339(self._visit.now),
-            "revision": self.new.number,
-            "login": self._old,
-            "sqlState": state,
-            "sessionsLeft": (await self._server.look()).sessions(self._old),
-            "by": self._new,
-        }
-
-    async def _is_returned(self) -> bool:
-        return not self._published
-
-    async def _return(self) -> None:
-        """The old login under a new revision: a pod that got the other in between must not pass for one of these."""
-        await self.publish(self.old.data, self.new.number + 1, self.old.made_at)
 
     async def _has_reconverged(self) -> bool:
         await self._canary.remove()

@@ -138,25 +138,35 @@ def demand_unmanaged(secret: Object) -> None:
         raise Stalled("SecretManagedElsewhere", message)
 
 
-def demand_server(server: RotationServer, names: Names, old: str) -> None:
-    """Make sure that the server lets the login be replaced, before anything is touched.
+def demand_login(server: RotationServer, old: str) -> LoginRole:
+    """Make sure that the application's login is there, and one that may be changed.
 
     Raises:
-        Stalled: InsufficientPrivilege, RolesTaken, SuperuserLogin, LoginNotReplaceable.
-        Waiting: LoginInUse.
+        Stalled: InsufficientPrivilege, RolesTaken, SuperuserLogin.
     """
     if not server.may_make_roles:
         raise Stalled("InsufficientPrivilege", f"role {server.admin} may not make roles: give it CREATEROLE")
-    login, other = server.logins.get(old), server.logins.get(names.next_login)
+    login = server.logins.get(old)
     if login is None:
         raise Stalled("RolesTaken", f"the server has no role {old}, which the application's Secret names")
+    if old == server.admin or ("SUPERUSER" in login.powers and not login.acts_as_owner):
+        message = f"the application logs in as {old}, the admin or a superuser, which is not replaced"
+        raise Stalled("SuperuserLogin", f"{message}: give it a role of its own, in Secret and database")
+    return login
+
+
+def demand_server(server: RotationServer, names: Names, old: str) -> None:
+    """Make sure that the server lets another login take its place, before anything is touched.
+
+    Raises:
+        Stalled: as `demand_login`; LoginNotReplaceable.
+        Waiting: LoginInUse.
+    """
+    login, other = demand_login(server, old), server.logins.get(names.next_login)
     if other and not other.comment.startswith(f"{LABEL_LMS}="):
         raise Stalled("RolesTaken", f"role {other.name} was not made by the operator: rename it, the rotation needs it")
     if other and other.can_login and other.sessions:
         raise Waiting("LoginInUse", f"{other.sessions} sessions of {other.name} are open: it is to be replaced", 30.0)
-    if old == server.admin or ("SUPERUSER" in login.powers and not login.acts_as_owner):
-        message = f"the application logs in as {old}, the admin or a superuser, which is not replaced"
-        raise Stalled("SuperuserLogin", f"{message}: give it a role of its own, in Secret and database")
     if trouble := _not_replaceable(login, names):
         raise Stalled("LoginNotReplaceable", trouble)
 

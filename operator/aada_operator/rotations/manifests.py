@@ -25,6 +25,10 @@ ANNOTATION_FOLLOWS = f"{GROUP}/follows"
 ANNOTATION_CONVERGED_AT = f"{GROUP}/converged-at"
 ANNOTATION_UNSIGNED_AT = f"{GROUP}/unsigned-at"
 ANNOTATION_ROLLED_BACK = f"{GROUP}/rolled-back"
+# How it is brought about, whatever the spec says meanwhile; and, InPlace, when the password was changed, by the
+# server's clock.
+ANNOTATION_STRATEGY = f"{GROUP}/strategy"
+ANNOTATION_CHANGED_AT = f"{GROUP}/changed-at"
 
 
 def values(secret: Object) -> dict[str, str]:
@@ -81,6 +85,17 @@ class Revision:
         return from_rfc3339(text) if text else None
 
     @property
+    def changed_at(self) -> datetime | None:
+        """When the server got it, by the server's clock: sessions from before were let in with another password."""
+        text = annotations(self.body).get(ANNOTATION_CHANGED_AT)
+        return from_rfc3339(text) if text else None
+
+    @property
+    def strategy(self) -> str:
+        """How it is brought about; empty for what an earlier version made."""
+        return annotations(self.body).get(ANNOTATION_STRATEGY, "")
+
+    @property
     def rolled_back(self) -> str | None:
         """Why it is taken back, as ``Reason: message``; None while it is not."""
         return annotations(self.body).get(ANNOTATION_ROLLED_BACK)
@@ -97,9 +112,11 @@ def kept(owner: Object, lms: str, live: Object, number: int) -> Object:
     return _secret(owner, lms, number, dict(live.get("data") or {}), {ANNOTATION_MADE_AT: since})
 
 
-def fresh(owner: Object, lms: str, number: int, data: Mapping[str, str], follows: int, now: datetime) -> Object:
+def fresh(
+    owner: Object, lms: str, number: int, data: Mapping[str, str], follows: int, now: datetime, strategy: str
+) -> Object:
     """The Secret with the new credentials."""
-    marks = {ANNOTATION_MADE_AT: to_rfc3339(now), ANNOTATION_FOLLOWS: str(follows)}
+    marks = {ANNOTATION_MADE_AT: to_rfc3339(now), ANNOTATION_FOLLOWS: str(follows), ANNOTATION_STRATEGY: strategy}
     return _secret(owner, lms, number, _encoded(data), marks)
 
 

@@ -5,7 +5,7 @@ marks on them, and what the roles may. A lost status loses the history and nothi
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from aada_operator.adapters.kube import Kube
@@ -23,9 +23,11 @@ from aada_operator.rotations.alternating import Alternating
 from aada_operator.rotations.canary import CANARY_STARTING
 from aada_operator.rotations.gauges import gauges
 from aada_operator.rotations.generic import Generic
+from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.replacement import CONVERGING, GRACE, ROLLING_BACK, Replacement
 from aada_operator.rotations.three_phase import ThreePhase
+from aada_operator.rotations.timing import Timing
 from aada_operator.rotations.work import Work, observe, revisions
 
 logger = logging.getLogger(__name__)
@@ -35,13 +37,9 @@ _CALM = frozenset({CANARY_STARTING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_I
 # Before these steps have ended, a failure leads back.
 _REVERSIBLE = frozenset(
     {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "ProposeToStore", "Canary", "Publish", "Converge"}
-    | {"Distribute", "ConvergeVerifiers", "Switch", "PromoteInStore"}
+    | {"Distribute", "ConvergeVerifiers", "Switch", "PromoteInStore", "SetPassword"}
 )
-_STRATEGIES: dict[str, type[Replacement]] = {
-    "DatabasePassword": Alternating,
-    "JwtSigningKey": ThreePhase,
-    "Generic": Generic,
-}
+_STRATEGIES: dict[str, type[Replacement]] = {one.strategy: one for one in (Alternating, InPlace, ThreePhase, Generic)}
 _REFUSED = (
     "the data key is not replaced: rows that are encrypted with it would become unreadable. Re-encrypt them in the "
     "application first, with both keys, and change the Secret by hand then; nothing was changed"
@@ -77,12 +75,15 @@ class Operation:
         self._work = work
         self._visit = work.visit
         self._status = work.status
-        self._strategy = _STRATEGIES[work.visit.spec.type](work)
+        self._strategy = _STRATEGIES[work.strategy](work)
         self._step = ""
 
     @property
-    def _made(self) -> datetime:
-        return from_rfc3339(self._visit.body["metadata"]["creationTimestamp"])
+    def _timing(self) -> Timing:
+        work, visit = self._work, self._visit
+        made = from_rfc3339(visit.body["metadata"]["creationTimestamp"])
+        asked = visit.annotations.get(ANNOTATION_ROTATE_AT, "")
+        return Timing(visit.spec, work.spec.maintenance_windows, work.since, made, asked, visit.now)
 
     async def reconcile(self) -> float:
         """Take one step; returns seconds until the next visit."""
@@ -110,23 +111,22 @@ class Operation:
     def _tell(self) -> None:
         """What can be seen of the credential in use."""
         work, spec, status = self._work, self._visit.spec, self._status
-        due = decide.next_due(spec, work.since, self._made)
+        begins = self._timing.begins()
         status |= {
             "strategy": self._strategy.strategy,
             "revision": work.revision,
             "activeRole": work.data.get("username") if spec.type == "DatabasePassword" else None,
             "lastRotation": to_rfc3339(work.since) if work.revision else None,
-            "nextRotation": to_rfc3339(due) if due and not spec.suspend else None,
+            "nextRotation": to_rfc3339(begins) if begins and not spec.suspend else None,
         }
 
     def _begins(self) -> bool:
         """Whether a rotation is to be begun now."""
-        spec, now = self._visit.spec, self._visit.now
-        asked = self._visit.annotations.get(ANNOTATION_ROTATE_AT, "")
-        if spec.suspend or not decide.is_due(spec, self._work.since, self._made, asked, now):
+        timing, now = self._timing, self._visit.now
+        if self._visit.spec.suspend or not timing.is_wanted() or not timing.is_allowed():
             return False
         newest: dict[str, Any] = next(iter(self._status.get("history") or ()), {})
-        again = decide.is_asked(asked, newest.get("finishedAt"), now)
+        again = decide.is_asked(timing.asked, newest.get("finishedAt"), now)
         return again or until(self._status.get("nextAttempt"), now) == 0
 
     def _is_over(self) -> bool:
@@ -143,8 +143,18 @@ class Operation:
             await self._work.kube.set_finalizer(SECRET_ROTATIONS, self._visit.body, FINALIZER, present=False)
         report.at_rest(self._visit, self._strategy.described())
         await self._strategy.look_around()
+        self._tell_window()
         moments = [self._status.get("nextAttempt"), self._status.get("nextRotation")]
         return min([RESYNC, *(left for moment in moments if (left := until(moment, self._visit.now)))])
+
+    def _tell_window(self) -> None:
+        """Say which window it waits for, if it does."""
+        timing = self._timing
+        if self._visit.spec.suspend:
+            return
+        timing.demand_window()
+        if timing.is_wanted() and not timing.is_allowed() and (opens := timing.opens()):
+            report.held_back(self._visit, opens)
 
     async def _tidy(self) -> float:
         """The Secrets of a rotation that is over go, the new credentials last: they tell that it is over."""

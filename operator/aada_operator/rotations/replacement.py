@@ -127,8 +127,8 @@ class Replacement:
             await work.kube.delete(SECRETS, self.old.body)
             raise Waiting("SecretChanged", f"Secret {work.secret} was changed a moment ago: looked at again", 1.0)
         number = max(work.revision, int(work.status.get("revision", 0)), self.old.number) + 1
-        made = manifests.fresh(self._visit.body, work.lms_name, number, data, self.old.number, self._visit.now)
-        await self._create(made)
+        about = (self.old.number, self._visit.now, self.strategy)
+        await self._create(manifests.fresh(self._visit.body, work.lms_name, number, data, *about))
 
     async def is_generated(self) -> bool:
         return self._work.fresh is not None
@@ -183,14 +183,14 @@ class Replacement:
     async def has_converged(self) -> bool:
         return self.new.converged_at is not None
 
-    async def note_converged(self) -> None:
+    async def note_converged(self, words: str = "not changed over yet") -> None:
         """From now on the grace period runs."""
-        await self.demand_converged(CONVERGING, "not changed over yet")
+        await self.demand_converged(CONVERGING, words)
         await self.note(manifests.ANNOTATION_CONVERGED_AT)
 
-    async def note(self, annotation: str) -> None:
-        """Write the time on the Secret with the new content."""
-        patch = {"metadata": {"annotations": {annotation: to_rfc3339(self._visit.now)}}}
+    async def note(self, annotation: str, moment: str = "") -> None:
+        """Write a time on the Secret with the new content, now if none is given."""
+        patch = {"metadata": {"annotations": {annotation: moment or to_rfc3339(self._visit.now)}}}
         await self._work.kube.patch(SECRETS, self.new.body, patch)
 
     def grace_ends(self) -> datetime:

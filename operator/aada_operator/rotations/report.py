@@ -1,5 +1,6 @@
 """The conditions of a SecretRotation, said in one place; pure."""
 
+from datetime import datetime
 from typing import Any
 
 from aada_operator.api.rotation import SecretRotationSpec
@@ -14,7 +15,11 @@ CONVERGED = "ConsumersConverged"
 REVOKED = "OldCredentialRevoked"
 KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
 # The condition that a step proves once it is done; not every strategy has each.
-_PROVED_BY = {VERIFIED: ("VerifyNew", "ConvergeVerifiers"), CONVERGED: ("Converge",), REVOKED: ("ProveOld",)}
+_PROVED_BY = {
+    VERIFIED: ("VerifyNew", "ConvergeVerifiers", "SetPassword"),
+    CONVERGED: ("Converge",),
+    REVOKED: ("ProveOld",),
+}
 
 
 def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
@@ -51,6 +56,17 @@ def at_rest(visit: Visit[SecretRotationSpec], described: str) -> None:
     _all(visit, "Unknown", "NotRotatedYet", "")
     message = f"{described}, not rotated yet; next: {_next(status)}"
     conditions_.set(conditions.READY, True, "NotDueYet", message)
+
+
+def held_back(visit: Visit[SecretRotationSpec], opens: datetime) -> None:
+    """It is due, and begins when a maintenance window opens: nothing is wrong because of that."""
+    known, moment = visit.conditions, to_rfc3339(opens)
+    visit.status["nextRotation"] = moment
+    message = f"{known.message_of(conditions.READY)}; it is due, and waits for the maintenance window at {moment}"
+    if known.status_of(conditions.READY) == "True":
+        known.set(conditions.READY, True, "WaitsForWindow", message)
+    else:
+        known.set(conditions.READY, False, known.reason_of(conditions.READY), message)
 
 
 def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int) -> dict[str, Any]:
@@ -90,11 +106,13 @@ def _all(visit: Visit[SecretRotationSpec], status: conditions.Truth, reason: str
 def _proof(status: dict[str, Any]) -> str:
     proof = status.get("proof") or {}
     if proof.get("sqlState"):
-        return f"the password of {proof['login']} is refused with {proof['sqlState']} since {proof['time']}"
+        whose = "before" if proof["login"] == proof.get("by") else f"of {proof['login']}"
+        return f"the password {whose} is refused with {proof['sqlState']} since {proof['time']}"
     if proof:
         return proof.get("by") or f"no pod accepts the one before since {proof['time']}"
     return "no proof is on record"
 
 
 def _next(status: dict[str, Any]) -> str:
-    return str(status.get("nextAttempt") or status.get("nextRotation") or "only by annotation lms.aada.edu/rotate-at")
+    moments = [str(status[field]) for field in ("nextAttempt", "nextRotation") if status.get(field)]
+    return max(moments, default="only by annotation lms.aada.edu/rotate-at")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from aada_operator.adapters import postgres, postgres_rotation
 from aada_operator.adapters.postgres import Endpoint, Login, Session
@@ -49,6 +50,16 @@ class LoginServer:
         """A session in the database with the credentials of a revision, as the application would open it."""
         async with postgres.session(await self._endpoint(), credentials_of(revision), self.database.name) as opened:
             yield opened
+
+    async def sessions_before(self, login: str, moment: datetime) -> int:
+        """How many sessions of a role began before a moment of the server's clock."""
+        async with self._admin() as session:
+            return await postgres_rotation.sessions_before(session, login, moment)
+
+    async def end_sessions(self, login: str, moment: datetime) -> None:
+        """End them."""
+        async with self.changing() as session:
+            await postgres_rotation.end_sessions(session, login, moment)
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[Session]:

@@ -47,8 +47,7 @@ class StoreInStep:
         conditions.set(IN_STEP, not trouble, DRIFT if trouble else "InStep", told)
 
     async def _difference(self) -> str:
-        now, held = (await (await self._store()).current()).values, self._work.data
-        if all(now[key] == held[key] for key in ("username", "password")):
+        if (await (await self._store()).current()).has(self._work.data):
             return ""
         return f"the store has another login than Secret {self._work.secret}: write that of the Secret into the store"
 
@@ -58,9 +57,8 @@ class StoreInStep:
 
     async def propose(self) -> None:
         """The new login beside the one that others read, with all else as it is there."""
-        store, new = await self._store(), self._new.data
-        now = dict((await store.current()).values)
-        await store.propose(self._version, now | {key: new[key] for key in ("username", "password")})
+        store = await self._store()
+        await store.propose(self._version, (await store.current()).with_login(self._new.data))
 
     async def is_promoted(self) -> bool:
         """Whether others read the new login."""
@@ -96,5 +94,6 @@ class StoreInStep:
         if self._opened is None:
             assert work.visit.spec.store, "nobody asks without one"  # noqa: S101
             spec = work.visit.spec.store.aws_secrets_manager
-            self._opened = await open_secrets_manager(work.kube, work.visit.namespace, spec, work.allow_local)
+            how = {"allow_local": work.allow_local, "user_stays": work.strategy == "InPlace"}
+            self._opened = await open_secrets_manager(work.kube, work.visit.namespace, spec, **how)
         return self._opened

@@ -44,6 +44,11 @@ class Work:
         return self.visit.status
 
     @property
+    def strategy(self) -> str:
+        """How what is under way is brought about, or what comes next."""
+        return (self.fresh.strategy if self.fresh else "") or self.visit.spec.chosen_strategy
+
+    @property
     def secret(self) -> str:
         """Name of the Secret."""
         return self.target.secret

@@ -40,6 +40,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     assert error is not None
     message = explain(error)
     named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
+    named += ("strategy", "windowsFrom")
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in named)))
     assert MEGABYTE[:100] not in message
 
@@ -57,6 +58,10 @@ NOT_BY_SCHEMA = (
     "a key of another type",
     "a request of another type",
     "a store of another type",
+    "a new password at any time",
+    "a login in three phases",
+    "a signing key in place",
+    "any key with two roles",
     "Backup: nothing",
     "Backup: without policyRef",
     "an import from nowhere",

@@ -17,6 +17,7 @@ from aada_operator.rotations import report
 from aada_operator.rotations.alternating import Alternating
 from aada_operator.rotations.gauges import gauges
 from aada_operator.rotations.generic import Generic
+from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.reconcile import _REVERSIBLE
 from aada_operator.rotations.three_phase import ThreePhase
 
@@ -70,10 +71,16 @@ def work() -> Any:
 def test_the_steps_are_those_of_the_code() -> None:
     steps = [step.name for step in Alternating(work()).steps()]
     assert steps_told("What happens, step by step") == steps
-    others = [step.name for one in (ThreePhase(work()), Generic(work())) for step in one.steps()]
-    until = {"Preflight", "Claim", "Grace", "RetireOld", "ProveOld"}
+    others = [step.name for one in (InPlace(work()), ThreePhase(work()), Generic(work())) for step in one.steps()]
+    until = {"Preflight", "Claim", "Grace", "RetireOld", "EndSessions", "ProveOld"}
     assert {*steps, *others} - until == _REVERSIBLE
     assert "from `Keep` to `Converge`" in PAGE
+
+
+@pytest.mark.parametrize("strategy", [InPlace, ThreePhase, Generic])
+def test_each_step_of_the_other_strategies_is_told(strategy: Any) -> None:
+    made = strategy(work())
+    assert [s.name for s in (*made.steps(), *made.way_back()) if f"`{s.name}`" not in PAGE] == []
 
 
 def test_the_steps_back_are_those_of_the_code() -> None:

@@ -38,7 +38,7 @@ def deployment(**pod_spec: object) -> Object:
 
 
 def fresh() -> Object:
-    return manifests.fresh(owner(), "aada", 2, NEW, 1, NOW)
+    return manifests.fresh(owner(), "aada", 2, NEW, 1, NOW, "AlternatingRoles")
 
 
 def canary(**pod_spec: object) -> Object:

@@ -105,7 +105,7 @@ def test_one_that_is_suspended_says_so() -> None:
 
 def fresh(rolled_back: str = "") -> Revision:
     data = {"username": "aada_lms_b", "password": "x"}
-    body = manifests.fresh(owner(), "aada", 4, data, 3, NOW - timedelta(minutes=20))
+    body = manifests.fresh(owner(), "aada", 4, data, 3, NOW - timedelta(minutes=20), "AlternatingRoles")
     if rolled_back:
         body["metadata"]["annotations"][manifests.ANNOTATION_ROLLED_BACK] = rolled_back
     return Revision(body)
