@@ -203,8 +203,10 @@ async def test_a_rotation_that_is_deleted_half_way_goes_back_first(school: Rotat
 async def test_one_that_is_deleted_after_everybody_has_changed_over_is_finished(school: RotationWorld) -> None:
     old = await prepared(school, ALWAYS)
     school.clock.advance(days=31)
+    report = school.log_in(old["username"], old["password"])
     await school.turns(until="EndSessions")
     await deleted(school)
+    report.close()
     assert not school.may_log_in(old["username"], old["password"])
     agreed(school, old)
 

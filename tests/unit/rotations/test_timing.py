@@ -49,7 +49,7 @@ class TestNext:
 
     def test_of_a_credential_that_was_too_old_when_declared_is_the_first_opening_since_then(self) -> None:
         found = Timing(spec(maxAge="30d"), timing("2026-01-01T00:00:00Z", SUNDAY).windows, at("2020-01-01T00:00:00Z"),
-                       MADE, "", at("2026-01-01T00:00:00Z"))  # fmt: skip
+                       MADE, "", at("2026-01-04T03:30:00Z"))  # fmt: skip
         assert found.begins() == at("2026-01-04T03:00:00Z")
 
     def test_is_never_where_everything_is_denied_or_nothing_wanted(self) -> None:
