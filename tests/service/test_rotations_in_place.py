@@ -29,6 +29,7 @@ async def prepared(school: RotationWorld, *windows: dict[str, Any], **spec: Any)
 async def rotate(school: RotationWorld) -> None:
     """Wait until it is due, and then for its end."""
     school.clock.advance(days=31)
+    await school.turns(until="Converge")
     await school.turns()
 
 
