@@ -40,6 +40,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     assert error is not None
     message = explain(error)
     named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
+    named += ("maxReplicas", "metrics", "calendar")
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in named)))
     assert MEGABYTE[:100] not in message
 
@@ -98,6 +99,15 @@ NOT_BY_SCHEMA = (
     "a bucket and a copy",
     "a cutover from a bucket",
     "two clocks",
+    "more at least than at most",
+    "two metrics in one entry",
+    "an entry without a metric",
+    "hours over midnight",
+    "a term that ends before it begins",
+    "two exams of one name",
+    "exams that end before they begin",
+    "two freezes of one name",
+    "a freeze with a floor",
 )
 
 
