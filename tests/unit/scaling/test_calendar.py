@@ -132,6 +132,11 @@ def test_a_class_in_the_hour_that_comes_twice_holds_both_times() -> None:
     assert [at(night, moment(f"2026-11-01T0{hour}:30Z")).floor for hour in (5, 6, 7, 8)] == [0, 3, 3, 0]
 
 
+def test_a_class_that_ends_in_the_hour_that_comes_twice_ends_the_second_time() -> None:
+    night = calendar(classHours=[CLASS | {"days": ["SUN"], "from": "00:00", "to": "01:30"}])
+    assert [at(night, moment(f"2026-11-01T07:{minute}Z")).floor for minute in (15, 45)] == [3, 0]
+
+
 ZONES = st.sampled_from(["America/Chicago", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "Etc/UTC"])
 MINUTES = st.integers(0, 23 * 60 + 58)
 
