@@ -41,7 +41,7 @@ class Server(LmsServer):
             return await super().apply(resource, body)
         live = self.read(resource, body["metadata"]["name"])
         live["spec"] |= body["spec"]
-        fields = {"f:spec": {"f:replicas": {}}}
+        fields: Object = {"f:spec": {"f:replicas": {}}}
         live["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": fields}]
         return live
 

@@ -169,4 +169,5 @@ class Calendar(Model):
 
     def highest_floor(self) -> int:
         """The most pods that any entry wants."""
-        return max((entry.min_replicas for entry in (*self.class_hours, *self.exam_windows)), default=0)
+        floors = [hours.min_replicas for hours in self.class_hours] + [exam.min_replicas for exam in self.exam_windows]
+        return max(floors, default=0)

@@ -92,7 +92,7 @@ def test_bounds_are_in_order_and_never_invite_more_than_the_database_bears(
 
 # --- whose number it is ---------------------------------------------------------------------------------------------
 
-FIELD = {"f:spec": {"f:replicas": {}}}
+FIELD: Object = {"f:spec": {"f:replicas": {}}}
 
 
 def deployment(replicas: int, *managers: str) -> Object:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from aada_operator.adapters import postgres_limits
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.conditions import ConditionSet
 from aada_operator.core.controller import Controller, Visit
@@ -35,7 +36,7 @@ class Cluster(ApiServer):
         return {entry["manager"] for entry in entries}
 
     def own(self, managers: set[str]) -> None:
-        fields = {"f:spec": {"f:replicas": {}}}
+        fields: Object = {"f:spec": {"f:replicas": {}}}
         notes = [{"manager": one, "fieldsV1": fields} for one in sorted(managers)]
         self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]["managedFields"] = notes
 
@@ -101,7 +102,7 @@ class World:
         monkeypatch.setattr(connections, "limits_of", self._limits_of)
         monkeypatch.setattr(fence, "admin_session", _nobody)
         monkeypatch.setattr(fence, "alone", _nobody)
-        monkeypatch.setattr(fence.postgres_limits, "limit", self._limit)
+        monkeypatch.setattr(postgres_limits, "limit", self._limit)
         self.restart()
 
     def declare(self, replicas: int) -> None:
