@@ -47,8 +47,8 @@ class Connections:
 
 
 def undeclared(lms: AadaLmsSpec) -> list[str]:
-    """The api components that do not say what a pod of theirs may open."""
-    return [component.name for component in lms.components if component.role == "api" and not component.connections]
+    """The api components that do not say what a pod may open; a pool of none has no bound in most libraries."""
+    return [component.name for component in lms.components if component.role == "api" and not _per_pod(component)]
 
 
 def solve(
@@ -64,7 +64,7 @@ def solve(
     held = sum(_demand(one, (limits or {}).get(one.name, one.replicas)) for one in neighbours)
     per_pod = _per_pod(target)
     available = application - held
-    pods = available // per_pod - SURGE - LEAVING if per_pod else 100
+    pods = available // per_pod - SURGE - LEAVING
     return Budget(
         per_pod=per_pod,
         max_connections=server.max_connections,

@@ -21,7 +21,7 @@ from aada_operator.scaling.budget import (
 from tests.unit.scaling.samples import SERVER, component, lms
 
 POOLS = st.fixed_dictionaries({
-    "workers": st.integers(1, 16), "poolSize": st.integers(0, 40), "maxOverflow": st.integers(0, 40),
+    "workers": st.integers(1, 16), "poolSize": st.integers(1, 40), "maxOverflow": st.integers(0, 40),
 })  # fmt: skip
 NAMES = ("backend", "tasks", "reports")
 LIMIT = st.integers(-1, 3000)
@@ -69,7 +69,7 @@ def test_never_more_connections_than_the_server_has(
 def test_one_pod_more_would_not_fit(components: list[dict[str, Any]], server: ConnectionLimits, reserved: int) -> None:
     """The budget is used up: the solution is the largest one."""
     found = solve(lms(*components), "backend", server, reserved)
-    if found.per_pod and found.max_pods < 100:
+    if found.max_pods < 100:
         assert held(components, {"backend": found.max_pods + 1}) > found.application
 
 
@@ -135,6 +135,8 @@ def test_a_neighbour_that_takes_most_of_it_is_named() -> None:
 
 def test_who_does_not_say_what_a_pod_opens_is_named() -> None:
     assert undeclared(lms(component(connections=None), component("tasks"))) == ["backend"]
+    nothing = {"workers": 4, "poolSize": 0, "maxOverflow": 0}
+    assert undeclared(lms(component(connections=nothing))) == ["backend"]
     assert undeclared(lms()) == []
 
 
