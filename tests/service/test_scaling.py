@@ -127,9 +127,9 @@ async def test_the_application_is_limited_and_others_still_get_in(world: World) 
     assert world.said("ConnectionsFenced") == "False OverBudget", "two pods may open more than that"
     world.server.read(SCALING_POLICIES, POLICY)["spec"]["reservedConnections"] = 37
     await world.turns()
-    assert (world.limit(), world.status["budget"]["connectionLimit"]) == (60, 60)
+    assert (world.limit(), world.status["budget"]["connectionLimit"]) == (63, 63)
     assert world.status["budget"]["maxPods"] == 3
-    sessions = [world.log_in() for _ in range(60)]
+    sessions = [world.log_in() for _ in range(63)]
     try:
         with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
             world.log_in()
@@ -142,7 +142,7 @@ async def test_the_application_is_limited_and_others_still_get_in(world: World) 
 async def test_deletion_lifts_the_limit_and_leaves_the_size(world: World) -> None:
     world.declare()
     await world.turns()
-    assert world.limit() == 88
+    assert world.limit() == 91
     world.server.read(DEPLOYMENTS, "aada-backend")["spec"]["replicas"] = 4
     world.server.remove(SCALING_POLICIES, POLICY)
     await world.scaling.visit(KEY)
@@ -160,11 +160,11 @@ async def test_a_pause_lifts_the_limit(world: World) -> None:
 
 
 async def test_a_limit_of_the_database_counts(world: World) -> None:
-    world.postgres.execute(f'ALTER DATABASE "{world.database}" CONNECTION LIMIT 60')
+    world.postgres.execute(f'ALTER DATABASE "{world.database}" CONNECTION LIMIT 63')
     world.declare()
     await world.turns()
     budget = world.status["budget"]
-    assert (budget["maxPods"], budget["limitingTerm"], world.limit()) == (3, "DatabaseLimit", 60)
+    assert (budget["maxPods"], budget["limitingTerm"], world.limit()) == (3, "DatabaseLimit", 63)
 
 
 async def test_an_unchanged_policy_costs_no_write(world: World) -> None:
@@ -184,7 +184,7 @@ async def test_a_rotation_in_the_same_moment_is_waited_for(world: World) -> None
         assert (world.limit(), world.said("ConnectionsFenced")) == (-1, "Unknown OperationInProgress")
         assert world.said("Ready") == "True Scaling"
     await world.turns()
-    assert (world.limit(), world.said("ConnectionsFenced")) == (88, "True Limited")
+    assert (world.limit(), world.said("ConnectionsFenced")) == (91, "True Limited")
 
 
 async def test_an_aadalms_that_is_gone_holds_no_deletion(world: World) -> None:

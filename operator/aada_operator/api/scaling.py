@@ -119,7 +119,7 @@ class ScalingPolicySpec(Model):
     reserved_connections: Annotated[
         int,
         Field(
-            ge=0,
+            ge=3,
             le=100_000,
             description="Connections for all others on that server: operator 3, backup 2, migration 2, exporter 2, "
             "and whatever other applications hold.",

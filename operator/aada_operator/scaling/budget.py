@@ -15,6 +15,9 @@ SURGE = 1
 # A pod that leaves serves ten seconds longer and then finishes its requests; a new one needs about five until it is
 # ready. So two of those that left still have connections when the next one leaves.
 LEAVING = 2
+# The operator reads the schema's revision as the application, and a migration runs as it: of the reserved connections,
+# these are sessions of its role.
+AS_APPLICATION = 3
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ def _for_application(server: ConnectionLimits, reserved: int) -> tuple[int, str]
     """Connections for the application, and what makes it so few."""
     terms = [(max(0, server.max_connections - server.superusers - reserved), "MaxConnections")]
     if server.database_limit != UNLIMITED:
-        terms.append((server.database_limit, "DatabaseLimit"))
-    terms += [(role.limit, "RoleLimit") for role in server.roles if not role.ours and role.limit != UNLIMITED]
+        terms.append((max(0, server.database_limit - AS_APPLICATION), "DatabaseLimit"))
+    given = [role.limit for role in server.roles if not role.ours and role.limit != UNLIMITED]
+    terms += [(max(0, limit - AS_APPLICATION), "RoleLimit") for limit in given]
     return min(terms)
 
 
@@ -95,7 +99,7 @@ def _per_pod(component: Component) -> int:
 
 def fence(budget: Budget, pods: int) -> int:
     """The CONNECTION LIMIT of the application's roles; -1, none, while more pods are there than the database bears."""
-    return budget.application if 0 < pods <= budget.max_pods else UNLIMITED
+    return budget.application + AS_APPLICATION if 0 < pods <= budget.max_pods else UNLIMITED
 
 
 def needed_connections(budget: Budget, pods: int) -> int:

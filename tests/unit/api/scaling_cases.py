@@ -38,7 +38,7 @@ SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], .
     ("every mode of the budget", True, "both", {"connectionBudget": "Warn"}),
     ("a mode of the budget that is none", False, "both", {"connectionBudget": "Hope"}),
     ("connections for others", True, "both", {"reservedConnections": 40}),
-    ("fewer than no connections for others", False, "both", {"reservedConnections": -1}),
+    ("fewer connections for others than the operator needs", False, "both", {"reservedConnections": 2}),
     ("paused", True, "both", {"suspend": True}),
     ("class hours", True, "both", _hours(days=["MON", "FRI"])),
     ("class hours that nobody has", False, "both", _hours(days=[])),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aada_operator.core.database import UNLIMITED, ConnectionLimits, RoleLimit
 from aada_operator.scaling.budget import (
+    AS_APPLICATION,
     LEAVING,
     SURGE,
     fence,
@@ -52,7 +53,7 @@ def held(components: list[dict[str, Any]], sizes: dict[str, int]) -> int:
     return total
 
 
-@given(declared(), servers(), st.integers(0, 200))
+@given(declared(), servers(), st.integers(3, 200))
 def test_never_more_connections_than_the_server_has(
     components: list[dict[str, Any]], server: ConnectionLimits, reserved: int
 ) -> None:
@@ -62,10 +63,10 @@ def test_never_more_connections_than_the_server_has(
         assert used + reserved + server.superusers <= server.max_connections
         given_roles = [role.limit for role in server.roles if not role.ours]
         for limit in (server.database_limit, *given_roles):
-            assert limit == UNLIMITED or used <= limit
+            assert limit == UNLIMITED or used + AS_APPLICATION <= limit
 
 
-@given(declared(), servers(), st.integers(0, 200))
+@given(declared(), servers(), st.integers(3, 200))
 def test_one_pod_more_would_not_fit(components: list[dict[str, Any]], server: ConnectionLimits, reserved: int) -> None:
     """The budget is used up: the solution is the largest one."""
     found = solve(lms(*components), "backend", server, reserved)
@@ -73,15 +74,15 @@ def test_one_pod_more_would_not_fit(components: list[dict[str, Any]], server: Co
         assert held(components, {"backend": found.max_pods + 1}) > found.application
 
 
-@given(declared(), servers(), st.integers(0, 200))
+@given(declared(), servers(), st.integers(3, 200))
 def test_the_limit_of_the_roles_lets_all_pods_in_and_nobody_else_out(
     components: list[dict[str, Any]], server: ConnectionLimits, reserved: int
 ) -> None:
     found = solve(lms(*components), "backend", server, reserved)
     limit = fence(found, found.max_pods)
     if limit != UNLIMITED:
-        assert held(components, {"backend": found.max_pods}) <= limit
-        assert limit + reserved + server.superusers <= server.max_connections
+        assert held(components, {"backend": found.max_pods}) + AS_APPLICATION <= limit
+        assert limit - AS_APPLICATION + reserved + server.superusers <= server.max_connections
 
 
 @given(st.integers(1, 40), st.integers(1, 40), servers())
@@ -110,14 +111,14 @@ def test_the_runbooks_pool_does_not_even_bear_one_pod() -> None:
 def test_small_pools_bear_five_pods_in_a_rollout() -> None:
     found = solve(lms(), "backend", SERVER, 9)
     assert (found.per_pod, found.available, found.max_pods, found.term) == (10, 88, 5, "MaxConnections")
-    assert (fence(found, 5), fence(found, 6), fence(found, 0)) == (88, UNLIMITED, UNLIMITED)
+    assert (fence(found, 5), fence(found, 6), fence(found, 0)) == (91, UNLIMITED, UNLIMITED)
 
 
 @pytest.mark.parametrize(
     ("server", "pods", "term"),
     [
-        (ConnectionLimits(100, 3, database_limit=60), 3, "DatabaseLimit"),
-        (ConnectionLimits(100, 3, roles=(RoleLimit("aada_app", 50, ours=False),)), 2, "RoleLimit"),
+        (ConnectionLimits(100, 3, database_limit=63), 3, "DatabaseLimit"),
+        (ConnectionLimits(100, 3, roles=(RoleLimit("aada_app", 53, ours=False),)), 2, "RoleLimit"),
         (ConnectionLimits(100, 3, roles=(RoleLimit("aada_lms_a", 50, ours=True),)), 5, "MaxConnections"),
         (ConnectionLimits(5, 3), 0, "MaxConnections"),
     ],

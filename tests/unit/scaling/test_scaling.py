@@ -133,11 +133,11 @@ async def test_the_budget_bounds_the_autoscaler_and_limits_the_roles(make: Make)
     world = await scaling(make, maxReplicas=20)
     world.load = 20
     await world.turns(4)
-    assert (world.pods, world.bounds, world.fence) == (5, (2, 5), 88)
+    assert (world.pods, world.bounds, world.fence) == (5, (2, 5), 91)
     assert world.status["limitedBy"] == "ConnectionBudget"
     assert world.status["budget"] == {
         "perPod": 10, "maxConnections": 100, "reserved": 12, "available": 88, "maxPods": 5,
-        "limitingTerm": "MaxConnections", "connectionLimit": 88,
+        "limitingTerm": "MaxConnections", "connectionLimit": 91,
     }  # fmt: skip
     assert world.said("ConnectionBudgetExceeded") == "True MaxReplicasTooHigh"
     assert "(20 + 1 in a rollout + 2 that leave) x 10 = 230 connections" in world.told("ConnectionBudgetExceeded")
@@ -155,7 +155,7 @@ async def test_another_server_means_another_solution_and_pods_leave_one_by_one(m
     await world.until(lambda: world.pods == 3)
     assert all(a - b <= 1 for a, b in zip(world.sizes, world.sizes[1:], strict=False)), world.sizes
     await world.turns(2)
-    assert (world.pods, world.fence) == (3, 60)
+    assert (world.pods, world.fence) == (3, 63)
 
 
 async def test_a_limit_never_hits_pods_that_are_too_many_already(make: Make) -> None:
@@ -188,7 +188,7 @@ async def test_a_database_that_is_away_leaves_everything_as_it_was(make: Make) -
 
 async def test_a_warning_bounds_nothing_and_lifts_the_limit(make: Make) -> None:
     world = await scaling(make, maxReplicas=20)
-    assert world.fence == 88
+    assert world.fence == 91
     world.edit(connectionBudget="Warn")
     world.load = 7
     await world.turns(3)
@@ -326,7 +326,7 @@ async def test_a_kill_at_any_write_leads_to_the_same_end_without_a_jump(make: Ma
         await world.turns(6)
         world.server.set_size(4, "kubectl")
         await world.turns(4)
-        assert (world.pods, world.bounds, world.fence) == (2, (2, 5), 88), number
+        assert (world.pods, world.bounds, world.fence) == (2, (2, 5), 91), number
         assert {2, 4} >= set(world.sizes), (number, world.sizes)
         world.edit(suspend=True)
         await world.turns(3)
