@@ -29,6 +29,8 @@ from aada_operator.restores import handlers as restore_handlers
 from aada_operator.restores import reconcile as restores
 from aada_operator.rotations import handlers as rotation_handlers
 from aada_operator.rotations import reconcile as rotations
+from aada_operator.scaling import handlers as scaling_handlers
+from aada_operator.scaling import reconcile as scaling
 from aada_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ WATCHED_CHILDREN = (
     resources.SERVICES,
     resources.INGRESSES,
     resources.DISRUPTION_BUDGETS,
+    resources.AUTOSCALERS,
     resources.JOBS,
 )
 
@@ -125,6 +128,7 @@ def _controllers(settings: Settings, client: kube.Kube) -> dict[str, Controller[
         backups.capability(client, image, local),
         restores.capability(client, image, local),
         rotations.capability(client, local),
+        scaling.capability(client, local),
     ]
     events = ClusterEvents(client, clock)
     return {c.resource.plural: Controller(c, client, events, clock) for c in capabilities}
@@ -146,7 +150,14 @@ def _visitor(controllers: dict[str, Controller[Any]]) -> Worker:
 
 def _register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
     """Everything that wakes a reconciler: our own objects, and the children that they own."""
-    for handlers in (lms_handlers, policy_handlers, backup_handlers, restore_handlers, rotation_handlers):
+    for handlers in (
+        lms_handlers,
+        policy_handlers,
+        backup_handlers,
+        restore_handlers,
+        rotation_handlers,
+        scaling_handlers,
+    ):
         handlers.register(registry, enqueue)
     for resource in WATCHED_CHILDREN:
         group, _, version = resource.api_version.rpartition("/")

@@ -16,9 +16,9 @@ from kubernetes.utils.quantity import parse_quantity
 
 from aada_operator.core import metrics
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from aada_operator.core.managed_fields import FIELD_MANAGER
 from aada_operator.core.resources import PODS, ApiResource, Object
 
-FIELD_MANAGER = "aada-operator"
 TIMEOUT = aiohttp.ClientTimeout(total=20)
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -62,10 +62,10 @@ class Kube:
         kind = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [kind | item for item in answer.get("items", [])]
 
-    async def apply(self, resource: ApiResource, body: Object) -> Object:
-        """Server-side apply: our fields become what ``body`` says, others' fields stay."""
+    async def apply(self, resource: ApiResource, body: Object, manager: str = FIELD_MANAGER) -> Object:
+        """Server-side apply: the fields of ``manager`` become what ``body`` says, others' fields stay."""
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"}
         answer = await self._write("PATCH", resource, resource.path(namespace, name), body, query, _APPLY)
         return answer or {}
 

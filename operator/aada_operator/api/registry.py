@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from aada_operator.api import backup, backup_policy, lms, restore, rotation
+from aada_operator.api import backup, backup_policy, lms, restore, rotation, scaling
 from aada_operator.api.common import API_VERSION, GROUP, VERSION, Column, CommonStatus, Model, Resource
 
 
@@ -25,6 +25,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(backup.BACKUP, backup.BackupSpec, backup.BackupStatus),
     Kind(restore.RESTORE, restore.RestoreSpec, restore.RestoreStatus),
     Kind(rotation.SECRET_ROTATION, rotation.SecretRotationSpec, rotation.SecretRotationStatus),
+    Kind(scaling.SCALING_POLICY, scaling.ScalingPolicySpec, scaling.ScalingPolicyStatus),
 )
 
 # What the API server's structural schemas refuse or what is of no use there.

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from aada_operator.api.bundle import RoleDefinition
 from aada_operator.api.common import GROUP, LABEL_LMS
 
+# A CONNECTION LIMIT that is none.
+UNLIMITED = -1
+
 
 @dataclass(frozen=True)
 class ServerFacts:
@@ -16,6 +19,29 @@ class ServerFacts:
     max_connections: int
     reserved: int
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class RoleLimit:
+    """A login role of an application: its CONNECTION LIMIT (-1: none), and whether the operator made it."""
+
+    name: str
+    limit: int
+    ours: bool
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What bounds the connections to a server; ``superusers`` slots are for them alone.
+
+    ``others`` are sessions that are open now and neither of the application nor of the operator.
+    """
+
+    max_connections: int
+    superusers: int
+    database_limit: int = UNLIMITED
+    roles: tuple[RoleLimit, ...] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,15 @@ SERVICES = ApiResource("v1", "Service", "services")
 SECRETS = ApiResource("v1", "Secret", "secrets")
 INGRESSES = ApiResource("networking.k8s.io/v1", "Ingress", "ingresses")
 DISRUPTION_BUDGETS = ApiResource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+AUTOSCALERS = ApiResource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 OWN = {kind.resource.kind: ApiResource(API_VERSION, kind.resource.kind, kind.resource.plural) for kind in KINDS}
-AADA_LMS, BACKUP_POLICIES, BACKUPS, RESTORES, SECRET_ROTATIONS = (
+AADA_LMS, BACKUP_POLICIES, BACKUPS, RESTORES, SECRET_ROTATIONS, SCALING_POLICIES = (
     OWN["AadaLms"],
     OWN["BackupPolicy"],
     OWN["Backup"],
     OWN["Restore"],
     OWN["SecretRotation"],
+    OWN["ScalingPolicy"],
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from aada_operator.api.component import Component, Probe
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.scaling import ANNOTATION_SCALED_FROM
 from aada_operator.core.overlay import merged
 from aada_operator.core.resources import (
     DEPLOYMENTS,
@@ -15,6 +16,7 @@ from aada_operator.core.resources import (
     owner_reference,
 )
 from aada_operator.lms import pod
+from aada_operator.lms.sizes import Size
 
 # A pod that ends first serves on while the news spreads that it is no longer an endpoint, then it finishes requests.
 # Five seconds were too few on a server whose processors were all busy: kube-proxy heard of it later than that.
@@ -25,22 +27,29 @@ PROGRESS_SECONDS = 300
 
 
 def children(
-    owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str]
+    owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str], size: Size | None = None
 ) -> list[tuple[ApiResource, Object]]:
-    """All children of a component, Deployment first; ``stamp`` are annotations of its pods that tell of Secrets."""
+    """All children of a component, Deployment first; ``stamp`` are annotations of its pods that tell of Secrets.
+
+    Without a ``size`` it is the component's.
+    """
+    size = size or Size(component.replicas)
     wanted = [
-        (DEPLOYMENTS, deployment(owner, spec, component, stamp)),
+        (DEPLOYMENTS, deployment(owner, spec, component, stamp, size)),
         (SERVICES, service(owner, component)),
     ]
     if component.host:
         wanted.append((INGRESSES, ingress(owner, component)))
-    if component.replicas > 1:
+    if component.replicas > 1 or size.scaled_from:
         wanted.append((DISRUPTION_BUDGETS, disruption_budget(owner, component)))
     return wanted
 
 
-def deployment(owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str]) -> Object:
+def deployment(
+    owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str], size: Size | None = None
+) -> Object:
     """Rolls without a failed request: a new pod is ready before an old one leaves, and that one drains first."""
+    size = size or Size(component.replicas)
     lms = owner["metadata"]["name"]
     serving = pod.container(spec, lms, component) | _serving(component)
     pod_spec = pod.pod_spec(spec, component, [serving]) | {"terminationGracePeriodSeconds": GRACE_SECONDS}
@@ -48,9 +57,13 @@ def deployment(owner: Object, spec: AadaLmsSpec, component: Component, stamp: Ma
         "metadata": {"labels": pod.component_labels(lms, component), "annotations": dict(stamp)},
         "spec": pod_spec,
     }
-    return _child(owner, component, DEPLOYMENTS) | {
-        "spec": {
-            "replicas": component.replicas,
+    body = _child(owner, component, DEPLOYMENTS)
+    if size.scaled_from:
+        body["metadata"]["annotations"] = {ANNOTATION_SCALED_FROM: size.scaled_from}
+    number = {} if size.replicas is None else {"replicas": size.replicas}
+    return body | {
+        "spec": number
+        | {
             "selector": {"matchLabels": pod.selector(lms, component)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "progressDeadlineSeconds": PROGRESS_SECONDS,

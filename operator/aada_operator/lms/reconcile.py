@@ -10,7 +10,7 @@ from aada_operator.core.controller import Capability
 from aada_operator.core.errors import OperatorError, Stalled
 from aada_operator.core.metrics import Sample
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, ApiResource, Object
-from aada_operator.lms import decide, pod, rollout, summary
+from aada_operator.lms import decide, pod, rollout, sizes, summary
 from aada_operator.lms.database import REACHABLE, DatabaseReconciler
 from aada_operator.lms.schema import CURRENT, SchemaReconciler
 from aada_operator.lms.workloads import FRESH, WorkloadsReconciler
@@ -84,7 +84,7 @@ class LmsReconciler:
         uploads = visit.spec.storage.uploads
         claim = await self._kube.get(CLAIMS, visit.namespace, uploads.claim_name) if uploads else None
         modes = claim["spec"].get("accessModes", []) if claim else None
-        verdict = decide.capacity(visit.spec, world.facts, modes)
+        verdict = decide.capacity(sizes.at_full_scale(visit.spec, world.scaled), world.facts, modes)
         visit.conditions.set(CAPACITY, verdict.status, verdict.reason, verdict.message)
 
     async def _backups(self, visit: LmsVisit, world: World) -> None:  # noqa: ARG002 - one signature for all steps

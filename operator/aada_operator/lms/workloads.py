@@ -12,12 +12,14 @@ from aada_operator.core.resources import (
     DISRUPTION_BUDGETS,
     INGRESSES,
     PODS,
+    SCALING_POLICIES,
     SERVICES,
     ApiResource,
     Object,
 )
 from aada_operator.lms import manifests, pod, rollout
 from aada_operator.lms.rollout import Rollout
+from aada_operator.lms.sizes import Size, scaled, size_of
 from aada_operator.lms.world import SECRET_MISSING, LmsVisit, World, described
 
 logger = logging.getLogger(__name__)
@@ -37,16 +39,18 @@ class WorkloadsReconciler:
         Raises:
             Waiting, Stalled: the first error of any component, after all had their turn.
         """
+        world.scaled = scaled(await self._kube.list(SCALING_POLICIES, visit.namespace), visit.name)
         ready = await self._check_secrets(visit, world)
         first: OperatorError | None = None
         drift: dict[str, tuple[str, ...]] = {}
         if world.schema_current and not visit.spec.suspend:
+            sizes = await self._sizes(visit, world)
             for component in ready:
                 try:
-                    drift[component.name] = await self._ensure(visit, world, component)
+                    drift[component.name] = await self._ensure(visit, world, component, sizes[component.name])
                 except OperatorError as error:
                     first = first or error
-            await self._prune(visit)
+            await self._prune(visit, sizes)
         elif not visit.spec.suspend:
             await self._restamp(visit, world, ready)
         await self._look(visit, world, drift)
@@ -70,11 +74,19 @@ class WorkloadsReconciler:
         world.blocked = tuple(name for name, missing in lacking.items() if missing)
         return [component for component in visit.spec.components if not lacking[component.name]]
 
-    async def _ensure(self, visit: LmsVisit, world: World, component: Component) -> tuple[str, ...]:
+    async def _sizes(self, visit: LmsVisit, world: World) -> dict[str, Size]:
+        """Whose number of pods it is, by component."""
+        live = await self._deployments(visit)
+        return {c.name: size_of(c, live.get(c.name), scaled=c.name in world.scaled) for c in visit.spec.components}
+
+    async def _deployments(self, visit: LmsVisit) -> dict[str, Object]:
+        return {c["metadata"]["labels"].get(LABEL_COMPONENT, ""): c for c in await self._own(visit, DEPLOYMENTS)}
+
+    async def _ensure(self, visit: LmsVisit, world: World, component: Component, size: Size) -> tuple[str, ...]:
         """Bring a component's children about; returns the fields that somebody else had changed."""
         stamp = await self._stamp(visit, world, component)
         drift: list[str] = []
-        for resource, desired in manifests.children(visit.body, visit.spec, component, stamp):
+        for resource, desired in manifests.children(visit.body, visit.spec, component, stamp, size):
             applied = await children.ensure(self._kube, resource, desired)
             drift += [f"{resource.kind} {desired['metadata']['name']} {field}" for field in applied.drift]
         if drift:
@@ -89,7 +101,7 @@ class WorkloadsReconciler:
 
     async def _restamp(self, visit: LmsVisit, world: World, ready: list[Component]) -> None:
         """Pods that wait for a migration to get another image go on with theirs, and with Secrets as they are now."""
-        live = {c["metadata"]["labels"].get(LABEL_COMPONENT): c for c in await self._own(visit, DEPLOYMENTS)}
+        live = await self._deployments(visit)
         for component in (c for c in ready if c.name in live):
             stamp, deployment = await self._stamp(visit, world, component), live[component.name]
             present = deployment["spec"]["template"]["metadata"].get("annotations") or {}
@@ -97,12 +109,12 @@ class WorkloadsReconciler:
                 patch = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
                 await self._kube.patch(DEPLOYMENTS, deployment, patch)
 
-    async def _prune(self, visit: LmsVisit) -> None:
+    async def _prune(self, visit: LmsVisit, sizes: dict[str, Size]) -> None:
         """Delete our children that the spec no longer names: components, Ingresses and budgets."""
         wanted = {
             (resource.kind, desired["metadata"]["name"])
             for component in visit.spec.components
-            for resource, desired in manifests.children(visit.body, visit.spec, component, {})
+            for resource, desired in manifests.children(visit.body, visit.spec, component, {}, sizes[component.name])
         }
         for resource in CHILD_KINDS:
             for child in await self._own(visit, resource):
@@ -117,9 +129,7 @@ class WorkloadsReconciler:
 
     async def _look(self, visit: LmsVisit, world: World, drift: dict[str, tuple[str, ...]]) -> None:
         """How far the rollouts are; pods are listed only while something is missing."""
-        live = {
-            child["metadata"]["labels"].get(LABEL_COMPONENT): child for child in await self._own(visit, DEPLOYMENTS)
-        }
+        live = await self._deployments(visit)
 
         def views(pods: list[Object]) -> tuple[Rollout, ...]:
             return tuple(

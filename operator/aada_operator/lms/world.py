@@ -73,6 +73,7 @@ class World:
     """``revision`` is None for an empty database, and means something only when ``connected``.
 
     ``schema_current`` opens the gate for rollouts; ``progress`` says what is on its way, empty when nothing is.
+    ``scaled`` are the components whose size is a policy's, with the most pods that they may have.
     """
 
     secrets: Secrets
@@ -84,6 +85,7 @@ class World:
     rollouts: tuple[Rollout, ...] = ()
     progress: str = ""
     blocked: tuple[str, ...] = ()
+    scaled: dict[str, int] = field(default_factory=dict)
 
 
 def described(visit: LmsVisit) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from aada_operator.core.overlay import merged
 from tests.unit.api.rotation_cases import MEGABYTE, ROTATIONS
+from tests.unit.api.scaling_cases import SCALINGS
 
 Spec = dict[str, Any]
 RECIPIENT = "age1" + "q" * 58
@@ -32,7 +33,15 @@ UPLOADS: Spec = {"s3": {"bucket": "files", "credentialsSecretRef": {"name": "s3"
 BACKUP: Spec = {"policyRef": {"name": "nightly"}}
 RESTORE: Spec = {"source": {"backupName": "monday"}}
 ROTATION: Spec = {"lmsRef": {"name": "aada"}, "type": "DatabasePassword"}
-MINIMAL = {"AadaLms": LMS, "BackupPolicy": POLICY, "Backup": BACKUP, "Restore": RESTORE, "SecretRotation": ROTATION}
+SCALING: Spec = {"target": {"lmsRef": {"name": "aada"}, "component": "backend"}}
+MINIMAL = {
+    "AadaLms": LMS,
+    "BackupPolicy": POLICY,
+    "Backup": BACKUP,
+    "Restore": RESTORE,
+    "SecretRotation": ROTATION,
+    "ScalingPolicy": SCALING,
+}
 
 
 @dataclass(frozen=True)
@@ -312,4 +321,7 @@ CASES: tuple[Case, ...] = (
     without("SecretRotation", "lmsRef"),
     without("SecretRotation", "type"),
     *(Case("SecretRotation", words, ROTATION | patch, accepted, by) for words, accepted, by, patch in ROTATIONS),
+    # ScalingPolicy
+    without("ScalingPolicy", "target"),
+    *(Case("ScalingPolicy", words, SCALING | patch, accepted, by) for words, accepted, by, patch in SCALINGS),
 )  # fmt: skip

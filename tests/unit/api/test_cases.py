@@ -40,8 +40,10 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     assert error is not None
     message = explain(error)
     named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
-    named += ("strategy", "windowsFrom")
-    assert message.startswith(("spec.", *(f"spec: {name}: " for name in named)))
+    scaling = ("maxReplicas", "metrics", "calendar")
+    windows = ("strategy", "windowsFrom")
+    fields = (*named, *scaling, *windows)
+    assert message.startswith(("spec.", *(f"spec: {name}: " for name in fields)))
     assert MEGABYTE[:100] not in message
 
 
@@ -57,6 +59,9 @@ NOT_BY_SCHEMA = (
     "SecretRotation: no key",
     "a key of another type",
     "a request of another type",
+    "a command of another type",
+    "a request and a command",
+    "a status of a command",
     "a store of another type",
     "a new password at any time",
     "a login in three phases",
@@ -103,6 +108,15 @@ NOT_BY_SCHEMA = (
     "a bucket and a copy",
     "a cutover from a bucket",
     "two clocks",
+    "more at least than at most",
+    "two metrics in one entry",
+    "an entry without a metric",
+    "hours over midnight",
+    "a term that ends before it begins",
+    "two exams of one name",
+    "exams that end before they begin",
+    "two freezes of one name",
+    "a freeze with a floor",
 )
 
 

@@ -51,7 +51,7 @@ def test_every_credential_that_a_sample_names_is_in_the_secrets() -> None:
     assert identity["key"] in made[identity["name"]]
 
 
-@pytest.mark.parametrize("file", ["lms-full.yaml", "backuppolicy.yaml", "secretrotation.yaml"])
+@pytest.mark.parametrize("file", ["lms-full.yaml", "backuppolicy.yaml", "secretrotation.yaml", "scalingpolicy.yaml"])
 def test_a_full_sample_shows_every_field(file: str) -> None:
     bodies = [body for name, body in CUSTOM_RESOURCES if name == file]
     schema = structural_schema(MODELS[bodies[0]["kind"]])

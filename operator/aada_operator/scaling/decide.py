@@ -1,0 +1,172 @@
+"""How many pods at least and at most, and whose number it is: no I/O and no clock here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
+from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
+from aada_operator.core.resources import Object
+from aada_operator.scaling.budget import Budget
+from aada_operator.scaling.calendar import Says
+
+MAX_REPLICAS = "MaxReplicas"
+CONNECTION_BUDGET = "ConnectionBudget"
+DATABASE_UNREACHABLE = "DatabaseUnreachable"
+FREEZE = "Freeze"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the autoscaler may choose from, and what sets the upper end."""
+
+    min: int
+    max: int
+    limited_by: str
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there."""
+
+    wanted: int
+    settled: bool
+
+
+def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size) -> Bounds:
+    """The bounds of the autoscaler; ``top`` is from `upper`.
+
+    What the database does not bear any more goes one pod at a time: an autoscaler whose bound drops below what is there
+    would remove all others at once.
+    """
+    if says.freeze and size.wanted:
+        return Bounds(size.wanted, size.wanted, FREEZE)
+    most, limited_by = top
+    if limited_by == CONNECTION_BUDGET and size.wanted > most:
+        step = size.wanted - 1 if size.settled else size.wanted
+        most = min(spec.max_replicas, max(most, step))
+    return Bounds(min(max(spec.min_replicas, says.floor), most), most, limited_by)
+
+
+def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
+    """Pods at the most, and why no more; without a ``budget`` nothing is known of the database, or nothing is asked.
+
+    A database that does not even bear one pod is told of and stops every growth; it is no reason for an outage.
+    """
+    if spec.connection_budget != "Enforce" or budget is None or budget.max_pods >= spec.max_replicas:
+        return spec.max_replicas, MAX_REPLICAS
+    return budget.max_pods or spec.min_replicas, CONNECTION_BUDGET
+
+
+def without_answer(spec: ScalingPolicySpec, live: Object | None, size: Size) -> tuple[int, str]:
+    """The same while the database cannot be asked: what was found last stays, and nothing grows before."""
+    last = int(live["spec"]["maxReplicas"]) if live else max(spec.min_replicas, size.wanted)
+    return min(last, spec.max_replicas), DATABASE_UNREACHABLE
+
+
+def size_of(deployment: Object) -> Size:
+    """The size that a Deployment is told to have."""
+    wanted = int(deployment["spec"].get("replicas", 1))
+    return Size(wanted, int((deployment.get("status") or {}).get("replicas", 0)) <= wanted)
+
+
+# --- whose number it is ---------------------------------------------------------------------------------------------
+
+
+def is_handed_over(deployment: Object) -> bool:
+    """Whether the AadaLms leaves the size alone."""
+    return ANNOTATION_SCALED_FROM in (deployment["metadata"].get("annotations") or {})
+
+
+def is_held(deployment: Object, autoscaler: Object | None) -> bool:
+    """Whether the number is held by us or the autoscaler, so that it stays when the AadaLms applies none."""
+    ours = {SCALING_MANAGER, status_manager(autoscaler) if autoscaler else ""}
+    return bool(managers_of(deployment, "spec", "replicas") & ours)
+
+
+def set_by_hand(deployment: Object, autoscaler: Object | None) -> str:
+    """The program with which somebody set the size beside the autoscaler; empty when nobody did.
+
+    The API server notes who wrote the number. Who writes the status of the autoscaler is its controller, however
+    that is called in this cluster.
+    """
+    controller = status_manager(autoscaler) if autoscaler else ""
+    managers = managers_of(deployment, "spec", "replicas")
+    if not controller or managers & {FIELD_MANAGER, SCALING_MANAGER, controller}:
+        return ""
+    return min(managers, default="")
+
+
+def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec) -> Size:
+    """The size without what somebody set by hand: what the autoscaler wanted last."""
+    size = size_of(deployment)
+    if not set_by_hand(deployment, autoscaler):
+        return size
+    wanted = int(((autoscaler or {}).get("status") or {}).get("desiredReplicas", 0))
+    return Size(wanted or spec.min_replicas, size.settled)
+
+
+def rivals(autoscalers: Iterable[Object], deployment: str, uid: str) -> list[Object]:
+    """Autoscalers of somebody else for the same Deployment."""
+    return [one for one in autoscalers if _targets(one) == deployment and uid not in _owners(one)]
+
+
+def elder(policies: Iterable[Object], spec: ScalingPolicySpec, me: Object) -> str:
+    """The policy that was made earlier for the same component; empty when there is none."""
+    target = spec.target.model_dump(by_alias=True)
+    first = _eldest(one for one in policies if _target(one) == target)
+    return first if first != me["metadata"]["name"] else ""
+
+
+def leader(policies: Iterable[Object], spec: ScalingPolicySpec) -> str:
+    """The one of all policies of an AadaLms that limits its roles, which are the same for all of its components."""
+    lms = spec.target.lms_ref.model_dump()
+    return _eldest(
+        one
+        for one in policies
+        if _target(one).get("lmsRef") == lms and (one["spec"].get("connectionBudget", "Enforce") == "Enforce")
+    )
+
+
+def _eldest(policies: Iterable[Object]) -> str:
+    living = [one["metadata"] for one in policies if not one["metadata"].get("deletionTimestamp")]
+    return min(((one["creationTimestamp"], one["uid"], str(one["name"])) for one in living), default=("", "", ""))[2]
+
+
+def neighbours(policies: Iterable[Object], spec: ScalingPolicySpec) -> dict[str, int]:
+    """The largest sizes of other components of the same AadaLms that policies scale."""
+    targets = [(_target(one), one) for one in policies]
+    return {
+        str(target["component"]): int(one["spec"].get("maxReplicas", 5))
+        for target, one in targets
+        if target.get("lmsRef") == spec.target.lms_ref.model_dump() and target.get("component") != spec.target.component
+    }
+
+
+def unrequested(spec: ScalingPolicySpec, deployment: Object) -> list[str]:
+    """Resources that a metric is about and that the pods do not request: a percentage would be of nothing."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return [
+        metric.resource
+        for metric in spec.metrics
+        if any(metric.resource not in _requests(container) for container in containers)
+    ]
+
+
+def _requests(container: Object) -> dict[str, Any]:
+    resources = container.get("resources") or {}
+    return {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+
+
+def _target(policy: Object) -> dict[str, Any]:
+    target: dict[str, Any] = (policy.get("spec") or {}).get("target") or {}
+    return target
+
+
+def _targets(autoscaler: Object) -> str:
+    reference = autoscaler["spec"].get("scaleTargetRef") or {}
+    return str(reference.get("name", "")) if reference.get("kind") == "Deployment" else ""
+
+
+def _owners(body: Object) -> set[str]:
+    return {str(reference["uid"]) for reference in body["metadata"].get("ownerReferences", ())}

@@ -1,0 +1,40 @@
+"""What wakes a ScalingPolicy: its own changes, which wake its AadaLms too, and those of its Deployment."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import kopf
+
+from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, VERSION
+from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, SCALING_POLICIES, key_of
+from aada_operator.core.workqueue import Key
+
+# Namespace, AadaLms and component.
+Target = tuple[str, str, str]
+
+
+def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
+    """Register the watches."""
+    policies: defaultdict[Target, set[Key]] = defaultdict(set)
+
+    @kopf.on.event(GROUP, VERSION, SCALING_POLICIES.plural, registry=registry)
+    async def policy_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
+        target = (body.get("spec") or {}).get("target") or {}
+        lms, namespace = str((target.get("lmsRef") or {}).get("name", "")), str(body["metadata"]["namespace"])
+        if key := key_of(dict(body)):
+            known = policies[namespace, lms, str(target.get("component", ""))]
+            (known.discard if event["type"] == "DELETED" else known.add)(key)
+            enqueue(key)
+        if lms:
+            enqueue(Key(AADA_LMS.plural, namespace, lms))
+
+    group, _, version = DEPLOYMENTS.api_version.partition("/")
+
+    # At once, so that a size that somebody sets is seen before the autoscaler has changed it in its turn.
+    @kopf.on.event(group, version, DEPLOYMENTS.plural, registry=registry)
+    async def deployment_changed(body: kopf.Body, **_: object) -> None:
+        metadata = body["metadata"]
+        labels = metadata.get("labels") or {}
+        target = (str(metadata["namespace"]), str(labels.get(LABEL_LMS, "")), str(labels.get(LABEL_COMPONENT, "")))
+        for key in policies.get(target, ()):
+            enqueue(key)

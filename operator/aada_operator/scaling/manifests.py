@@ -1,0 +1,60 @@
+"""The autoscaler of a ScalingPolicy, and the size of a Deployment, as plain dicts."""
+
+from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, seconds
+from aada_operator.api.scaling import ScalingPolicySpec
+from aada_operator.core.resources import AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, Object, owner_reference
+from aada_operator.scaling.decide import Bounds
+
+
+def deployment_name(spec: ScalingPolicySpec) -> str:
+    """The Deployment that is scaled."""
+    return f"{spec.target.lms_ref.name}-{spec.target.component}"
+
+
+def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds) -> Object:
+    """The HorizontalPodAutoscaler; it goes with its policy, and the size stays."""
+    metadata = owner["metadata"]
+    lms, component = spec.target.lms_ref.name, spec.target.component
+    stabilization = int(seconds(spec.behavior.scale_down_stabilization))
+    return {
+        "apiVersion": AUTOSCALERS.api_version,
+        "kind": AUTOSCALERS.kind,
+        "metadata": {
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "labels": {
+                "app.kubernetes.io/managed-by": "aada-operator",
+                LABEL_OWNER: SCALING_POLICIES.plural,
+                LABEL_LMS: lms,
+                LABEL_COMPONENT: component,
+            },
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": DEPLOYMENTS.api_version,
+                "kind": DEPLOYMENTS.kind,
+                "name": deployment_name(spec),
+            },
+            "minReplicas": bounds.min,
+            "maxReplicas": bounds.max,
+            "metrics": [_metric(one.resource, one.percent) for one in spec.metrics],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": stabilization}},
+        },
+    }
+
+
+def _metric(resource: str, percent: int) -> Object:
+    target = {"type": "Utilization", "averageUtilization": percent}
+    return {"type": "Resource", "resource": {"name": resource, "target": target}}
+
+
+def size(deployment: Object, replicas: int) -> Object:
+    """The one field of a Deployment that a policy holds."""
+    metadata = {name: deployment["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
+    return {
+        "apiVersion": DEPLOYMENTS.api_version,
+        "kind": DEPLOYMENTS.kind,
+        "metadata": metadata,
+        "spec": {"replicas": replicas},
+    }

@@ -1,0 +1,167 @@
+"""A ScalingPolicy, visited: the size handed over, the bounds found, the autoscaler kept, others kept from the size.
+
+Nothing is remembered: whose size it is stands on the Deployment, the bounds on the autoscaler, the limit on the server.
+"""
+
+import logging
+
+from aada_operator.adapters import children
+from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.referenced import lms_spec
+from aada_operator.api.scaling import ANNOTATION_TAKE_OVER, ScalingPolicySpec
+from aada_operator.core.controller import Capability, is_held
+from aada_operator.core.database import UNLIMITED
+from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.failpoints import failpoint
+from aada_operator.core.managed_fields import SCALING_MANAGER
+from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, key_of
+from aada_operator.scaling import budget, calendar, connections, decide, manifests, report
+from aada_operator.scaling.fence import set_limit
+from aada_operator.scaling.gauges import gauges
+from aada_operator.scaling.report import Seen
+from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler
+
+logger = logging.getLogger(__name__)
+# The server's settings are not watched: they are asked this often, in seconds.
+RESYNC = 30.0
+
+
+def capability(kube: Kube, allow_local: bool) -> Capability[ScalingPolicySpec]:
+    """The kind ScalingPolicy; ``allow_local``: database hosts may be loopback addresses."""
+    one = ScalingReconciler(kube, allow_local)
+    return Capability(SCALING_POLICIES, ScalingPolicySpec, report.KNOWN, one.reconcile, gauges, one.finalize)
+
+
+class ScalingReconciler:
+    """Brings policies about; it remembers nothing."""
+
+    def __init__(self, kube: Kube, allow_local: bool) -> None:
+        self._kube = kube
+        self._allow_local = allow_local
+
+    async def reconcile(self, visit: ScalingVisit) -> float:
+        """One visit; returns seconds until the next."""
+        if visit.spec.suspend:
+            return await self._pause(visit)
+        world = await observe(self._kube, visit)
+        await self._make_room(visit, world)
+        await self._take_size(world)
+        seen = await self._see(visit, world)
+        wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds)
+        applied = await children.ensure(self._kube, AUTOSCALERS, wanted)
+        failpoint("scaling.after-autoscaler")
+        await self._put_back(visit, world, seen)
+        report.scaling(visit, world.deployment, seen, applied.live)
+        await self._fence(visit, world, seen)
+        left = (seen.upcoming.time - visit.now).total_seconds() if seen.upcoming else RESYNC
+        return min(left, RESYNC)
+
+    async def finalize(self, visit: ScalingVisit) -> float | None:
+        """The policy is deleted: nothing is scaled any more, the size stays, the limit goes."""
+        await self._stop(visit)
+        try:
+            await self._lift(visit)
+        except Waiting as waiting:
+            if waiting.reason != "AadaLmsNotFound":
+                raise
+        return None
+
+    async def _pause(self, visit: ScalingVisit) -> float:
+        await self._stop(visit)
+        name = manifests.deployment_name(visit.spec)
+        report.paused(visit, await self._kube.get(DEPLOYMENTS, visit.namespace, name))
+        if is_held(visit.body):
+            await self._lift(visit)
+        return RESYNC
+
+    async def _stop(self, visit: ScalingVisit) -> None:
+        if ours := await own_autoscaler(self._kube, visit):
+            await self._kube.delete(AUTOSCALERS, ours)
+
+    async def _lift(self, visit: ScalingVisit) -> None:
+        """Take the limit from the roles.
+
+        Raises:
+            Waiting: AadaLmsNotFound, or why the server cannot be asked.
+        """
+        name = visit.spec.target.lms_ref.name
+        body = await self._kube.get(AADA_LMS, visit.namespace, name)
+        spec = lms_spec(body, name)
+        assert body, "lms_spec raises when there is none"  # noqa: S101
+        found = await connections.limits_of(self._kube, visit, body, spec, self._allow_local)
+        await set_limit(self._kube, visit, spec.database, found, UNLIMITED, allow_local=self._allow_local)
+
+    async def _make_room(self, visit: ScalingVisit, world: World) -> None:
+        """Never scale beside another autoscaler; one that a person names may go.
+
+        Raises:
+            Stalled: AnotherAutoscaler.
+        """
+        found = await self._kube.list(AUTOSCALERS, visit.namespace)
+        for other in decide.rivals(found, world.deployment["metadata"]["name"], visit.uid):
+            name = other["metadata"]["name"]
+            if visit.annotations.get(ANNOTATION_TAKE_OVER) == name:
+                logger.info("another autoscaler is taken over", extra={"object": str(key_of(visit.body)), "hpa": name})
+                await self._kube.delete(AUTOSCALERS, other)
+                continue
+            await self._stop(visit)
+            command = f"kubectl annotate scp {visit.name} {ANNOTATION_TAKE_OVER}={name}"
+            message = f"HorizontalPodAutoscaler {name} scales it, too: delete that one, or have it deleted: {command}"
+            raise Stalled("AnotherAutoscaler", message)
+
+    async def _take_size(self, world: World) -> None:
+        """Hold the number of pods as it is, once the AadaLms leaves it alone: so it lasts when that applies none.
+
+        Raises:
+            Waiting: HandingOver, LmsSuspended.
+        """
+        if not decide.is_handed_over(world.deployment):
+            if world.spec.suspend:
+                message = "spec.suspend of the AadaLms is true, so its Deployment stays as it is: set it to false"
+                raise Waiting("LmsSuspended", message, LATER)
+            raise Waiting("HandingOver", "the AadaLms is about to leave the number of pods to this policy", SOON)
+        if world.autoscaler is None and not decide.is_held(world.deployment, None):
+            # An autoscaler does nothing for a Deployment of no pods.
+            await self._apply_size(world, decide.size_of(world.deployment).wanted or 1)
+            failpoint("scaling.after-take")
+
+    async def _apply_size(self, world: World, replicas: int) -> None:
+        await self._kube.apply(DEPLOYMENTS, manifests.size(world.deployment, replicas), SCALING_MANAGER)
+
+    async def _see(self, visit: ScalingVisit, world: World) -> Seen:
+        """What bears on the size, and the bounds that follow."""
+        spec = visit.spec
+        size = decide.meant(world.deployment, world.autoscaler, spec)
+        says, upcoming = calendar.at(spec.calendar, visit.now), calendar.next_transition(spec.calendar, visit.now)
+        found = await connections.look(self._kube, visit, world, self._allow_local)
+        asked_in_vain = found.failed and spec.connection_budget == "Enforce"
+        top = decide.without_answer(spec, world.autoscaler, size) if asked_in_vain else decide.upper(spec, found.solved)
+        return Seen(decide.bounds(spec, says, top, size), size, says, upcoming, found)
+
+    async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
+        """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""
+        by = decide.set_by_hand(world.deployment, world.autoscaler)
+        if not by:
+            return
+        was, now = decide.size_of(world.deployment).wanted, min(max(seen.size.wanted, seen.bounds.min), seen.bounds.max)
+        await self._apply_size(world, now)
+        report.corrected(visit, by, was, now)
+        detail = {"object": str(key_of(visit.body)), "by": by, "was": was, "now": now}
+        logger.warning("a size set by hand was put back", extra=detail)
+
+    async def _fence(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
+        """Limit the roles where the budget holds; what cannot be done now is told, and tried at the next visit."""
+        limits, solved = seen.connections.limits, seen.connections.solved
+        leads = decide.leader(world.policies, visit.spec) == visit.name
+        try:
+            if visit.spec.connection_budget == "Enforce" and leads and limits and solved:
+                wanted = budget.fence(solved, seen.size.wanted)
+                database, local = world.spec.database, self._allow_local
+                await set_limit(self._kube, visit, database, limits, wanted, allow_local=local)
+                report.fenced(visit, limits, wanted)
+            else:
+                if is_held(visit.body) and not seen.connections.failed:
+                    await self._lift(visit)
+                report.unfenced(visit, seen)
+        except Waiting as waiting:
+            report.not_fenced(visit, waiting)

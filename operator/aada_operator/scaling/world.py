@@ -1,0 +1,60 @@
+"""What one visit to a ScalingPolicy sees: its AadaLms, the Deployment and its autoscaler."""
+
+from dataclasses import dataclass
+
+from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.referenced import lms_spec
+from aada_operator.api.component import Component
+from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.scaling import ScalingPolicySpec
+from aada_operator.core.controller import Visit
+from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, Object
+from aada_operator.scaling import decide, manifests
+
+ScalingVisit = Visit[ScalingPolicySpec]
+# Seconds until what was missing is looked for again.
+SOON, LATER = 2.0, 30.0
+
+
+@dataclass(frozen=True)
+class World:
+    """``autoscaler`` is ours, None when there is none; ``policies`` are all of the namespace."""
+
+    lms: Object
+    spec: AadaLmsSpec
+    component: Component
+    deployment: Object
+    autoscaler: Object | None
+    policies: list[Object]
+
+
+async def observe(kube: Kube, visit: ScalingVisit) -> World:
+    """Read what a visit starts from.
+
+    Raises:
+        Waiting: AadaLmsNotFound, AadaLmsInvalid, ComponentNotFound, DeploymentMissing.
+        Stalled: AnotherPolicy.
+    """
+    target = visit.spec.target
+    body = await kube.get(AADA_LMS, visit.namespace, target.lms_ref.name)
+    spec = lms_spec(body, target.lms_ref.name)
+    component = next((one for one in spec.components if one.name == target.component), None)
+    if body is None or component is None:
+        message = f"AadaLms {target.lms_ref.name} has no component {target.component}: correct target.component"
+        raise Waiting("ComponentNotFound", message, LATER)
+    policies = await kube.list(SCALING_POLICIES, visit.namespace)
+    if elder := decide.elder(policies, visit.spec, visit.body):
+        raise Stalled("AnotherPolicy", f"ScalingPolicy {elder} scales the same component: delete one of them")
+    name = manifests.deployment_name(visit.spec)
+    deployment = await kube.get(DEPLOYMENTS, visit.namespace, name)
+    if deployment is None:
+        raise Waiting("DeploymentMissing", f"the AadaLms has not made Deployment {name} yet: see its conditions", 5.0)
+    return World(body, spec, component, deployment, await own_autoscaler(kube, visit), policies)
+
+
+async def own_autoscaler(kube: Kube, visit: ScalingVisit) -> Object | None:
+    """The HorizontalPodAutoscaler that this policy made."""
+    found = await kube.get(AUTOSCALERS, visit.namespace, visit.name)
+    owners = {reference["uid"] for reference in (found or {"metadata": {}})["metadata"].get("ownerReferences", ())}
+    return found if visit.uid in owners else None

@@ -1,0 +1,204 @@
+"""A ScalingPolicy on the real cluster: the size handed over, raised, put back, paused and left behind, never in a jump.
+
+There is no metrics-server here, so Kubernetes keeps the bounds and holds the size within them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster import builders, load, release
+from tests.cluster.release import Operator
+from tests.cluster.servers import POD, Database
+from tests.cluster.workspace import LONG, Object, Workspace
+from tests.testbed.catalogue import SAMPLE_LMS
+from tests.testbed.cluster import Cluster
+from tests.testbed.services import install_postgres
+from tests.testbed.versions import SAMPLE_LMS_RELEASES
+
+POLICY = "backend"
+REF, AUTOSCALER, DEPLOYMENT = f"scp/{POLICY}", f"hpa/{POLICY}", "deployment/aada-backend"
+LIMIT = f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{builders.DATABASE_NAME}_a'"
+ALL_DAY: Object = {
+    "days": ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"], "from": "00:00", "to": "23:59", "minReplicas": 2,
+}  # fmt: skip
+
+
+class School:
+    """A namespace with an AadaLms of one pod, and a policy for one to three."""
+
+    def __init__(self, workspace: Workspace, database: Database) -> None:
+        self.workspace, self.database = workspace, database
+
+    def declare(self, **spec: Any) -> None:
+        """The policy, as small as the pods are: four connections each."""
+        target = {"lmsRef": {"name": builders.LMS}, "component": "backend"}
+        wanted = {"target": target, "minReplicas": 1, "maxReplicas": 3} | spec
+        self.workspace.apply(builders.custom_resource("ScalingPolicy", POLICY, wanted))
+
+    def lms(self, **patch: Any) -> None:
+        """The AadaLms with a change of its component, or of its version."""
+        version = patch.pop("version", SAMPLE_LMS_RELEASES[0])
+        component = builders.api_component(resources={"requests": {"cpu": "100m"}}, **patch)
+        self.workspace.apply(builders.aada_lms(host=self.database.host, components=[component], version=version))
+
+    def pods(self) -> set[str]:
+        """The pods that are not on their way out."""
+        found = self.workspace.items("pods", "lms.aada.edu/component=backend")
+        return {pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
+
+    def has(self, pods: int, timeout: float = LONG) -> None:
+        """Wait until so many pods are wanted and there."""
+        self.workspace.wait_for(DEPLOYMENT, lambda body: _is_at(body, pods), timeout)
+
+    def limit(self) -> int:
+        """CONNECTION LIMIT of the application's role."""
+        return int(self.database.sql(LIMIT))
+
+    def look_again(self) -> None:
+        """Have the AadaLms and the policy look now."""
+        for ref in ("lms/aada", REF):
+            note = f"lms.aada.edu/reconcile-at={secrets.token_hex(4)}"
+            self.workspace.kubectl("annotate", ref, "--overwrite", note)
+
+
+def _is_at(body: Object, pods: int) -> bool:
+    status = body.get("status") or {}
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    return bool(body["spec"]["replicas"] == pods and counts == [pods] * 3)
+
+
+@pytest.fixture(scope="module")
+def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[School]:
+    name = f"scaling-{secrets.token_hex(3)}"
+    release.ensure_namespace(cluster, name)
+    workspace = Workspace(cluster, name)
+    keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
+    workspace.secret(builders.LMS_SECRET, **keys)
+    made = School(workspace, Database(workspace, install_postgres(cluster, name)))
+    made.lms()
+    workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
+    yield made
+    workspace.delete(REF)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_the_size_is_handed_over_and_no_pod_starts_or_ends(school: School) -> None:
+    before = school.pods()
+    school.declare()
+    school.workspace.wait_condition(REF, "Ready")
+    school.workspace.says(REF, "ConnectionsFenced", "Limited")
+    spec = (school.workspace.get(AUTOSCALER) or {})["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (1, 3, "aada-backend")
+    assert school.pods() == before
+    assert school.limit() == 100 - 3 - 9 + 3, "the operator and migrations log in as it, too"
+    owners = [entry["manager"] for entry in (school.workspace.get(DEPLOYMENT) or {})["metadata"]["managedFields"]
+              if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})]  # fmt: skip
+    assert "aada-operator" not in owners, "the AadaLms applies no number any more"
+    assert (school.workspace.get("pdb/aada-backend") or {})["spec"]["maxUnavailable"] == 1
+
+
+def test_it_is_seen_with_kubectl(school: School) -> None:
+    header, row = school.workspace.kubectl("get", "scp").splitlines()
+    assert header.split() == ["NAME", "LMS", "TARGET", "MIN", "MAX", "DESIRED", "CURRENT", "LIMITED-BY", "NEXT", "AGE"]
+    assert "MaxReplicas" in row
+
+
+def test_class_hours_raise_the_floor(school: School) -> None:
+    school.declare(calendar={"classHours": [ALL_DAY]})
+    school.has(2)
+    school.workspace.wait_condition(REF, "Ready")
+    school.workspace.wait_for(REF, lambda body: body["status"].get("current") == 2)
+    assert (school.workspace.get(REF) or {})["status"]["min"] == 2
+
+
+def test_a_release_leaves_the_size_alone(school: School) -> None:
+    school.lms(version=SAMPLE_LMS_RELEASES[1])
+    school.workspace.wait_for("lms/aada", lambda b: b["status"].get("version") == SAMPLE_LMS_RELEASES[1], LONG)
+    school.has(2)
+
+
+def test_kubectl_scale_is_put_back_and_told(school: School) -> None:
+    school.declare(calendar={"classHours": [ALL_DAY]})
+    for replicas in (3, 0):
+        school.workspace.kubectl("scale", DEPLOYMENT, f"--replicas={replicas}")
+        school.has(2)
+    message = school.workspace.says(REF, "ReplicasManaged", "ScaledByHand")
+    assert "by hand" in message
+    assert "spec.suspend" in message
+    assert "ScaledByHand" in {event["reason"] for event in school.workspace.events(f"ScalingPolicy/{POLICY}")}
+
+
+def test_during_a_pause_the_size_is_the_users(school: School) -> None:
+    school.workspace.patch(REF, suspend=True)
+    school.workspace.wait_condition(REF, "Paused")
+    school.workspace.wait_gone(AUTOSCALER)
+    school.workspace.kubectl("scale", DEPLOYMENT, "--replicas=1")
+    school.look_again()
+    school.has(1)
+    school.workspace.wait_for(REF, lambda body: body["status"].get("current") == 1)
+    assert school.limit() == -1
+    school.workspace.patch(REF, suspend=False)
+    school.has(2)
+
+
+def test_another_autoscaler_is_not_fought_and_can_be_taken_over(school: School) -> None:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "aada-backend"}
+    school.workspace.apply({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "theirs"},
+        "spec": {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 3},
+    })  # fmt: skip
+    school.workspace.kubectl("annotate", REF, "lms.aada.edu/note=look")
+    school.workspace.says(REF, "Stalled", "AnotherAutoscaler")
+    school.workspace.wait_gone(AUTOSCALER)
+    school.workspace.kubectl("annotate", REF, "lms.aada.edu/take-over=theirs")
+    school.workspace.wait_gone("hpa/theirs")
+    school.workspace.wait_condition(REF, "Ready")
+    school.has(2)
+
+
+def test_a_rollout_at_full_scale_never_meets_53300(school: School) -> None:
+    """What is left is enough for two pods of four connections, one in the rollout and two that leave."""
+    school.declare(minReplicas=2, maxReplicas=10, reservedConnections=97 - 5 * 4)
+    body = school.workspace.wait_for(REF, lambda b: b["status"].get("limitedBy") == "ConnectionBudget")
+    assert (body["status"]["max"], body["status"]["budget"]["maxPods"]) == (2, 2)
+    school.has(2)
+    school.workspace.wait_for(REF, lambda b: b["status"]["budget"].get("connectionLimit") == 23)
+    load.install(school.workspace, f"{SAMPLE_LMS}:{SAMPLE_LMS_RELEASES[1]}")
+    before = school.pods()
+    with load.constant(school.workspace, "http://aada-backend:8000/health", rate=20) as outcomes:
+        school.workspace.kubectl("rollout", "restart", DEPLOYMENT)
+        school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
+    assert not before & school.pods()
+    assert outcomes.answered > 100
+    assert outcomes.failed == {}
+    log = school.workspace.logs(f"pod/{POD}")
+    assert "too many connections" not in log
+    assert "remaining connection slots" not in log
+
+
+def test_the_operator_killed_in_the_middle_goes_on(school: School, operator: Operator) -> None:
+    school.workspace.patch(REF, suspend=True)
+    school.workspace.wait_condition(REF, "Paused")
+    school.workspace.patch(REF, suspend=False)
+    operator.kill()
+    school.workspace.wait_condition(REF, "Ready", timeout=LONG)
+    school.workspace.says(REF, "ConnectionsFenced", "Limited")
+    school.has(2)
+    operator.rolled_out()
+
+
+def test_deletion_leaves_the_size_until_another_is_written(school: School) -> None:
+    before = school.pods()
+    school.workspace.delete(REF)
+    school.workspace.wait_gone(AUTOSCALER)
+    assert school.limit() == -1
+    school.workspace.kubectl("annotate", "lms/aada", "--overwrite", f"lms.aada.edu/reconcile-at={secrets.token_hex(4)}")
+    school.has(2)
+    assert school.pods() == before
+    school.lms(version=SAMPLE_LMS_RELEASES[1], replicas=3)
+    school.has(3)

@@ -1,0 +1,71 @@
+"""Specs of a ScalingPolicy that must be accepted or refused: words, whether, by whom, and what differs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+_HOURS: dict[str, Any] = {"from": "08:00", "to": "15:30", "minReplicas": 3}
+_EXAM: dict[str, Any] = {"name": "finals", "from": "2026-12-14T08:00", "to": "2026-12-14T12:00", "minReplicas": 5}
+_FREEZE: dict[str, Any] = {"name": "visit", "from": "2026-10-05T06:00", "to": "2026-10-06T06:00"}
+
+
+def _calendar(**patch: Any) -> dict[str, Any]:
+    return {"calendar": patch}
+
+
+def _hours(**patch: Any) -> dict[str, Any]:
+    return _calendar(classHours=[_HOURS | patch])
+
+
+SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], ...] = (
+    ("two to five pods", True, "both", {"minReplicas": 2, "maxReplicas": 5}),
+    ("as many at least as at most", True, "both", {"minReplicas": 4, "maxReplicas": 4}),
+    ("more at least than at most", False, "both", {"minReplicas": 6, "maxReplicas": 5}),
+    ("no pods at least", False, "both", {"minReplicas": 0}),
+    ("a hundred and one pods", False, "both", {"maxReplicas": 101}),
+    ("a component that is no name", False, "both", {"target": {"lmsRef": {"name": "aada"}, "component": "Back end"}}),
+    ("no component", False, "both", {"target": {"lmsRef": {"name": "aada"}}}),
+    ("both metrics", True, "both", {"metrics": [{"cpu": "70%"}, {"memory": "80%"}]}),
+    ("more than is requested", True, "both", {"metrics": [{"cpu": "150%"}]}),
+    ("two metrics in one entry", False, "both", {"metrics": [{"cpu": "70%", "memory": "80%"}]}),
+    ("an entry without a metric", False, "both", {"metrics": [{}]}),
+    ("no metric", False, "both", {"metrics": []}),
+    ("one metric twice", False, "operator", {"metrics": [{"cpu": "70%"}, {"cpu": "80%"}]}),
+    ("a metric without a percentage", False, "both", {"metrics": [{"cpu": "0.7"}]}),
+    ("a metric of nothing", False, "both", {"metrics": [{"cpu": "0%"}]}),
+    ("ten minutes before it goes back", True, "both", {"behavior": {"scaleDownStabilization": "10m"}}),
+    ("a day before it goes back", False, "operator", {"behavior": {"scaleDownStabilization": "1d"}}),
+    ("every mode of the budget", True, "both", {"connectionBudget": "Warn"}),
+    ("a mode of the budget that is none", False, "both", {"connectionBudget": "Hope"}),
+    ("connections for others", True, "both", {"reservedConnections": 40}),
+    ("fewer connections for others than the operator needs", False, "both", {"reservedConnections": 2}),
+    ("paused", True, "both", {"suspend": True}),
+    ("class hours", True, "both", _hours(days=["MON", "FRI"])),
+    ("class hours that nobody has", False, "both", _hours(days=[])),
+    ("a day that is none", False, "both", _hours(days=["MONDAY"])),
+    ("hours over midnight", False, "both", _hours(**{"from": "22:00", "to": "02:00"})),
+    ("an hour that is none", False, "both", _hours(to="24:00")),
+    ("class hours for more pods than there may be", False, "operator", _hours(minReplicas=6)),
+    ("class hours for no pods", False, "both", _hours(minReplicas=0)),
+    ("a term", True, "both", _calendar(terms=[{"from": "2026-09-01", "to": "2026-12-18"}])),
+    ("a term of one day", True, "both", _calendar(terms=[{"from": "2026-09-01", "to": "2026-09-01"}])),
+    ("a term that ends before it begins", False, "both", _calendar(terms=[{"from": "2026-09-01", "to": "2026-08-31"}])),
+    ("a term from 30 February", False, "operator", _calendar(terms=[{"from": "2026-02-30", "to": "2026-08-31"}])),
+    ("a term in words", False, "both", _calendar(terms=[{"from": "autumn", "to": "winter"}])),
+    ("exams", True, "both", _calendar(examWindows=[_EXAM])),
+    ("two exams of one name", False, "both", _calendar(examWindows=[_EXAM, _EXAM])),
+    ("exams that end before they begin", False, "both", _calendar(examWindows=[_EXAM | {"to": "2026-12-14T07:00"}])),
+    ("exams on 31 November", False, "operator", _calendar(examWindows=[_EXAM | {"from": "2026-11-31T08:00"}])),
+    ("a freeze", True, "both", _calendar(freezes=[_FREEZE])),
+    ("a freeze with a floor", False, "both", _calendar(freezes=[_FREEZE | {"minReplicas": 3}])),
+    ("two freezes of one name", False, "both", _calendar(freezes=[_FREEZE, _FREEZE])),
+    ("public holidays", True, "both", _calendar(holidays={"country": "US", "subdivision": "IL"})),
+    ("holidays of no country", False, "operator", _calendar(holidays={"country": "XX"})),
+    ("holidays of another country's state", False, "operator",
+     _calendar(holidays={"country": "US", "subdivision": "BY"})),
+    ("holidays of a country in words", False, "both", _calendar(holidays={"country": "Illinois"})),
+    ("a time zone", True, "both", _calendar(timeZone="America/Chicago")),
+    ("a clock that is none", False, "operator", _calendar(timeZone="Europe/Atlantis")),
+    ("an hour ahead", True, "both", _calendar(prewarm="1h")),
+    ("two days ahead", False, "operator", _calendar(prewarm="2d")),
+)  # fmt: skip
