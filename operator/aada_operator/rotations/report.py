@@ -76,10 +76,15 @@ def rolled_back(reason: str, message: str) -> str:
     return f"{reason}: {message}"[:640]
 
 
-def not_proven(old: str | None, new: str | None) -> str:
-    """What the server answered to both passwords when that proves nothing: SQLSTATE, empty for a login, or None."""
+def answers(old: str | None, new: str | None) -> str:
+    """What was answered to both passwords, in words: SQLSTATE, empty for a login, or None."""
     said = [answer or ("a login" if answer == "" else "nothing") for answer in (old, new)]
-    return f"the old password was answered with {said[0]}, the new one with {said[1]}; a proof is 28P01 and a login"
+    return f"the old password was answered with {said[0]}, the new one with {said[1]}"
+
+
+def not_proven(old: str | None, new: str | None) -> str:
+    """Why answers of the server prove nothing."""
+    return f"{answers(old, new)}; a proof is 28P01 and a login"
 
 
 def _all(visit: Visit[SecretRotationSpec], status: conditions.Truth, reason: str, message: str) -> None:
