@@ -32,7 +32,7 @@ GRANT EXECUTE ON FUNCTION pgbouncer.user_lookup TO {role};
 """
 CONFIGURATION = """
 [databases]
-{database} = host={host} port={server_port} {options}
+{database} = host={host} port={server_port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -58,7 +58,7 @@ class PoolerServer:
         self.folder = Path(tempfile.mkdtemp(prefix="aada-pooler-"))
         self.host, self.port = "127.0.0.1", free_port()
         self.users: dict[str, str] = {}
-        self.asks, self.admin, self.auth_type, self.options = True, CONSOLE["username"], "scram-sha-256", ""
+        self.asks, self.admin, self.auth_type = True, CONSOLE["username"], "scram-sha-256"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class PoolerServer:
         (self.folder / "users.txt").write_text("".join(f'"{name}" "{secret}"\n' for name, secret in users.items()))
         asked = AUTH_QUERY.format(role=self.role) if self.asks else ""
         told = {name: getattr(self, name) for name in ("database", "host", "port", "folder", "admin", "auth_type")}
-        text = CONFIGURATION.format(**told, server_port=self.postgres.port, auth_query=asked, options=self.options)
+        text = CONFIGURATION.format(**told, server_port=self.postgres.port, auth_query=asked)
         (self.folder / "pgbouncer.ini").write_text(text)
         if unprivileged():
             for path in (self.folder, *self.folder.iterdir()):

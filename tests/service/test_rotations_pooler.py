@@ -164,23 +164,6 @@ def restarted(school: PooledWorld) -> None:
     school.pooler.start()
 
 
-async def test_a_pooler_that_knows_the_old_password_on_its_own_is_no_proof(school: PooledWorld) -> None:
-    await installed(school)
-    held = school.secret()
-    school.pooler.users = {held["username"]: held["password"]}
-    restarted(school)
-    school.clock.advance(days=31)
-    await school.turns(until="Grace")
-    school.clock.advance(minutes=16)
-    await settled(school, "False NotProven")
-    assert "auth_file" in school.told()
-    assert held["username"] in school.told()
-    school.pooler.users = {}
-    restarted(school)
-    await school.turns(seconds=15)
-    assert school.past() == ["Rotated"]
-
-
 async def test_a_pooler_that_lets_everybody_in_is_refused(school: PooledWorld) -> None:
     await installed(school)
     held = school.secret()
@@ -189,16 +172,6 @@ async def test_a_pooler_that_lets_everybody_in_is_refused(school: PooledWorld) -
     school.clock.advance(days=31)
     await settled(school, "True PasswordNotAsked", "Stalled")
     assert school.told().startswith("database.pooler: ")
-    assert school.revisions() == []
-
-
-async def test_a_pooler_that_has_a_login_of_its_own_is_refused(school: PooledWorld) -> None:
-    await installed(school)
-    school.pooler.options = f"user={school.pooler.role} password=canary-lookup"
-    restarted(school)
-    school.clock.advance(days=31)
-    await settled(school, "True PoolerUserForced", "Stalled")
-    assert school.pooler.role in school.told()
     assert school.revisions() == []
 
 
