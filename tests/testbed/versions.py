@@ -78,6 +78,7 @@ DEBIAN_PACKAGES = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "nsenter": "util-linux",
     f"/usr/lib/postgresql/{POSTGRES}/bin/postgres": f"postgresql-{POSTGRES}",
+    "/usr/sbin/pgbouncer": "pgbouncer",
     # What a person restores with by hand.
     "age": "age",
     # Debian's, by its path: another one in the PATH is not found by tests that fix theirs.

@@ -45,7 +45,8 @@ Session = AsyncConnection[DictRow]
 class Endpoint:
     """A server and how far TLS with it is verified; ``ca`` is PEM text, None for the system's.
 
-    ``namespace`` is where a short ``host`` is a Service; TLS is verified against ``host`` as it was given.
+    ``namespace`` is where a short ``host`` is a Service; TLS is verified against ``host`` as it was given. ``field`` is
+    the part of the spec that names it, for messages.
     """
 
     host: str
@@ -54,6 +55,7 @@ class Endpoint:
     ca: str | None = None
     allow_local: bool = False
     namespace: str = ""
+    field: str = "database"
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,20 @@ class Login:
 
 
 @asynccontextmanager
-async def session(endpoint: Endpoint, login: Login, database: str) -> AsyncIterator[Session]:
+async def session(endpoint: Endpoint, login: Login, database: str, *, pooled: bool = False) -> AsyncIterator[Session]:
     """An autocommit session, closed at the end.
+
+    ``pooled``: behind a pooler, which would hand a setting of this session on to somebody else.
 
     Raises:
         Waiting: the server cannot be reached, refuses the login or a statement; the reasons are in postgres_errors.
     """
-    place = Place(endpoint.host, endpoint.port, database, login.source)
+    place = Place(endpoint.host, endpoint.port, database, login.source, endpoint.field)
     connection = await _connected(endpoint, login, place)
     try:
         with _limited(connection):
-            await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
+            if not pooled:
+                await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
             yield connection
     except psycopg.Error as error:
         raise statement_failure(error, place) from None
@@ -120,10 +125,10 @@ async def addresses_of(endpoint: Endpoint) -> list[str]:
                 qualified(endpoint.host, endpoint.namespace), endpoint.port, type=socket.SOCK_STREAM
             )
     except (OSError, UnicodeError, TimeoutError):
-        raise Waiting(HOST_UNKNOWN, f"the name {endpoint.host} has no address: correct database.host") from None
+        raise Waiting(HOST_UNKNOWN, f"the name {endpoint.host} has no address: correct {endpoint.field}.host") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MOST_ADDRESSES]
     if not endpoint.allow_local and any(_is_local(address) for address in addresses):
-        message = f"database.host {endpoint.host} is a loopback or link-local address, which is not followed"
+        message = f"{endpoint.field}.host {endpoint.host} is a loopback or link-local address, which is not followed"
         raise Waiting(ADDRESS_REFUSED, message)
     return addresses
 

@@ -33,18 +33,23 @@ DATABASE_ERROR = "DatabaseError"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a session leads, for messages; ``source`` is where the login was read, as ``Secret db-admin``."""
+    """Where a session leads, for messages.
+
+    ``source`` is where the login was read, as ``Secret db-admin``; ``field`` the part of the spec that names the place.
+    """
 
     host: str
     port: int
     database: str
     source: str
+    field: str = "database"
 
 
 # The first pattern that is found decides: what names a cause stands before what names only the layer.
 _CONNECT: tuple[tuple[str, str, str], ...] = (
     (
-        r"password authentication failed|authentication failed for user|role .* does not exist|not permitted to log in"
+        r"password authentication failed|SASL authentication failed|authentication failed for user"
+        r"|no such user|role .* does not exist|not permitted to log in"
         r"|no password supplied|empty password",
         AUTHENTICATION_FAILED,
         "{host}:{port} refuses the username and password in {source}: correct that Secret",
@@ -78,7 +83,7 @@ _CONNECT: tuple[tuple[str, str, str], ...] = (
     (
         r"does not match host name",
         TLS_FAILED,
-        "the certificate of {host}:{port} is not for this name: use the name that is in it as database.host",
+        "the certificate of {host}:{port} is not for this name: use the name that is in it as {field}.host",
     ),
     (
         r"certificate verify failed|self.signed|unable to get (local )?issuer",
@@ -98,12 +103,12 @@ _CONNECT: tuple[tuple[str, str, str], ...] = (
     (
         r"Connection refused",
         CONNECTION_REFUSED,
-        "nothing listens at {host}:{port}: check database.host and database.port, and whether the server runs",
+        "nothing listens at {host}:{port}: check {field}.host and {field}.port, and whether the server runs",
     ),
     (
         r"timeout expired|timed out|No route to host|Network is unreachable|Host is unreachable",
         CONNECTION_TIMED_OUT,
-        "{host}:{port} does not answer: check database.host, the network and NetworkPolicies",
+        "{host}:{port} does not answer: check {field}.host, the network and NetworkPolicies",
     ),
     (
         r"server closed the connection|Connection reset|Broken pipe",

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from aada_operator.adapters import postgres
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.postgres import Endpoint, Login, Session
-from aada_operator.api.lms import Database
+from aada_operator.api.lms import Database, Pooler
 
 
 async def endpoint_of(kube: Kube, namespace: str, database: Database, allow_local: bool) -> Endpoint:
@@ -15,6 +16,14 @@ async def endpoint_of(kube: Kube, namespace: str, database: Database, allow_loca
     ca = database.ca_secret_ref
     text = (await read_keys(kube, namespace, ca.name, [ca.key]))[ca.key].decode(errors="replace") if ca else None
     return Endpoint(database.host, database.port, database.ssl_mode, text, allow_local, namespace)
+
+
+async def pooler_endpoint_of(
+    kube: Kube, namespace: str, database: Database, pooler: Pooler, allow_local: bool
+) -> Endpoint:
+    """The pooler before the server; raises as `endpoint_of`."""
+    server = await endpoint_of(kube, namespace, database, allow_local)
+    return replace(server, host=pooler.host, port=pooler.port, field="database.pooler")
 
 
 async def login_of(kube: Kube, namespace: str, secret: str, *further: str) -> Login:

@@ -29,6 +29,18 @@ SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 
+class Pooler(Model):
+    """A connection pooler that the application connects through."""
+
+    kind: Annotated[Literal["PgBouncer"], Field(description="Which one.")] = "PgBouncer"
+    host: Annotated[HostName, Field(description="Host name or address of the pooler.")]
+    port: Annotated[int, Field(ge=1, le=65535, description="Port of the pooler.")] = 6432
+    admin_secret_ref: Annotated[
+        LocalRef,
+        Field(description="Secret with username and password of one of its admin_users: a rotation says RECONNECT."),
+    ]
+
+
 class Database(Model):
     """Where the database is and who may manage it."""
 
@@ -54,6 +66,13 @@ class Database(Model):
             "Used by the operator and its Jobs only, never mounted in the application."
         ),
     ]
+    pooler: Annotated[
+        Pooler | None,
+        Field(
+            description="What the application connects through, with the same sslMode and CA. Migrations, backups and "
+            "the operator connect to the server itself."
+        ),
+    ] = None
     app_secret_name: Annotated[
         ObjectName | None,
         Field(
@@ -73,6 +92,11 @@ class Database(Model):
             description="Scheme of the url key, as the application's driver wants it.",
         ),
     ] = "postgresql+psycopg2"
+
+    @property
+    def entrance(self) -> "Database | Pooler":
+        """Where the application connects to."""
+        return self.pooler or self
 
     def app_secret(self, lms: str) -> str:
         """Name of the Secret with the application's credentials."""

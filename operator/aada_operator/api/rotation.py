@@ -23,13 +23,15 @@ from aada_operator.api.common import (
     TimeZone,
     rules,
 )
+from aada_operator.api.component import Argument
 
 # A time: whatever was not rotated since then is rotated now.
 ANNOTATION_ROTATE_AT = f"{GROUP}/rotate-at"
 _OTHER_LMS = "lmsRef: cannot be changed, since a rotation may be under way: make another SecretRotation"
 _WHICH_SECRET = "secretRef: names the key of type Generic, and of no other type"  # noqa: S105 - a message
 _STORED = "store: only the login of type DatabasePassword is kept in step with a store"
-_VERIFIES = "verify: only type Generic is verified by a request"
+_VERIFIES = "verify: only type Generic is verified by a request or a command: leave it out"
+_ONE_QUESTION = "command: either a command, or path and status, not both: leave one out"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 _WINDOW_ONLY = "windowsFrom: InPlace is begun in a maintenance window of the AadaLms only: leave it at lms"
 # How a credential of each type is replaced: the first one if the spec names none.
@@ -74,12 +76,34 @@ class Jwt(Model):
     )
 
 
-class HttpCheck(Model):
-    """A request to a component that must be answered so."""
+class Verification(Model):
+    """How a component is asked whether it is well: by a request, or by a command in a pod of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(("!has(self.command) || !(has(self.path) || has(self.status))", _ONE_QUESTION))
+    )
 
     component: Annotated[DnsLabel, Field(description="Component of the AadaLms.")]
-    path: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[^\s]*$", description="Path.")] = "/health"
-    status: Annotated[int, Field(ge=100, le=599, description="Status of the answer.")] = 200
+    path: Annotated[
+        str | None,
+        Field(min_length=1, max_length=256, pattern=r"^/[^\s]*$", description="Path of a GET. Default: /health."),
+    ] = None
+    status: Annotated[int | None, Field(ge=100, le=599, description="Status of its answer. Default: 200.")] = None
+    command: Annotated[
+        list[Argument] | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="Instead of a request: run in a pod like those of the component, beside them and without "
+            "users; exit code 0 is well.",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _asks_once(self) -> "Verification":
+        if self.command and (self.path or self.status):
+            raise ValueError(_ONE_QUESTION)
+        return self
 
 
 class AwsSecretsManager(Model):
@@ -149,7 +173,8 @@ class SecretRotationSpec(Model):
     )
     jwt: Annotated[Jwt, Field(description="Type JwtSigningKey: where the keys are.")] = Jwt()
     verify: Annotated[
-        HttpCheck | None, Field(description="Type Generic: asked when all have the new value; else it is rolled back.")
+        Verification | None,
+        Field(description="Type Generic: asked when all have the new value; else it is rolled back."),
     ] = None
     schedule: Annotated[CronExpression | None, Field(description="Five cron fields, read in timeZone.")] = None
     max_age: Annotated[

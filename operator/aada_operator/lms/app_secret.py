@@ -4,7 +4,7 @@ import base64
 from urllib.parse import quote, urlencode
 
 from aada_operator.api.common import GROUP
-from aada_operator.api.lms import AadaLmsSpec, Database
+from aada_operator.api.lms import AadaLmsSpec, Database, Pooler
 from aada_operator.core.database import Names
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.lms import pod
@@ -28,8 +28,8 @@ def manifest(owner: Object, spec: AadaLmsSpec, names: Names, password: str) -> O
         "type": "Opaque",
         "stringData": {
             "url": url(database, names.login, password),
-            "host": database.host,
-            "port": str(database.port),
+            "host": database.entrance.host,
+            "port": str(database.entrance.port),
             "name": database.name,
             "username": names.login,
             "password": password,
@@ -38,11 +38,20 @@ def manifest(owner: Object, spec: AadaLmsSpec, names: Names, password: str) -> O
 
 
 def url(database: Database, username: str, password: str) -> str:
-    """The database's URL, every part percent-encoded."""
-    host = f"[{database.host}]" if ":" in database.host else database.host
-    user = f"{quote(username, safe='')}:{quote(password, safe='')}"
+    """The database's URL for the application, every part percent-encoded."""
+    login = f"{quote(username, safe='')}:{quote(password, safe='')}"
+    return _url(database, database.entrance, login)
+
+
+def server_url(database: Database, login: str) -> str:
+    """The same past a pooler; ``login`` is put in as it is."""
+    return _url(database, database, login)
+
+
+def _url(database: Database, place: Database | Pooler, login: str) -> str:
+    host = f"[{place.host}]" if ":" in place.host else place.host
     query = "" if database.ssl_mode == "disable" else "?" + urlencode({"sslmode": database.ssl_mode})
-    return f"{database.url_scheme}://{user}@{host}:{database.port}/{quote(database.name, safe='')}{query}"
+    return f"{database.url_scheme}://{login}@{host}:{place.port}/{quote(database.name, safe='')}{query}"
 
 
 def made_for(secret: Object | None, uid: str) -> bool:

@@ -191,9 +191,17 @@ def superfluous(jobs: Sequence[MigrationJob], wanted: str) -> list[str]:
 # --- capacity and backups -------------------------------------------------------------------------------------------
 
 
+_BEHIND_POOLER = (
+    "pods connect to the pooler, whose pools count on the server: one for each login, so two during a rotation, of "
+    "default_pool_size each must fit max_connections"
+)
+
+
 def capacity(spec: AadaLmsSpec, facts: ServerFacts | None, claim_modes: Sequence[str] | None) -> Verdict:
     """Whether the server has a connection for each one that the pods may open, and the uploads fit the replicas."""
     connections = _connection_budget([c for c in spec.components if c.role == "api"], facts)
+    if spec.database.pooler:
+        connections = Verdict("Unknown", "BehindPooler", _BEHIND_POOLER)
     uploads = _uploads(spec, claim_modes)
     if uploads is None:
         return connections

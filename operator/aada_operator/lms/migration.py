@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from aada_operator.api.common import GROUP, LABEL_LMS, seconds
-from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.api.lms import AadaLmsSpec, Database
 from aada_operator.core.overlay import merged
 from aada_operator.core.resources import JOBS, Object, owner_reference
 from aada_operator.core.trouble import Trouble, failure_of, has_run, of_pod
-from aada_operator.lms import pod
+from aada_operator.lms import app_secret, pod
 
 ANNOTATION_PREVIOUS = f"{GROUP}/previous-revision"
 PURPOSE = "migrate"
+# The kubelet puts these into the URL of the server: no password stands in the Job.
+_LOGIN = {"username": "AADA_DATABASE_USERNAME", "password": "AADA_DATABASE_PASSWORD"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def manifest(owner: Object, spec: AadaLmsSpec, name: str, previous: str) -> Obje
     labels = pod.child_labels(lms) | selector(lms)
     command = [part.replace("{revision}", spec.schema_.revision) for part in spec.schema_.command]
     migrating = pod.container(spec, lms, component) | {"command": command}
-    migrating["env"] = _with_lock_timeout(migrating.get("env", []), spec)
+    migrating["env"] = _with_lock_timeout(_past_pooler(migrating.get("env", []), spec.database, lms), spec)
     template = {
         "metadata": {"labels": labels},
         "spec": pod.pod_spec(spec, component, [migrating]) | {"restartPolicy": "Never"},
@@ -76,6 +79,23 @@ def manifest(owner: Object, spec: AadaLmsSpec, name: str, previous: str) -> Obje
             "template": merged(template, component.pod_template),
         },
     }
+
+
+def _past_pooler(variables: list[Object], database: Database, lms: str) -> list[Object]:
+    """A migration needs a session of its own, which no pooler gives: it goes to the server itself."""
+    if database.pooler is None:
+        return variables
+    secret = database.app_secret(lms)
+    login = [pod.from_secret(name, secret, key) for key, name in _LOGIN.items()]
+    url = app_secret.server_url(database, ":".join(f"$({name})" for name in _LOGIN.values()))
+    direct = {"host": database.host, "port": str(database.port), "url": url}
+    return [*login, *(_led(variable, secret, direct) for variable in variables)]
+
+
+def _led(variable: Object, secret: str, direct: Mapping[str, str]) -> Object:
+    reference = pod.secret_reference(variable)
+    ours = reference.get("name") == secret and reference.get("key") in direct
+    return {"name": variable["name"], "value": direct[reference["key"]]} if ours else variable
 
 
 def _with_lock_timeout(variables: list[Object], spec: AadaLmsSpec) -> list[Object]:

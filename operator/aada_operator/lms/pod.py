@@ -70,8 +70,8 @@ def environment(spec: AadaLmsSpec, lms: str, component: Component) -> list[Objec
     variables: dict[str, Object] = {}
     if component.role == "api":
         source = spec.database.app_secret(lms)
-        variables |= {name: _from_secret(name, source, key) for name, key in spec.database.env.items()}
-        variables |= {s.name: _from_secret(s.name, s.secret_ref.name, s.secret_ref.key) for s in spec.secrets}
+        variables |= {name: from_secret(name, source, key) for name, key in spec.database.env.items()}
+        variables |= {s.name: from_secret(s.name, s.secret_ref.name, s.secret_ref.key) for s in spec.secrets}
         if spec.database.ca_secret_ref:
             variables["PGSSLROOTCERT"] = {"name": "PGSSLROOTCERT", "value": f"{CA_FOLDER}/{CA_FILE}"}
     for variable in component.env:
@@ -79,7 +79,8 @@ def environment(spec: AadaLmsSpec, lms: str, component: Component) -> list[Objec
     return list(variables.values())
 
 
-def _from_secret(variable: str, secret: str, key: str) -> Object:
+def from_secret(variable: str, secret: str, key: str) -> Object:
+    """A variable with a value of a Secret."""
     return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
@@ -93,8 +94,13 @@ def needs(spec: AadaLmsSpec, lms: str, component: Component) -> list[SecretNeed]
     return list(dict.fromkeys(need for need in found if need))
 
 
+def secret_reference(variable: Object) -> dict[str, Any]:
+    """The key of a Secret that a variable comes from; empty for another source."""
+    return _mapping(_mapping(variable.get("valueFrom")).get("secretKeyRef"))
+
+
 def _variable_need(variable: Object) -> SecretNeed | None:
-    reference = _mapping(_mapping(variable.get("valueFrom")).get("secretKeyRef"))
+    reference = secret_reference(variable)
     wanted = reference.get("name") and reference.get("key") and not reference.get("optional")
     return SecretNeed(str(reference["name"]), str(reference["key"])) if wanted else None
 

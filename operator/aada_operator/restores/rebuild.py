@@ -164,9 +164,9 @@ def _placed(body: Object, namespace: str) -> Object:
 
 
 def _on(server: Database, body: Object) -> Object:
-    """The AadaLms with the address of the new server; the rest of its database section stays."""
+    """The AadaLms with the address of the new server, and no pooler before the lost one; the rest stays."""
     address = server.model_dump(by_alias=True, mode="json", include=set(_ADDRESS), exclude_none=True)
-    kept = {k: v for k, v in (body["spec"].get("database") or {}).items() if k != "caSecretRef"}
+    kept = {k: v for k, v in (body["spec"].get("database") or {}).items() if k not in ("caSecretRef", "pooler")}
     return body | {"spec": body["spec"] | {"database": kept | address}}
 
 

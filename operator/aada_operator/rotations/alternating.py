@@ -8,10 +8,11 @@ import secrets
 from dataclasses import replace
 
 from aada_operator.adapters import postgres_rotation
+from aada_operator.adapters.postgres import Login
 from aada_operator.core.database import role_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand, unless
-from aada_operator.rotations import decide
+from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
@@ -53,7 +54,7 @@ class Alternating(LoginReplacement):
         return [
             self.claim_step("ClaimAgain"),
             Step("Return", self._is_returned, self._return),
-            Step("Reconverge", self._has_reconverged, self.reconverge),
+            Step("Reconverge", self._has_reconverged, self._reconverge),
             Step("RestoreInStore", self._store.is_restored, self._store.restore),
             Step("RetireNew", self._is_withdrawn, self._withdraw),
         ]
@@ -79,6 +80,7 @@ class Alternating(LoginReplacement):
         if not decide.is_handed_over(server, names, login):
             decide.demand_backup(work.lms)
         await self._demand_that_passwords_count(login)
+        await self._pooler.demand_ready(Login(login, work.data["password"], f"Secret {work.secret}"))
         await self._store.demand()
 
     async def _generate(self) -> None:
@@ -128,11 +130,20 @@ class Alternating(LoginReplacement):
             raise Stalled("NewLoginWrong", f"a session of {login} acts as {acts_as}, not as {owner}")
         if not tls and self._server.database.ssl_mode != "disable":
             raise Stalled("NewLoginWrong", f"a session of {login} is not encrypted, which sslMode demands")
+        await self._pooler.demand_let_in(credentials_of(self.new))
 
     async def _converge(self) -> None:
         """Wait until all pods have the new login and nobody is left in a session of the old one."""
         await self._canary.remove()
+        await self._end_pooled_sessions()
         await self.note_converged()
+
+    async def _end_pooled_sessions(self) -> None:
+        """Once nobody has the other login any more, its sessions are the pooler's own; those that come back are not."""
+        told = self.new.reconnected_for == self._work.live_revision
+        if self._work.spec.database.pooler and not told and (await self.convergence()).sessions_only:
+            await self._pooler.reconnect()
+            await self.note(manifests.ANNOTATION_RECONNECTED_FOR, self._work.live_revision)
 
     async def _grace(self) -> None:
         if await self.is_reversible():
@@ -158,6 +169,10 @@ class Alternating(LoginReplacement):
     async def _has_reconverged(self) -> bool:
         await self._canary.remove()
         return self._work.revision <= self.new.number or (await self.convergence()).reached
+
+    async def _reconverge(self) -> None:
+        await self._end_pooled_sessions()
+        await self.reconverge()
 
     async def _is_withdrawn(self) -> bool:
         """Whether the new login is closed, or somebody else gave it to the application: then it is not ours."""

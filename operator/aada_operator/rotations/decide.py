@@ -224,6 +224,11 @@ class Convergence:
     def reached(self) -> bool:
         return not (self.pods or self.workloads or self.sessions)
 
+    @property
+    def sessions_only(self) -> bool:
+        """Whether sessions are left that no known pod or workload has."""
+        return self.sessions > 0 and not (self.pods or self.workloads)
+
     def __str__(self) -> str:
         parts = [f"pods {', '.join(self.pods[:3])}"] if self.pods else []
         parts += [", ".join(self.workloads[:3])] if self.workloads else []

@@ -1,18 +1,26 @@
-"""Replace: any key of any Secret gets another value, who uses it is restarted, a request says whether all is well."""
+"""Replace: any key of any Secret gets another value, who uses it is restarted, then the application is asked."""
 
 from aada_operator.adapters.http import status_of
+from aada_operator.api.component import Component
+from aada_operator.api.rotation import Verification
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand
+from aada_operator.rotations.command import VERIFICATION_FAILED, VerifyCommand
 from aada_operator.rotations.generator import generate
 from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.replacement import Replacement
+from aada_operator.rotations.work import Work
 
 
 class Generic(Replacement):
     """A key of a Secret that nobody else has to be told of."""
 
     strategy = "Replace"
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._command = VerifyCommand(work)
 
     def steps(self) -> list[Step]:
         return [
@@ -54,23 +62,35 @@ class Generic(Replacement):
         await self.publish(self._own(self.new), self.new.number)
 
     async def _is_verified(self) -> bool:
-        proved = (self._work.status.get("proof") or {}).get("revision")
-        return self._visit.spec.verify is None or bool(proved == self.new.number)
+        proved = (self._work.status.get("proof") or {}).get("revision") == self.new.number
+        if self._visit.spec.verify and not proved:
+            return False
+        await self._command.remove()
+        return True
 
     async def _verify(self) -> None:
-        """Ask the application, as its own Service does."""
+        """Ask the application, as its own Service does, or by the command."""
         wanted, work = self._visit.spec.verify, self._work
         assert wanted, "without it the step is done"  # noqa: S101
         component = next((c for c in work.spec.components if c.name == wanted.component), None)
         if component is None:
             raise Stalled("ComponentNotFound", f"verify.component: the AadaLms has no component {wanted.component}")
-        host = f"{work.lms_name}-{component.name}.{self._visit.namespace}.svc"
-        status = await status_of(f"http://{host}:{component.port}{wanted.path}")
-        if status != wanted.status:
-            message = f"GET {wanted.path} of {component.name} gave {status or 'no answer'}, not {wanted.status}"
-            raise Waiting("VerificationFailed", message, 5.0)
-        said = f"GET {wanted.path} of {component.name}: {status}"
+        if wanted.command:
+            await self._command.demand(component.name, wanted.command)
+            said = f"command in a pod of {component.name}: exit code 0"
+        else:
+            said = await self._asked(component, wanted)
         work.status["proof"] = {"time": to_rfc3339(self._visit.now), "revision": self.new.number, "by": said[:63]}
+
+    async def _asked(self, component: Component, wanted: Verification) -> str:
+        """How the request was answered, in words."""
+        path, status = wanted.path or "/health", wanted.status or 200
+        host = f"{self._work.lms_name}-{component.name}.{self._visit.namespace}.svc"
+        found = await status_of(f"http://{host}:{component.port}{path}")
+        if found != status:
+            message = f"GET {path} of {component.name} gave {found or 'no answer'}, not {status}"
+            raise Waiting(VERIFICATION_FAILED, message, 5.0)
+        return f"GET {path} of {component.name}: {found}"
 
     async def _is_returned(self) -> bool:
         return not self._work.has(self.new.data)
@@ -83,4 +103,5 @@ class Generic(Replacement):
         return {key: revision.data[key] for key in self._work.target.keys}
 
     async def _has_reconverged(self) -> bool:
+        await self._command.remove()
         return self._work.revision <= self.new.number or (await self.convergence()).reached

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from aada_operator.adapters import postgres_rotation
+from aada_operator.adapters.postgres import Login
 from aada_operator.core import windows
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand, unless
@@ -33,6 +34,7 @@ class InPlace(LoginReplacement):
             Step("Generate", self.is_generated, self._generate),
             unless(self._is_published, Step("ProposeToStore", self._store.is_proposed, self._store.propose)),
             unless(self._is_published, Step("SetPassword", self._is_set, self._set)),
+            unless(self._is_published, demand("VerifyNew", self._verify)),
             Step("Publish", self._is_published, self._publish),
             unless(self.has_converged, Step("PromoteInStore", self._store.is_promoted, self._store.promote)),
             Step("Converge", self.has_converged, self._converge),
@@ -66,6 +68,7 @@ class InPlace(LoginReplacement):
         rewritten(work.data, login, "a password to be made")
         decide.demand_login(await self._server.look(), login)
         await self._demand_that_passwords_count(login)
+        await self._pooler.demand_ready(Login(login, work.data["password"], f"Secret {work.secret}"))
         await self._store.demand()
 
     async def _generate(self) -> None:
@@ -86,6 +89,9 @@ class InPlace(LoginReplacement):
         if not await self._lets_in(self.new.data):
             message = f"the server does not let {self._new} in with its new password"
             raise Waiting("NewLoginRefused", f"{message}: pg_hba.conf and connection limits must let it in", 2.0)
+
+    async def _verify(self) -> None:
+        await self._pooler.demand_let_in(credentials_of(self.new))
 
     async def _give(self, revision: Revision) -> str:
         """Give the role the password of a revision; returns the server's time afterwards."""

@@ -6,8 +6,9 @@ from aada_operator.adapters.postgres_refusal import PASSWORD_REFUSED
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.rotations import report
+from aada_operator.rotations.pooler import PoolerInStep
 from aada_operator.rotations.replacement import SECRET_BYTES, Replacement
-from aada_operator.rotations.server import LoginServer
+from aada_operator.rotations.server import LoginServer, credentials_of
 from aada_operator.rotations.store import StoreInStep
 from aada_operator.rotations.work import Work
 
@@ -18,6 +19,7 @@ class LoginReplacement(Replacement):
     def __init__(self, work: Work) -> None:
         super().__init__(work)
         self._server = LoginServer(work)
+        self._pooler = PoolerInStep(work)
         self._store = StoreInStep(work)
 
     def described(self) -> str:
@@ -64,6 +66,7 @@ class LoginReplacement(Replacement):
         beside = await self._server.answer(self._new, self.new.data["password"])
         if state != PASSWORD_REFUSED or beside != "":
             raise Waiting("NotProven", report.not_proven(state, beside), 15.0)
+        await self._pooler.demand_refused(credentials_of(self.old), credentials_of(self.new))
         self._work.status["proof"] = {
             "time": to_rfc3339(self._visit.now),
             "revision": self.new.number,

@@ -2,7 +2,7 @@
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +19,7 @@ _SINCE_PREFIX = f"rotated-at.{GROUP}/"
 # take them from a rotation that has to go back first.
 ANNOTATION_OF = f"{GROUP}/rotation-uid"
 # On a Secret with new credentials: when they were made, which revision they follow, when all had them, when
-# none signed with it any more on the way back, and why there is one.
+# none signed with it any more on the way back, why there is one, and for which revision the pooler was told.
 ANNOTATION_MADE_AT = f"{GROUP}/made-at"
 ANNOTATION_FOLLOWS = f"{GROUP}/follows"
 ANNOTATION_CONVERGED_AT = f"{GROUP}/converged-at"
@@ -29,6 +29,7 @@ ANNOTATION_ROLLED_BACK = f"{GROUP}/rolled-back"
 # server's clock.
 ANNOTATION_STRATEGY = f"{GROUP}/strategy"
 ANNOTATION_CHANGED_AT = f"{GROUP}/changed-at"
+ANNOTATION_RECONNECTED_FOR = f"{GROUP}/reconnected-for"
 
 
 def values(secret: Object) -> dict[str, str]:
@@ -96,6 +97,11 @@ class Revision:
         return annotations(self.body).get(ANNOTATION_STRATEGY, "")
 
     @property
+    def reconnected_for(self) -> str:
+        """The revision for which the pooler was told to give up the sessions of the other one; empty for none."""
+        return annotations(self.body).get(ANNOTATION_RECONNECTED_FOR, "")
+
+    @property
     def rolled_back(self) -> str | None:
         """Why it is taken back, as ``Reason: message``; None while it is not."""
         return annotations(self.body).get(ANNOTATION_ROLLED_BACK)
@@ -156,36 +162,58 @@ def publication(data: Mapping[str, str], rotation: str, name: str, since: dateti
 
 
 _COMPONENT = (LABEL_COMPONENT, "app.kubernetes.io/component")
+# What a container that serves has, and one that runs a command does not.
+_SERVING = ("args", "ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+# What a pod beside the others is for.
+CANARY, VERIFY = "canary", "verify"
 
 
-def canary_name(rotation: str) -> str:
-    """The pod that tries the new credentials."""
-    return f"{rotation}-canary"
+def trial_name(rotation: str, purpose: str) -> str:
+    """Name of a pod that tries something."""
+    return f"{rotation}-{purpose}"
 
 
 def canary(owner: Object, deployment: Object, secret: str, revision: Revision) -> Object:
-    """A pod like those of a Deployment, with the new credentials; no Service finds it, so no user meets it."""
+    """A pod like those of a Deployment, with the new credentials."""
+    pod = _beside(owner, deployment, CANARY, revision.name)
+    _with_secret(pod["spec"], secret, revision.name)
+    return pod
+
+
+def verifying(owner: Object, deployment: Object, container: str, command: Sequence[str], revision: str) -> Object:
+    """A pod like those of a Deployment, in which this container runs a command once instead of serving."""
+    pod = _beside(owner, deployment, VERIFY, revision)
+    pod["spec"]["restartPolicy"] = "Never"
+    for one in pod["spec"]["containers"]:
+        if one["name"] == container:
+            for name in _SERVING:
+                one.pop(name, None)
+            one["command"] = list(command)
+    return pod
+
+
+def _beside(owner: Object, deployment: Object, purpose: str, revision: str) -> Object:
+    """A pod like those of a Deployment; no Service finds it, so no user meets it."""
     template = deployment["spec"]["template"]
     labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k not in _COMPONENT}
     rotation = owner["metadata"]["name"]
     marks = {k: v for k, v in annotations(template).items() if not k.startswith(f"{GROUP}/")}
-    spec = _with_secret(copy.deepcopy(template["spec"]), secret, revision.name)
     return {
         "apiVersion": PODS.api_version,
         "kind": PODS.kind,
         "metadata": {
-            "name": canary_name(rotation),
+            "name": trial_name(rotation, purpose),
             "namespace": owner["metadata"]["namespace"],
             "labels": labels | {LABEL_OWNER: OWNER, LABEL_ROTATION: rotation},
-            "annotations": marks | {mark_of(rotation): revision.name},
+            "annotations": marks | {mark_of(rotation): revision},
             "ownerReferences": [owner_reference(owner)],
         },
-        "spec": spec,
+        "spec": copy.deepcopy(template["spec"]),
     }
 
 
-def _with_secret(spec: Object, old: str, new: str) -> Object:
-    """A pod's spec that names another Secret wherever it named the old one."""
+def _with_secret(spec: Object, old: str, new: str) -> None:
+    """Let a pod's spec name another Secret wherever it named the old one."""
     for container in [*spec.get("initContainers", ()), *spec["containers"]]:
         for variable in container.get("env", ()):
             _rename((variable.get("valueFrom") or {}).get("secretKeyRef"), "name", old, new)
@@ -193,7 +221,6 @@ def _with_secret(spec: Object, old: str, new: str) -> Object:
             _rename(source.get("secretRef"), "name", old, new)
     for volume in spec.get("volumes", ()):
         _rename(volume.get("secret"), "secretName", old, new)
-    return spec
 
 
 def _rename(reference: Object | None, field_name: str, old: str, new: str) -> None:
@@ -205,3 +232,15 @@ def is_ready(pod: Object) -> bool:
     """Whether a pod's readiness probe was answered."""
     conditions = (pod.get("status") or {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether a pod will run nothing any more."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def exit_code(pod: Object, container: str) -> int | None:
+    """How a container of a pod ended; None while it has not."""
+    statuses = (pod.get("status") or {}).get("containerStatuses", [])
+    states = [status.get("state") or {} for status in statuses if status["name"] == container]
+    return next((int(state["terminated"]["exitCode"]) for state in states if "terminated" in state), None)

@@ -5,11 +5,9 @@ marks on them, and what the roles may. A lost status loses the history and nothi
 """
 
 import logging
-from datetime import timedelta
 from typing import Any
 
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.common import seconds
 from aada_operator.api.rotation import ANNOTATION_ROTATE_AT, SecretRotationSpec
 from aada_operator.core import steps
 from aada_operator.core.attempts import until
@@ -21,6 +19,7 @@ from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
 from aada_operator.rotations import decide, manifests, report
 from aada_operator.rotations.alternating import Alternating
 from aada_operator.rotations.canary import CANARY_STARTING
+from aada_operator.rotations.command import VERIFYING
 from aada_operator.rotations.gauges import gauges
 from aada_operator.rotations.generic import Generic
 from aada_operator.rotations.in_place import InPlace
@@ -33,7 +32,7 @@ from aada_operator.rotations.work import Work, observe, revisions
 logger = logging.getLogger(__name__)
 NOW = 0.0
 # Waiting for these is how it goes, and no trouble.
-_CALM = frozenset({CANARY_STARTING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_IN_PROGRESS})
+_CALM = frozenset({CANARY_STARTING, VERIFYING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_IN_PROGRESS})
 # Before these steps have ended, a failure leads back.
 _REVERSIBLE = frozenset(
     {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "ProposeToStore", "Canary", "Publish", "Converge"}
@@ -168,7 +167,7 @@ class Operation:
         try:
             over = await self._take(back=back)
         except OperatorError as error:
-            if fresh and not back and self._leads_back(fresh, error):
+            if fresh and not back and self._leads_back(error):
                 return await self._turn_back(fresh, error)
             if isinstance(error, Waiting) and error.reason in _CALM:
                 report.under_way(self._visit, self._step, error.message, back=back)
@@ -191,13 +190,11 @@ class Operation:
         before = self._status.get("steps", []) if begun else []
         return await steps.advance("rotation", todo, before, self._visit.now, record)
 
-    def _leads_back(self, fresh: Revision, error: OperatorError) -> bool:
+    def _leads_back(self, error: OperatorError) -> bool:
         """Whether a failure ends the rotation: it will not go away, or it has not for long."""
         if self._step not in _REVERSIBLE:
             return False
-        since = self._work.since if self._work.revision >= fresh.number else fresh.made_at
-        patience = timedelta(seconds=seconds(self._visit.spec.drain_timeout))
-        return isinstance(error, Stalled) or self._visit.now - since > patience
+        return isinstance(error, Stalled) or self._work.is_out_of_time
 
     async def _turn_back(self, fresh: Revision, error: OperatorError) -> float:
         """Write down why, on the Secret that will go at the end of the way back."""

@@ -188,9 +188,9 @@ class Replacement:
         await self.demand_converged(CONVERGING, words)
         await self.note(manifests.ANNOTATION_CONVERGED_AT)
 
-    async def note(self, annotation: str, moment: str = "") -> None:
-        """Write a time on the Secret with the new content, now if none is given."""
-        patch = {"metadata": {"annotations": {annotation: moment or to_rfc3339(self._visit.now)}}}
+    async def note(self, annotation: str, value: str = "") -> None:
+        """Write something on the Secret with the new content; the time, when nothing else is given."""
+        patch = {"metadata": {"annotations": {annotation: value or to_rfc3339(self._visit.now)}}}
         await self._work.kube.patch(SECRETS, self.new.body, patch)
 
     def grace_ends(self) -> datetime:

@@ -15,11 +15,7 @@ CONVERGED = "ConsumersConverged"
 REVOKED = "OldCredentialRevoked"
 KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
 # The condition that a step proves once it is done; not every strategy has each.
-_PROVED_BY = {
-    VERIFIED: ("VerifyNew", "ConvergeVerifiers", "SetPassword"),
-    CONVERGED: ("Converge",),
-    REVOKED: ("ProveOld",),
-}
+_PROVED_BY = {VERIFIED: ("VerifyNew", "ConvergeVerifiers"), CONVERGED: ("Converge",), REVOKED: ("ProveOld",)}
 
 
 def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
@@ -92,10 +88,15 @@ def rolled_back(reason: str, message: str) -> str:
     return f"{reason}: {message}"[:640]
 
 
-def not_proven(old: str | None, new: str | None) -> str:
-    """What the server answered to both passwords when that proves nothing: SQLSTATE, empty for a login, or None."""
+def answers(old: str | None, new: str | None) -> str:
+    """What was answered to both passwords, in words: SQLSTATE, empty for a login, or None."""
     said = [answer or ("a login" if answer == "" else "nothing") for answer in (old, new)]
-    return f"the old password was answered with {said[0]}, the new one with {said[1]}; a proof is 28P01 and a login"
+    return f"the old password was answered with {said[0]}, the new one with {said[1]}"
+
+
+def not_proven(old: str | None, new: str | None) -> str:
+    """Why answers of the server prove nothing."""
+    return f"{answers(old, new)}; a proof is 28P01 and a login"
 
 
 def _all(visit: Visit[SecretRotationSpec], status: conditions.Truth, reason: str, message: str) -> None:

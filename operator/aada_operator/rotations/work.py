@@ -1,12 +1,13 @@
 """One visit to one SecretRotation: the LMS, the Secret that is rotated, and the revisions of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_spec
+from aada_operator.api.common import seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.core.controller import Visit
@@ -81,6 +82,13 @@ class Work:
     def since(self) -> datetime:
         """Since when it has it."""
         return in_use_since(self.live, self.visit.name)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether ``drainTimeout`` is over, counted from what is new, and anew from its publication."""
+        assert self.fresh, "nothing takes time before"  # noqa: S101
+        since = self.since if self.revision >= self.fresh.number else self.fresh.made_at
+        return self.visit.now - since > timedelta(seconds=seconds(self.visit.spec.drain_timeout))
 
     def has(self, data: dict[str, str]) -> bool:
         """Whether the Secret has these values, as far as they are ours."""

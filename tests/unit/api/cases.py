@@ -22,6 +22,7 @@ LMS: Spec = {
     "database": {"host": "db.example.edu", "adminSecretRef": {"name": "db-admin"}},
 }
 WINDOW: dict[str, Any] = {"schedule": "0 3 * * SUN", "duration": "2h"}
+POOLER: dict[str, Any] = {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}
 SERVER: dict[str, Any] = {"host": "db.example.edu", "adminSecretRef": {"name": "admin"}}
 STORED: dict[str, Any] = {"s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}, "lms": "aada"}
 POLICY: Spec = {
@@ -168,6 +169,11 @@ CASES: tuple[Case, ...] = (
     database("a host that is an option", False, host="-v"),
     database("a host with a space", False, host="db example"),
     database("an IPv6 address", True, host="fd00::1"),
+    database("a pooler", True, pooler=POOLER | {"kind": "PgBouncer", "port": 6433}),
+    database("a pooler of another kind", False, pooler=POOLER | {"kind": "Pgpool"}),
+    database("a pooler on port 0", False, pooler=POOLER | {"port": 0}),
+    database("a pooler whose host is an option", False, pooler=POOLER | {"host": "-v"}),
+    database("a pooler without a console", False, pooler={"host": "pgbouncer"}),
     database("a database name with a quote", False, name='aada"; --'),
     database("a database name of 64 bytes", False, name="d" * 64),
     database("a database name that is an option", False, name="-d"),

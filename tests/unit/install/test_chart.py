@@ -189,6 +189,7 @@ NONSENSE = {
     "operator.workers=0": "/operator/workers",
     "operator.logLevel=LOUD": "/operator/logLevel",
     "metrics.serviceMonitor.interval=often": "/metrics/serviceMonitor/interval",
+    "metrics.dashboard.namespace=North": "/metrics/dashboard/namespace",
     "resources.limits.memory=lots": "/resources/limits/memory",
     f"nameOverride={'x' * 64}": "/nameOverride",
 }

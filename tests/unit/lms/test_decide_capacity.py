@@ -124,3 +124,11 @@ def test_a_written_figure_is_near_the_real_one_and_steady(values: list[int], ste
         shown = quantised(shown, value, step)
         assert abs(shown - value) < max(step, shown // 10) or shown == value
         assert quantised(shown, value, step) == shown
+
+
+def test_behind_a_pooler_what_pods_may_open_is_no_measure() -> None:
+    pooler = {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}
+    wanted = spec(api(replicas=2) | {"database": {"pooler": pooler}})
+    verdict = capacity(wanted, SERVER, None)
+    assert (verdict.status, verdict.reason) == ("Unknown", "BehindPooler")
+    assert "default_pool_size" in verdict.message

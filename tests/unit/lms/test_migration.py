@@ -110,3 +110,37 @@ def test_a_job_that_took_too_long() -> None:
 def test_a_job_that_succeeded() -> None:
     found = migration.state(job(true("SuccessCriteriaMet"), true("Complete")), [pod(running())])
     assert (found.phase, found.trouble) == ("Succeeded", None)
+
+
+POOLER: Object = {"host": "pgbouncer", "port": 6432, "adminSecretRef": {"name": "pooler-admin"}}
+ENV: Object = {"URL": "url", "DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "name", "DB_CA": "ca"}
+
+
+class TestBehindAPooler:
+    def variables(self, **database: Any) -> list[Object]:
+        """Of a migration of an application that takes the database apart."""
+        declared = {"pooler": POOLER, "env": ENV, "sslMode": "require", "name": "school"} | database
+        return list(container({"database": declared})["env"])
+
+    def test_a_migration_goes_to_the_server_itself(self) -> None:
+        found = {v["name"]: v.get("value") for v in self.variables()}
+        login = "$(AADA_DATABASE_USERNAME):$(AADA_DATABASE_PASSWORD)"
+        assert found["URL"] == f"postgresql+psycopg2://{login}@db:5432/school?sslmode=require"
+        assert (found["DB_HOST"], found["DB_PORT"]) == ("db", "5432")
+
+    def test_with_the_login_of_the_secret_which_comes_first_and_stands_in_no_job(self) -> None:
+        """The kubelet puts into a variable only what stands before it."""
+        user, password, *_ = self.variables()
+        assert user["valueFrom"]["secretKeyRef"] == {"name": "aada-db", "key": "username"}
+        assert password["valueFrom"]["secretKeyRef"] == {"name": "aada-db", "key": "password"}
+        assert "value" not in password
+
+    def test_whatever_else_is_in_the_secret_stays(self) -> None:
+        found = {v["name"]: v.get("valueFrom") for v in self.variables()}
+        assert found["DB_NAME"] == {"secretKeyRef": {"name": "aada-db", "key": "name"}}
+        assert found["DB_CA"] == {"secretKeyRef": {"name": "aada-db", "key": "ca"}}
+
+    def test_without_one_the_secret_leads_there(self) -> None:
+        found = {v["name"]: v.get("valueFrom") for v in self.variables(pooler=None)}
+        assert found["URL"] == {"secretKeyRef": {"name": "aada-db", "key": "url"}}
+        assert "AADA_DATABASE_PASSWORD" not in found

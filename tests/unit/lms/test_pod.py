@@ -127,10 +127,19 @@ def test_any_password_survives_the_url(password: str) -> None:
             {"urlScheme": "postgresql", "port": 6432, "host": "fd00::5", "name": "a$b", "sslMode": "require"},
             "postgresql://a%24b_a:p@[fd00::5]:6432/a%24b?sslmode=require",
         ),
+        (
+            {"pooler": {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}},
+            "postgresql+psycopg2://aada_lms_a:p@pgbouncer:6432/aada_lms?sslmode=verify-full",
+        ),
     ],
 )
 def test_the_url_says_what_the_spec_says(database: Object, url: str) -> None:
     assert secret(**database)["stringData"]["url"] == url
+
+
+def test_behind_a_pooler_the_secret_leads_there() -> None:
+    held = secret(pooler={"host": "pgbouncer", "port": 6433, "adminSecretRef": {"name": "pooler-admin"}})["stringData"]
+    assert (held["host"], held["port"], held["name"]) == ("pgbouncer", "6433", "aada_lms")
 
 
 def test_role_names_fit_what_postgresql_keeps() -> None:

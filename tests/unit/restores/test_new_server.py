@@ -98,6 +98,16 @@ class TestBringsBack:
         assert (values["host"], values["port"], values["password"]) == ("new-db", "5433", PASSWORD)
         assert loss.values("lms-keys") == {"KEY": "canary-key"}
 
+    def test_without_the_pooler_that_led_to_the_lost_server(self, loss: TotalLoss) -> None:
+        known = bundle()
+        (lms,) = known.objects("AadaLms")
+        pooler = {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}
+        lms["spec"] = lms["spec"] | {"database": lms["spec"]["database"] | {"pooler": pooler}}
+        loss.stored("monday", known)
+        done(loss)
+        assert "pooler" not in loss.api.read(AADA_LMS, "aada")["spec"]["database"]
+        assert loss.values("aada-db")["host"] == "new-db"
+
     def test_but_not_the_admin_of_the_lost_server(self, loss: TotalLoss) -> None:
         done(loss)
         assert "db-admin" not in loss.api.names(SECRETS)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aada_operator.adapters import interlock
+from aada_operator.adapters import interlock, pgbouncer
 from aada_operator.api import rotation
 from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.rotations import report
@@ -24,7 +24,8 @@ from aada_operator.rotations.three_phase import ThreePhase
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "rotations.md").read_text()
 PACKAGE = Path(report.__file__).parent
-SOURCES = [*PACKAGE.glob("*.py"), Path(interlock.__file__), PACKAGE.parent / "core" / "interlock.py"]
+ADAPTERS = [Path(str(module.__file__)) for module in (interlock, pgbouncer)]
+SOURCES = [*PACKAGE.glob("*.py"), *ADAPTERS, PACKAGE.parent / "core" / "interlock.py"]
 # CamelCase words of the code that nobody meets as a reason: kinds, phases of pods, what the AadaLms says, whose marks.
 OTHERS = {
     *("AadaLms", "DatabaseReachable", "SchemaCurrent", "RolloutHealthy", "BackupFresh", "DriftReverted", "RolledOut"),

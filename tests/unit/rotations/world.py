@@ -13,6 +13,7 @@ from aada_operator.rotations import reconcile
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, NoEvents, SetClock, custom_resource
 
 ROTATION, SECRET = "keys", "lms-keys"
+VERIFYING = f"{ROTATION}-verify"
 MARK = f"rotation.lms.aada.edu/{ROTATION}"
 KEY = Key(SECRET_ROTATIONS.plural, NAMESPACE, ROTATION)
 WELL = [
@@ -30,13 +31,18 @@ LMS: Object = {
 
 
 class World:
-    """``pods`` have the Secret as it was when they were started; ``stuck`` ones are not started anew."""
+    """``pods`` have the Secret as it was when they were started; ``stuck`` ones are not started anew.
+
+    ``exit_code`` is how a command that verifies ends; None: it does not.
+    """
 
     def __init__(self, **spec: Any) -> None:
         self.clock = SetClock()
         self.server = ApiServer(self.clock)
         self.stuck = False
         self.pods: dict[str, dict[str, str]] = {}
+        self.exit_code: int | None = None
+        self.commands: list[Object] = []
         self.server.add(AADA_LMS, custom_resource("AadaLms", "aada", LMS) | {"status": {"conditions": WELL}})
         self.server.secret(SECRET, jwt="first-key", accepted="", other="left alone")
         wanted = {"lmsRef": {"name": "aada"}, "schedule": "0 4 1 * *", "gracePeriod": "15m"} | spec
@@ -95,9 +101,22 @@ class World:
             if known:
                 return
 
+    def run_command(self) -> None:
+        """A pod that verifies runs its command, with the Secret as it is."""
+        if VERIFYING not in self.server.names(PODS):
+            return
+        pod = self.server.read(PODS, VERIFYING)
+        if "status" not in pod:
+            self.commands.append(pod | {"secret": self.secret()})
+            pod["status"] = {"phase": "Running"}
+        if self.exit_code is not None:
+            ended = {"terminated": {"exitCode": self.exit_code, "message": "token=canary-output"}}
+            pod["status"] = {"phase": "Failed", "containerStatuses": [{"name": "backend", "state": ended}]}
+
     async def turn(self) -> None:
         """The cluster does a little, the rotation takes a step."""
         self.run_pods()
+        self.run_command()
         try:
             await self.controller.visit(KEY)
         except Crash:

@@ -1,0 +1,38 @@
+"""PgBouncer: a login through it, and the one command of its admin console that a rotation needs."""
+
+import psycopg
+from psycopg import sql
+
+from aada_operator.adapters import postgres
+from aada_operator.adapters.postgres import Endpoint, Login, one
+from aada_operator.adapters.postgres_refusal import PASSWORD_REFUSED
+from aada_operator.core.errors import Waiting
+
+# What PgBouncer answers to a wrong password or to a user that it does not know: versions differ, and 08P01 is also how
+# it says other things. So a refusal counts only beside a login that is let in at the same moment.
+REFUSALS = frozenset({PASSWORD_REFUSED, "08P01"})
+_CONSOLE = "pgbouncer"
+
+
+async def session_user(endpoint: Endpoint, login: Login, database: str) -> str:
+    """Who a session through the pooler is at the server; raises as `postgres.session`."""
+    async with postgres.session(endpoint, login, database, pooled=True) as session:
+        return str((await one(session, "SELECT session_user AS login"))["login"])
+
+
+async def reconnect(endpoint: Endpoint, admin: Login, database: str) -> None:
+    """Have the pooler close its sessions at the server, each once it is free; clients stay and notice nothing.
+
+    Raises:
+        Waiting: PoolerCommandRefused, or as `postgres.session`.
+    """
+    command = sql.SQL("RECONNECT {}").format(sql.Identifier(database))
+    async with postgres.session(endpoint, admin, _CONSOLE, pooled=True) as console:
+        try:
+            await console.execute(command)
+        except psycopg.DatabaseError:
+            message = (
+                f"{endpoint.field}: {endpoint.host}:{endpoint.port} does not obey RECONNECT {database}: name the user "
+                f"of {admin.source} in admin_users, and the database in [databases]"
+            )
+            raise Waiting("PoolerCommandRefused", message, 15.0) from None

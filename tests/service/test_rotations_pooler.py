@@ -1,0 +1,263 @@
+"""A SecretRotation behind a real PgBouncer: nobody is refused, nothing of the old login is left, and what it needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aada_operator.adapters.pgbouncer import REFUSALS
+from aada_operator.adapters.postgres import Endpoint, Login
+from aada_operator.adapters.postgres_refusal import refusal
+from tests.service.poolers import AUTH_QUERY, LOOKUP, PooledWorld, PoolerServer
+from tests.service.rotation_world import installed
+from tests.service.servers import PostgresServer, wait_for
+
+PAGE = (Path(__file__).parents[2] / "docs" / "rotations.md").read_text()
+
+
+@pytest.fixture
+def school(postgres: PostgresServer) -> Iterator[PooledWorld]:
+    """An AadaLms to be, behind a pooler that is not started yet."""
+    with PoolerServer(postgres, f"lms_{os.urandom(4).hex()}") as pooler:
+        made = PooledWorld(pooler)
+        yield made
+        made.clear()
+
+
+async def test_under_steady_logins_nobody_is_refused_and_no_old_session_is_left(school: PooledWorld) -> None:
+    await installed(school)
+    old = school.secret()
+    assert (old["host"], old["port"]) == (school.pooler.host, str(school.pooler.port))
+    assert f"@{school.pooler.host}:{school.pooler.port}/" in old["url"]
+    school.crowd.start()
+    await school.rotate()
+    await school.rotate()
+    school.crowd.leave()
+    assert school.past() == ["Rotated", "Rotated"]
+    assert school.crowd.logins > 100
+    assert school.crowd.refused == []
+    assert (school.status["proof"]["sqlState"], school.status["proof"]["sessionsLeft"]) == ("28P01", 0)
+    held = school.secret()
+    assert held["username"] == old["username"], "the second one takes the first role again, with another password"
+    assert (held["host"], held["port"]) == (old["host"], old["port"])
+    assert not school.may_log_in(old["username"], old["password"])
+    assert school.may_log_in(held["username"], held["password"])
+    assert school.server_sessions(f"{school.database}_b") == 0
+    assert school.condition("CapacitySafe") == "Unknown BehindPooler"
+
+
+async def test_sessions_that_the_pooler_keeps_hold_nothing_up(school: PooledWorld) -> None:
+    """It would keep them for ten minutes: as long as a rotation has."""
+    await installed(school)
+    login = school.secret()["username"]
+    school.clock.advance(days=31)
+    await school.turns(until="Converge")
+    assert school.server_sessions(login) > 0
+    await school.turns(until="Grace")
+    wait_for(lambda: school.server_sessions(login) == 0, "the sessions of the old login to end")
+    assert all(session.execute("SELECT 1") for session in school.sessions.values()), "nobody is cut off"
+
+
+async def test_somebody_who_goes_on_with_the_old_login_is_told_and_not_cut_off(school: PooledWorld) -> None:
+    await installed(school)
+    held = school.secret()
+    report = school.log_in(held["username"], held["password"])
+    school.clock.advance(days=31)
+    with report.transaction():
+        report.execute("SELECT 1")
+        await school.turns(until="Converge")
+        await heard(school, f": 1 sessions of {held['username']}")
+        report.execute("SELECT 1")
+    report.close()
+    wait_for(lambda: school.server_sessions(held["username"]) == 0, "its session to end")
+    await school.turns(until="Grace")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_kill_at_any_write_leads_to_the_same_end(school: PooledWorld, moment: str) -> None:
+    await installed(school)
+    school.crowd.start()
+    begun = len(school.server.writes)
+    await school.rotate()
+    for number in range(len(school.server.writes) - begun):
+        old = school.secret()
+        setattr(school.server, f"crash_{moment}", len(school.server.writes) + number)
+        await school.rotate()
+        assert getattr(school.server, f"crash_{moment}") is None, "it was killed"
+        assert school.past()[0] == "Rotated"
+        assert school.open_logins() == [school.secret()["username"]]
+        assert not school.may_log_in(old["username"], old["password"])
+        assert school.server_sessions(old["username"]) == 0
+        assert school.revisions() == []
+    school.crowd.leave()
+    assert school.crowd.refused == []
+
+
+async def test_the_way_back_leaves_no_session_of_the_new_login_in_the_pooler(school: PooledWorld) -> None:
+    await installed(school)
+    old = school.secret()
+    report = school.log_in(old["username"], old["password"])
+    school.clock.advance(days=31)
+    with report.transaction():
+        report.execute("SELECT 1")
+        await school.turns(until="Converge")
+        await heard(school, f": 1 sessions of {old['username']}")
+        assert school.server_sessions(f"{school.database}_b") > 0
+        school.clock.advance(minutes=11)
+        await school.turns()
+    report.close()
+    assert school.past() == ["RolledBack Converging"]
+    assert school.secret() == old
+    assert school.may_log_in(old["username"], old["password"])
+    assert school.server_sessions(f"{school.database}_b") == 0
+
+
+async def test_a_pooler_that_does_not_know_the_login_is_refused_before_anything_is_touched(school: PooledWorld) -> None:
+    await installed(school)
+    school.pooler.asks = False
+    restarted(school)
+    school.clock.advance(days=31)
+    await settled(school, "True PoolerRefusesLogin", "Stalled")
+    assert school.told().startswith("database.pooler: ")
+    assert "auth_query" in school.told()
+    assert school.revisions() == []
+
+
+async def heard(school: PooledWorld, words: str) -> None:
+    """Some turns, until the message is this: a pooler ends sessions in its own time."""
+    for _ in range(100):
+        await school.turn()
+        if words in school.told():
+            return
+    raise AssertionError(school.told())
+
+
+async def settled(school: PooledWorld, said: str, kind: str = "Ready") -> None:
+    """Some turns, until a condition says something."""
+    for _ in range(20):
+        await school.turn()
+        if school.said(kind) == said:
+            return
+    raise AssertionError(school.told())
+
+
+async def test_a_pooler_with_a_list_of_users_is_refused_before_anything_is_published(school: PooledWorld) -> None:
+    await installed(school)
+    held = school.secret()
+    school.pooler.users, school.pooler.asks = {held["username"]: held["password"]}, False
+    restarted(school)
+    school.clock.advance(days=31)
+    await school.turns(60)
+    assert school.past() == ["RolledBack PoolerRefusesLogin"]
+    assert "auth_query" in school.told()
+    assert school.secret() == held
+    assert school.open_logins() == [held["username"]]
+
+
+def restarted(school: PooledWorld) -> None:
+    """The pooler begins anew, with what it is configured to."""
+    school.pooler.stop()
+    school.pooler.start()
+
+
+async def test_a_pooler_that_lets_everybody_in_is_refused(school: PooledWorld) -> None:
+    await installed(school)
+    held = school.secret()
+    school.pooler.users, school.pooler.auth_type = {held["username"]: held["password"]}, "trust"
+    restarted(school)
+    school.clock.advance(days=31)
+    await settled(school, "True PasswordNotAsked", "Stalled")
+    assert school.told().startswith("database.pooler: ")
+    assert school.revisions() == []
+
+
+async def test_a_console_user_that_is_no_admin_is_told_before_anything_is_touched(school: PooledWorld) -> None:
+    await installed(school)
+    school.pooler.admin = f"nobody\nstats_users = {school.pooler.admin}"
+    restarted(school)
+    school.clock.advance(days=31)
+    await settled(school, "False PoolerCommandRefused")
+    assert "admin_users" in school.told()
+    assert "Secret pooler-admin" in school.told()
+    assert school.revisions() == []
+
+
+async def test_a_pooler_that_is_away_before_is_waited_for(school: PooledWorld) -> None:
+    await installed(school)
+    school.pooler.stop()
+    school.clock.advance(days=31)
+    await settled(school, "False ConnectionRefused")
+    assert "database.pooler.host" in school.told()
+    assert school.revisions() == []
+    school.pooler.start()
+    await school.rotate(seconds=1)
+    assert school.past() == ["Rotated"]
+
+
+@pytest.mark.parametrize("step", ["Converge", "RetireOld"])
+async def test_a_pooler_that_goes_away_afterwards_is_waited_for(school: PooledWorld, step: str) -> None:
+    await installed(school)
+    old = school.secret()
+    school.clock.advance(days=31)
+    if step == "RetireOld":
+        await school.turns(until="Grace")
+        school.clock.advance(minutes=16)
+    await school.turns(until=step)
+    school.pooler.stop()
+    for _ in range(5):
+        await school.turn()
+    assert school.past() == []
+    school.pooler.start()
+    if step == "Converge":
+        await school.turns(until="Grace")
+        school.clock.advance(minutes=16)
+    await school.turns(seconds=5)
+    assert school.past() == ["Rotated"]
+    assert not school.may_log_in(old["username"], old["password"])
+
+
+async def test_what_it_answers_to_a_login_that_is_wrong_counts_as_a_refusal(school: PooledWorld) -> None:
+    await installed(school)
+    held, endpoint = school.secret(), Endpoint(school.pooler.host, school.pooler.port, "disable", allow_local=True)
+
+    async def answer(user: str, password: str) -> str | None:
+        return await refusal(endpoint, Login(user, password, ""), school.database)
+
+    assert await answer(held["username"], held["password"]) == ""
+    assert await answer(held["username"], "wrong") in REFUSALS
+    assert await answer("nobody", "wrong") in REFUSALS
+    school.postgres.execute(f'ALTER ROLE "{held["username"]}" NOLOGIN')
+    assert await answer(held["username"], held["password"]) in REFUSALS
+    school.pooler.stop()
+    assert await answer(held["username"], held["password"]) is None
+
+
+async def test_the_operator_leaves_no_setting_behind_in_a_session_that_others_get(school: PooledWorld) -> None:
+    await installed(school)
+    (session,) = school.sessions.values()
+    before = session.execute("SHOW statement_timeout").fetchone()
+    await school.rotate()
+    with school.log_in(school.secret()["username"], school.secret()["password"]) as anew:
+        assert anew.execute("SHOW statement_timeout").fetchone() == before
+
+
+async def test_no_password_is_told_or_logged(school: PooledWorld, caplog: pytest.LogCaptureFixture) -> None:
+    await installed(school)
+    passwords = {school.secret()["password"], "canary-console", "canary-lookup"}
+    await school.rotate()
+    passwords |= {school.secret()["password"]}
+    told = f"{school.rotation} {school.lms} {caplog.text} {school.server.writes}"
+    assert [password for password in passwords if password in told] == []
+
+
+def test_the_page_shows_the_function_that_is_tested() -> None:
+    shown = re.sub(r"\s+", " ", PAGE)
+    lines = [re.sub(r"\s+", " ", line).strip() for line in LOOKUP.splitlines() if line and "{" not in line]
+    assert len(lines) > 4
+    assert [line for line in lines if line not in shown] == []
+    settings = ("auth_type = scram-sha-256", "pool_mode = transaction", AUTH_QUERY.splitlines()[1])
+    assert [setting for setting in settings if setting not in PAGE] == []
