@@ -30,7 +30,21 @@ _OTHER_LMS = "lmsRef: cannot be changed, since a rotation may be under way: make
 _WHICH_SECRET = "secretRef: names the key of type Generic, and of no other type"  # noqa: S105 - a message
 _STORED = "store: only the login of type DatabasePassword is kept in step with a store"
 _VERIFIES = "verify: only type Generic is verified by a request"
+_REVOKES = "jwt: revokeSql revokes tokens of type JwtSigningKey, and of no other type"
+_OVERLAPS = "emergency: only DatabasePassword and JwtSigningKey have an overlap that can be left out"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
+
+# The first is what a type has without the field.
+_STRATEGIES_OF = {
+    "DatabasePassword": ("AlternatingRoles",),
+    "JwtSigningKey": ("ThreePhase", "BlueGreen"),
+    "Generic": ("Replace",),
+    "DataEncryptionKey": (),
+}
+_STRATEGY = "strategy: " + "; ".join(f"{k}: {' or '.join(v) or 'none'}" for k, v in _STRATEGIES_OF.items())
+_STRATEGY_RULE = "!has(self.strategy) || " + " || ".join(
+    f"(self.type == '{kind}' && self.strategy in {list(names)})" for kind, names in _STRATEGIES_OF.items() if names
+)
 
 
 class Consumer(Model):
@@ -54,6 +68,15 @@ class Jwt(Model):
     accepted_variable: Annotated[EnvName, Field(description="Further keys that verify, separated by commas.")] = (
         "JWT_SECRET_KEYS_ACCEPTED"
     )
+    revoke_sql: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="In an emergency: one statement that revokes refresh tokens, run as the application once no "
+            "pod accepts the old key. It may run twice.",
+        ),
+    ] = None
 
 
 class HttpCheck(Model):
@@ -97,6 +120,9 @@ class SecretRotationSpec(Model):
             ("(self.type == 'Generic') == has(self.secretRef)", _WHICH_SECRET),
             ("self.type == 'Generic' || !has(self.verify)", _VERIFIES),
             ("self.type == 'DatabasePassword' || !has(self.store)", _STORED),
+            (_STRATEGY_RULE, _STRATEGY),
+            ("self.type == 'JwtSigningKey' || !has(self.jwt) || !has(self.jwt.revokeSql)", _REVOKES),
+            ("!self.emergency || self.type in ['DatabasePassword', 'JwtSigningKey']", _OVERLAPS),
         )
     )
 
@@ -114,6 +140,13 @@ class SecretRotationSpec(Model):
             "key of any Secret. DataEncryptionKey is refused: replacing it would make encrypted rows unreadable."
         ),
     ]
+    strategy: Annotated[
+        Literal["AlternatingRoles", "ThreePhase", "BlueGreen", "Replace"] | None,
+        Field(
+            description="How it is replaced. JwtSigningKey: ThreePhase (default), or BlueGreen for an application that "
+            "knows one key only: all users log in again once. Other types have one way each."
+        ),
+    ] = None
     secret_ref: Annotated[SecretKeyRef | None, Field(description="Type Generic: the key whose value is replaced.")] = (
         None
     )
@@ -154,6 +187,14 @@ class SecretRotationSpec(Model):
         ),
     ] = "15m"
     history_limit: Annotated[int, Field(ge=1, le=20, description="How many rotations status.history keeps.")] = 3
+    emergency: Annotated[
+        bool,
+        Field(
+            description="True: the credential has leaked. A rotation that is asked for with rotate-at leaves out the "
+            "overlap: the old key is forgotten at once, the old login closed once pods have the new one, and its "
+            "sessions are ended. Rotations of the schedule are as ever."
+        ),
+    ] = False
     suspend: Annotated[bool, Field(description="True: nothing is begun; what is under way is brought to its end.")] = (
         False
     )
@@ -168,7 +209,17 @@ class SecretRotationSpec(Model):
             raise ValueError(_VERIFIES)
         if self.store and self.type != "DatabasePassword":
             raise ValueError(_STORED)
+        if self.strategy and self.strategy not in _STRATEGIES_OF[self.type]:
+            raise ValueError(_STRATEGY)
+        if self.jwt.revoke_sql and self.type != "JwtSigningKey":
+            raise ValueError(_REVOKES)
+        if self.emergency and self.type not in ("DatabasePassword", "JwtSigningKey"):
+            raise ValueError(_OVERLAPS)
         return self
+
+    def chosen_strategy(self) -> str:
+        """How it is replaced: what the spec says, or the first one that the type has."""
+        return self.strategy or _STRATEGIES_OF[self.type][0]
 
 
 class Proof(StatusModel):
@@ -188,6 +239,7 @@ class Proof(StatusModel):
             description="The role that could log in at the same moment, or the request that was answered.",
         ),
     ] = ""
+    tokens_revoked: Annotated[int | None, Field(ge=0, description="In an emergency: rows that were changed.")] = None
 
 
 class PastRotation(StatusModel):
@@ -196,6 +248,7 @@ class PastRotation(StatusModel):
     revision: Annotated[int, Field(ge=1, description="Its revision.")]
     result: Annotated[Literal["Rotated", "RolledBack"], Field(description="How it ended.")]
     login: Annotated[str, Field(max_length=63, description="The role that it was to bring.")] = ""
+    emergency: Annotated[bool, Field(description="Whether it left out the overlap.")] = False
     reason: Annotated[str, Field(max_length=128, description="Why it was rolled back.")] = ""
     message: Annotated[str, Field(max_length=512, description="Why, for people.")] = ""
     started_at: Annotated[Timestamp | None, Field(description="When its credential was made.")] = None

@@ -17,7 +17,7 @@ from aada_operator.rotations import decide, report
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
-from aada_operator.rotations.replacement import SECRET_BYTES, Replacement
+from aada_operator.rotations.replacement import CONVERGING, SECRET_BYTES, Replacement
 from aada_operator.rotations.server import LoginServer, credentials_of
 from aada_operator.rotations.store import StoreInStep
 from aada_operator.rotations.work import Work
@@ -84,8 +84,10 @@ class Alternating(Replacement):
         await self._store.look()
 
     async def convergence(self) -> Convergence:
-        """Pods, workloads, and sessions of the login that is not in the Secret."""
+        """Pods, workloads, and sessions of the login that is not in the Secret; a leaked one's are not waited for."""
         found = await super().convergence()
+        if self.emergency:
+            return found
         other = self._old if self._published else self._new
         return replace(found, login=other, sessions=(await self._server.look()).sessions(other))
 
@@ -201,6 +203,9 @@ class Alternating(Replacement):
         """Try the old password: only that very refusal counts, while the new login is let in on the same path."""
         state = await self._server.answer(self._old, self.old.data["password"])
         beside = await self._server.answer(self._new, self.new.data["password"])
+        if left := (await self._server.look()).sessions(self._old):
+            await self._close(self._old)
+            raise Waiting(CONVERGING, f"{left} sessions of the old login {self._old} are being ended", 2.0)
         if state != PASSWORD_REFUSED or beside != "":
             raise Waiting("NotProven", report.not_proven(state, beside), 15.0)
         self._work.status["proof"] = {
@@ -208,7 +213,7 @@ class Alternating(Replacement):
             "revision": self.new.number,
             "login": self._old,
             "sqlState": state,
-            "sessionsLeft": (await self._server.look()).sessions(self._old),
+            "sessionsLeft": left,
             "by": self._new,
         }
 

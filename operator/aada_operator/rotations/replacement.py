@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from aada_operator.adapters import interlock
 from aada_operator.api.common import seconds
+from aada_operator.api.rotation import ANNOTATION_ROTATE_AT
 from aada_operator.core.clock import human, to_rfc3339
 from aada_operator.core.controller import FINALIZER, is_held
 from aada_operator.core.errors import Stalled, Waiting
@@ -57,6 +58,13 @@ class Replacement:
         """What is looked at while nothing is under way."""
 
     # --- what they share ---------------------------------------------------------------------------------------------
+
+    @property
+    def emergency(self) -> bool:
+        """Whether the credential has leaked, and the rotation was asked for: it leaves out the overlap."""
+        since = self._work.kept.made_at if self._work.kept else self._work.since
+        asked = self._visit.annotations.get(ANNOTATION_ROTATE_AT, "")
+        return self._visit.spec.emergency and decide.is_asked(asked, to_rfc3339(since), self._visit.now)
 
     @property
     def old(self) -> Revision:
@@ -127,7 +135,8 @@ class Replacement:
             await work.kube.delete(SECRETS, self.old.body)
             raise Waiting("SecretChanged", f"Secret {work.secret} was changed a moment ago: looked at again", 1.0)
         number = max(work.revision, int(work.status.get("revision", 0)), self.old.number) + 1
-        made = manifests.fresh(self._visit.body, work.lms_name, number, data, self.old.number, self._visit.now)
+        follows, now = self.old.number, self._visit.now
+        made = manifests.fresh(self._visit.body, work.lms_name, number, data, follows, now, self.strategy)
         await self._create(made)
 
     async def is_generated(self) -> bool:
@@ -188,15 +197,16 @@ class Replacement:
         await self.demand_converged(CONVERGING, "not changed over yet")
         await self.note(manifests.ANNOTATION_CONVERGED_AT)
 
-    async def note(self, annotation: str) -> None:
-        """Write the time on the Secret with the new content."""
-        patch = {"metadata": {"annotations": {annotation: to_rfc3339(self._visit.now)}}}
+    async def note(self, annotation: str, value: str = "") -> None:
+        """Write something, or the time, on the Secret with the new content."""
+        patch = {"metadata": {"annotations": {annotation: value or to_rfc3339(self._visit.now)}}}
         await self._work.kube.patch(SECRETS, self.new.body, patch)
 
     def grace_ends(self) -> datetime:
         """Until when the old credential works."""
         assert self.new.converged_at, "it is asked for afterwards"  # noqa: S101
-        return self.new.converged_at + timedelta(seconds=seconds(self._visit.spec.grace_period))
+        grace = 0.0 if self.emergency else seconds(self._visit.spec.grace_period)
+        return self.new.converged_at + timedelta(seconds=grace)
 
     async def wait_for(self, end: datetime, words: str) -> None:
         """Let others work until then.

@@ -14,7 +14,11 @@ CONVERGED = "ConsumersConverged"
 REVOKED = "OldCredentialRevoked"
 KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
 # The condition that a step proves once it is done; not every strategy has each.
-_PROVED_BY = {VERIFIED: ("VerifyNew", "ConvergeVerifiers"), CONVERGED: ("Converge",), REVOKED: ("ProveOld",)}
+_PROVED_BY = {
+    VERIFIED: ("VerifyNew", "ConvergeVerifiers", "StartGreen"),
+    CONVERGED: ("Converge",),
+    REVOKED: ("ProveOld",),
+}
 
 
 def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
@@ -53,7 +57,7 @@ def at_rest(visit: Visit[SecretRotationSpec], described: str) -> None:
     conditions_.set(conditions.READY, True, "NotDueYet", message)
 
 
-def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int) -> dict[str, Any]:
+def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int, *, emergency: bool) -> dict[str, Any]:
     """The entry for the history of a rotation that has come to its end, one or the other."""
     status = visit.status
     reason, _, message = (fresh.rolled_back or "").partition(": ")
@@ -64,6 +68,7 @@ def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int) -> d
         "revision": revision,
         "result": "RolledBack" if back else "Rotated",
         "login": fresh.data["username"] if visit.spec.type == "DatabasePassword" else "",
+        "emergency": emergency,
         "reason": reason[:128],
         "message": message[:512],
         "startedAt": to_rfc3339(fresh.made_at),
@@ -92,7 +97,8 @@ def _proof(status: dict[str, Any]) -> str:
     if proof.get("sqlState"):
         return f"the password of {proof['login']} is refused with {proof['sqlState']} since {proof['time']}"
     if proof:
-        return proof.get("by") or f"no pod accepts the one before since {proof['time']}"
+        revoked = f"; {proof['tokensRevoked']} tokens revoked" if "tokensRevoked" in proof else ""
+        return proof.get("by") or f"no pod accepts the one before since {proof['time']}{revoked}"
     return "no proof is on record"
 
 

@@ -39,7 +39,8 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     error = problem(case)
     assert error is not None
     message = explain(error)
-    named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
+    named = ["components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store"]
+    named += ["strategy", "jwt", "emergency"]
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in named)))
     assert MEGABYTE[:100] not in message
 
@@ -57,6 +58,10 @@ NOT_BY_SCHEMA = (
     "a key of another type",
     "a request of another type",
     "a store of another type",
+    "a strategy of another type",
+    "a strategy for the data key",
+    "an emergency of a type without an overlap",
+    "tokens to be revoked of another type",
     "Backup: nothing",
     "Backup: without policyRef",
     "an import from nowhere",
