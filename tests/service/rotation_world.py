@@ -114,6 +114,9 @@ class RotationWorld(LmsWorld):
 
     def run_pods(self) -> None:
         """One pod of each Deployment; another one when its template changed, which logs in with the Secret as it is."""
+        for gone in self.sessions.keys() - set(self.server.names(DEPLOYMENTS)):
+            self.sessions.pop(gone).close()
+            self.server.remove(PODS, gone)
         for name in self.server.names(DEPLOYMENTS):
             template = self.server.read(DEPLOYMENTS, name)["spec"]["template"]
             before = self.server._objects.get((PODS.plural, name))

@@ -18,7 +18,7 @@ from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.s3_client import AccessKeys
 from aada_operator.adapters.s3_errors import check_endpoint
 from aada_operator.adapters.storage import ask
-from aada_operator.api.rotation import AwsSecretsManager
+from aada_operator.api.credential import AwsSecretsManager
 from aada_operator.api.task import S3Location
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.names import qualified_url

@@ -26,6 +26,8 @@ ANNOTATION_ON_BEHALF_OF = f"{GROUP}/on-behalf-of"
 # On a Secret that is rotated, and on the pods that were started with it, one annotation per SecretRotation, by its
 # name: the revision of the content.
 REVISION_PREFIX = f"rotation.{GROUP}/"
+# On a Deployment of pods that stand in for a component's own: the users are sent to them.
+ANNOTATION_SERVES = f"{GROUP}/serves"
 
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SIZE = re.compile(r"^([1-9][0-9]{0,5})(Ki|Mi|Gi)$")
@@ -98,6 +100,11 @@ def byte_count(size: str) -> int:
     if match is None:
         raise ValueError(f"{size!r} is not a size such as 512Ki, 100Mi or 1Gi")
     return int(match[1]) * _SIZE_UNITS[match[2]]
+
+
+def stand_in(component: str) -> str:
+    """The component label of pods that stand in for a component's own; no component can be called so."""
+    return f"{component}.green"
 
 
 # Models are built at their first use: a process uses few of them, and building all of them takes half a second.

@@ -209,6 +209,7 @@ class DatabaseStatus(StatusModel):
     version: Annotated[str, Field(max_length=32, description="Version of the server.")] = ""
     connections: Annotated[int, Field(ge=0, description="Client sessions open now.")] = 0
     max_connections: Annotated[int, Field(ge=0, description="Sessions that the server allows.")] = 0
+    reserved_connections: Annotated[int, Field(ge=0, description="Those of them that only superusers get.")] = 0
     size_bytes: Annotated[int, Field(ge=0, description="Size of the database.")] = 0
 
 

@@ -9,12 +9,9 @@ from aada_operator.api.common import (
     Column,
     CommonStatus,
     CronExpression,
-    DnsLabel,
     Duration,
-    EnvName,
     LocalRef,
     Model,
-    ObjectName,
     Resource,
     SecretKeyRef,
     StatusModel,
@@ -23,7 +20,7 @@ from aada_operator.api.common import (
     TimeZone,
     rules,
 )
-from aada_operator.api.component import Argument
+from aada_operator.api.credential import Consumer, Generator, Jwt, Store, Verification
 
 # A time: whatever was not rotated since then is rotated now.
 ANNOTATION_ROTATE_AT = f"{GROUP}/rotate-at"
@@ -31,103 +28,21 @@ _OTHER_LMS = "lmsRef: cannot be changed, since a rotation may be under way: make
 _WHICH_SECRET = "secretRef: names the key of type Generic, and of no other type"  # noqa: S105 - a message
 _STORED = "store: only the login of type DatabasePassword is kept in step with a store"
 _VERIFIES = "verify: only type Generic is verified by a request or a command: leave it out"
-_ONE_QUESTION = "command: either a command, or path and status, not both: leave one out"
+_REVOKES = "jwt: revokeSql revokes tokens of type JwtSigningKey, and of no other type"
+_OVERLAPS = "emergency: only DatabasePassword and JwtSigningKey have an overlap that can be left out"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 _WINDOW_ONLY = "windowsFrom: InPlace is begun in a maintenance window of the AadaLms only: leave it at lms"
 # How a credential of each type is replaced: the first one if the spec names none.
 _STRATEGIES_OF = {
     "DatabasePassword": ("AlternatingRoles", "InPlace"),
-    "JwtSigningKey": ("ThreePhase",),
+    "JwtSigningKey": ("ThreePhase", "BlueGreen"),
     "Generic": ("Replace",),
+    "DataEncryptionKey": (),
 }
-
-
-def _wrong_strategy(credential: str) -> str:
-    return f"strategy: for type {credential} it is {' or '.join(_STRATEGIES_OF[credential])}"
-
-
-def _strategy_rules() -> list[tuple[str, str]]:
-    return [
-        (f"self.type != '{kind}' || !has(self.strategy) || self.strategy in {list(names)}", _wrong_strategy(kind))
-        for kind, names in _STRATEGIES_OF.items()
-    ]
-
-
-class Consumer(Model):
-    """A workload beside the LMS that logs in with the same Secret."""
-
-    kind: Annotated[Literal["Deployment", "StatefulSet"], Field(description="Kind of the workload.")]
-    name: Annotated[ObjectName, Field(description="Its name, in the namespace of this resource.")]
-
-
-class Generator(Model):
-    """What a new value is made of; a database password always has 256 bits."""
-
-    length: Annotated[int, Field(ge=16, le=1024, description="Characters.")] = 43
-    alphabet: Annotated[Literal["url-safe", "alphanumeric", "hex"], Field(description="Which characters.")] = "url-safe"
-
-
-class Jwt(Model):
-    """How the application gets its keys: variables of the AadaLms' spec.secrets, both of one Secret."""
-
-    variable: Annotated[EnvName, Field(description="The key that signs.")] = "JWT_SECRET_KEY"
-    accepted_variable: Annotated[EnvName, Field(description="Further keys that verify, separated by commas.")] = (
-        "JWT_SECRET_KEYS_ACCEPTED"
-    )
-
-
-class Verification(Model):
-    """How a component is asked whether it is well: by a request, or by a command in a pod of its own."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(("!has(self.command) || !(has(self.path) || has(self.status))", _ONE_QUESTION))
-    )
-
-    component: Annotated[DnsLabel, Field(description="Component of the AadaLms.")]
-    path: Annotated[
-        str | None,
-        Field(min_length=1, max_length=256, pattern=r"^/[^\s]*$", description="Path of a GET. Default: /health."),
-    ] = None
-    status: Annotated[int | None, Field(ge=100, le=599, description="Status of its answer. Default: 200.")] = None
-    command: Annotated[
-        list[Argument] | None,
-        Field(
-            min_length=1,
-            max_length=64,
-            description="Instead of a request: run in a pod like those of the component, beside them and without "
-            "users; exit code 0 is well.",
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _asks_once(self) -> "Verification":
-        if self.command and (self.path or self.status):
-            raise ValueError(_ONE_QUESTION)
-        return self
-
-
-class AwsSecretsManager(Model):
-    """A secret of AWS Secrets Manager: JSON with username and password, and whatever else its readers need."""
-
-    secret_id: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$", description="Name or ARN.")]
-    region: Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9-]+$", description="Region of the secret.")] = (
-        "us-east-1"
-    )
-    endpoint: Annotated[
-        str | None, Field(max_length=512, pattern=r"^https?://[^\s]+$", description="URL; absent: AWS's own.")
-    ] = None
-    credentials_secret_ref: Annotated[
-        LocalRef,
-        Field(
-            description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: get, describe, put, move versions."
-        ),
-    ]
-
-
-class Store(Model):
-    """A store outside the cluster that is kept in step."""
-
-    aws_secrets_manager: Annotated[AwsSecretsManager, Field(description="AWS Secrets Manager.")]
+_STRATEGY = "strategy: " + "; ".join(f"{k}: {' or '.join(v) or 'none'}" for k, v in _STRATEGIES_OF.items())
+_STRATEGY_RULE = "!has(self.strategy) || " + " || ".join(
+    f"(self.type == '{kind}' && self.strategy in {list(names)})" for kind, names in _STRATEGIES_OF.items() if names
+)
 
 
 class SecretRotationSpec(Model):
@@ -140,7 +55,9 @@ class SecretRotationSpec(Model):
             ("self.type == 'Generic' || !has(self.verify)", _VERIFIES),
             ("self.type == 'DatabasePassword' || !has(self.store)", _STORED),
             ("!has(self.strategy) || self.strategy != 'InPlace' || self.windowsFrom == 'lms'", _WINDOW_ONLY),
-            *_strategy_rules(),
+            (_STRATEGY_RULE, _STRATEGY),
+            ("self.type == 'JwtSigningKey' || !has(self.jwt) || !has(self.jwt.revokeSql)", _REVOKES),
+            ("!self.emergency || self.type in ['DatabasePassword', 'JwtSigningKey']", _OVERLAPS),
         )
     )
 
@@ -159,10 +76,11 @@ class SecretRotationSpec(Model):
         ),
     ]
     strategy: Annotated[
-        Literal["AlternatingRoles", "InPlace", "ThreePhase", "Replace"] | None,
+        Literal["AlternatingRoles", "InPlace", "ThreePhase", "BlueGreen", "Replace"] | None,
         Field(
             description="How it is replaced; absent: the one that nobody notices. InPlace (DatabasePassword): the role "
-            "keeps its name, and logins fail until pods are restarted, so only in a maintenance window."
+            "keeps its name, and logins fail until pods are restarted, so only in a maintenance window. BlueGreen "
+            "(JwtSigningKey): for an application that knows one key only; all users log in again once."
         ),
     ] = None
     secret_ref: Annotated[SecretKeyRef | None, Field(description="Type Generic: the key whose value is replaced.")] = (
@@ -217,6 +135,14 @@ class SecretRotationSpec(Model):
         ),
     ] = "15m"
     history_limit: Annotated[int, Field(ge=1, le=20, description="How many rotations status.history keeps.")] = 3
+    emergency: Annotated[
+        bool,
+        Field(
+            description="True: the credential has leaked. A rotation that is asked for with rotate-at leaves out the "
+            "overlap: the old key is forgotten at once, the old login closed once pods have the new one, and its "
+            "sessions are ended. Rotations of the schedule are as ever."
+        ),
+    ] = False
     suspend: Annotated[bool, Field(description="True: nothing is begun; what is under way is brought to its end.")] = (
         False
     )
@@ -231,10 +157,14 @@ class SecretRotationSpec(Model):
             raise ValueError(_VERIFIES)
         if self.store and self.type != "DatabasePassword":
             raise ValueError(_STORED)
-        if self.strategy and self.strategy not in _STRATEGIES_OF.get(self.type, (self.strategy,)):
-            raise ValueError(_wrong_strategy(self.type))
+        if self.strategy and self.strategy not in _STRATEGIES_OF[self.type]:
+            raise ValueError(_STRATEGY)
         if self.strategy == "InPlace" and self.windows_from != "lms":
             raise ValueError(_WINDOW_ONLY)
+        if self.jwt.revoke_sql and self.type != "JwtSigningKey":
+            raise ValueError(_REVOKES)
+        if self.emergency and self.type not in ("DatabasePassword", "JwtSigningKey"):
+            raise ValueError(_OVERLAPS)
         return self
 
     @property
@@ -260,6 +190,7 @@ class Proof(StatusModel):
             description="The role that could log in at the same moment, or the request that was answered.",
         ),
     ] = ""
+    tokens_revoked: Annotated[int | None, Field(ge=0, description="In an emergency: rows that were changed.")] = None
 
 
 class PastRotation(StatusModel):
@@ -268,6 +199,7 @@ class PastRotation(StatusModel):
     revision: Annotated[int, Field(ge=1, description="Its revision.")]
     result: Annotated[Literal["Rotated", "RolledBack"], Field(description="How it ended.")]
     login: Annotated[str, Field(max_length=63, description="The role that it was to bring.")] = ""
+    emergency: Annotated[bool, Field(description="Whether it left out the overlap.")] = False
     reason: Annotated[str, Field(max_length=128, description="Why it was rolled back.")] = ""
     message: Annotated[str, Field(max_length=512, description="Why, for people.")] = ""
     started_at: Annotated[Timestamp | None, Field(description="When its credential was made.")] = None

@@ -146,5 +146,6 @@ def database_status(before: dict[str, object], facts: ServerFacts) -> dict[str, 
         "version": facts.version,
         "connections": connections,
         "maxConnections": facts.max_connections,
+        "reservedConnections": facts.reserved,
         "sizeBytes": size,
     }

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from aada_operator.api.common import seconds
 from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.core.capacity import budget
 from aada_operator.core.clock import from_rfc3339, human
 from aada_operator.core.conditions import Truth
 from aada_operator.core.database import Inventory, Names, ServerFacts, role_mark
@@ -16,9 +17,6 @@ from aada_operator.core.interlock import Claim, Operation, disruptive
 from aada_operator.core.resources import Object
 from aada_operator.lms.migration import MigrationJob
 
-# Connections beside the components': operator 3, backup 2, migration 2, exporter 2.
-RESERVED_CONNECTIONS = 9
-SURGE = 1
 KEPT_JOBS = 3
 HEADS = ("head", "heads")
 
@@ -199,7 +197,7 @@ _BEHIND_POOLER = (
 
 def capacity(spec: AadaLmsSpec, facts: ServerFacts | None, claim_modes: Sequence[str] | None) -> Verdict:
     """Whether the server has a connection for each one that the pods may open, and the uploads fit the replicas."""
-    connections = _connection_budget([c for c in spec.components if c.role == "api"], facts)
+    connections = _connection_budget(spec.components, facts)
     if spec.database.pooler:
         connections = Verdict("Unknown", "BehindPooler", _BEHIND_POOLER)
     uploads = _uploads(spec, claim_modes)
@@ -213,26 +211,15 @@ def capacity(spec: AadaLmsSpec, facts: ServerFacts | None, claim_modes: Sequence
 def _connection_budget(components: Sequence[Component], facts: ServerFacts | None) -> Verdict:
     if facts is None:
         return Verdict("Unknown", "DatabaseUnreachable", "the server could not be asked for max_connections")
-    undeclared = [c.name for c in components if c.connections is None]
-    if undeclared:
-        message = f"say what a pod of {', '.join(undeclared)} may open in components[].connections"
+    found = budget(components, facts.max_connections, facts.reserved)
+    if found.undeclared:
+        message = f"say what a pod of {', '.join(found.undeclared)} may open in components[].connections"
         return Verdict("Unknown", "NotDeclared", message)
-    terms = [(c.replicas + SURGE) * c.connections.per_pod() for c in components if c.connections]
-    needed = sum(terms) + RESERVED_CONNECTIONS
-    available = facts.max_connections - facts.reserved
-    sum_text = " + ".join(_term(c) for c in components) + f" + {RESERVED_CONNECTIONS} reserved"
-    counted = f"{sum_text} = {needed} connections, {available} of {facts.max_connections} available"
-    if needed <= available:
-        return Verdict("True", "WithinBudget", counted)
-    fix = f"fewer workers or smaller pools, a pooler, or max_connections {needed + facts.reserved} (needs a restart)"
-    return Verdict("False", "ConnectionBudgetExceeded", f"{counted}: {fix}")
-
-
-def _term(component: Component) -> str:
-    held = component.connections
-    if held is None:
-        return component.name
-    return f"({component.replicas}+{SURGE}) x {held.workers} x ({held.pool_size}+{held.max_overflow}) {component.name}"
+    if found.fits:
+        return Verdict("True", "WithinBudget", found.counted)
+    wanted = found.needed + facts.reserved
+    fix = f"fewer workers or smaller pools, a pooler, or max_connections {wanted} (needs a restart)"
+    return Verdict("False", "ConnectionBudgetExceeded", f"{found.counted}: {fix}")
 
 
 def _uploads(spec: AadaLmsSpec, claim_modes: Sequence[str] | None) -> str | None:

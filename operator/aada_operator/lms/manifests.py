@@ -27,21 +27,27 @@ PROGRESS_SECONDS = 300
 
 
 def children(
-    owner: Object, spec: AadaLmsSpec, component: Component, stamp: Mapping[str, str], size: Size | None = None
+    owner: Object,
+    spec: AadaLmsSpec,
+    component: Component,
+    stamp: Mapping[str, str],
+    size: Size | None = None,
+    *,
+    stood_in: bool = False,
 ) -> list[tuple[ApiResource, Object]]:
     """All children of a component, Deployment first; ``stamp`` are annotations of its pods that tell of Secrets.
 
-    Without a ``size`` it is the component's.
+    Without a ``size`` it is the component's; ``stood_in``: users are sent to pods that stand in for its own.
     """
     size = size or Size(component.replicas)
     wanted = [
         (DEPLOYMENTS, deployment(owner, spec, component, stamp, size)),
-        (SERVICES, service(owner, component)),
+        (SERVICES, service(owner, component, stood_in=stood_in)),
     ]
     if component.host:
         wanted.append((INGRESSES, ingress(owner, component)))
     if component.replicas > 1 or size.scaled_from:
-        wanted.append((DISRUPTION_BUDGETS, disruption_budget(owner, component)))
+        wanted.append((DISRUPTION_BUDGETS, disruption_budget(owner, component, stood_in=stood_in)))
     return wanted
 
 
@@ -92,10 +98,10 @@ def _probe(probe: Probe) -> Object:
     return {"httpGet": {"path": probe.http.path, "port": "http"}, "timeoutSeconds": 5}
 
 
-def service(owner: Object, component: Component) -> Object:
+def service(owner: Object, component: Component, *, stood_in: bool = False) -> Object:
     """The component's stable address."""
     port = {"name": "http", "port": component.port, "targetPort": "http", "protocol": "TCP"}
-    selector = pod.selector(owner["metadata"]["name"], component)
+    selector = pod.served_by(owner["metadata"]["name"], component, stood_in=stood_in)
     return _child(owner, component, SERVICES) | {"spec": {"type": "ClusterIP", "selector": selector, "ports": [port]}}
 
 
@@ -116,9 +122,9 @@ def ingress(owner: Object, component: Component) -> Object:
     }
 
 
-def disruption_budget(owner: Object, component: Component) -> Object:
-    """A drain of nodes takes one pod at a time; pods that are broken anyway never block it."""
-    selector = pod.selector(owner["metadata"]["name"], component)
+def disruption_budget(owner: Object, component: Component, *, stood_in: bool = False) -> Object:
+    """A drain of nodes takes one pod that serves at a time; pods that are broken anyway never block it."""
+    selector = pod.served_by(owner["metadata"]["name"], component, stood_in=stood_in)
     return _child(owner, component, DISRUPTION_BUDGETS) | {
         "spec": {
             "maxUnavailable": 1,

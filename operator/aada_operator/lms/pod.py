@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, stand_in
 from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.resources import Object
@@ -46,8 +46,16 @@ def component_labels(lms: str, component: Component) -> dict[str, str]:
 
 
 def selector(lms: str, component: Component) -> dict[str, str]:
-    """What a Deployment and a Service select; never changes, the API server refuses that."""
+    """What a Deployment selects; never changes, the API server refuses that."""
     return {LABEL_LMS: lms, LABEL_COMPONENT: component.name}
+
+
+def served_by(lms: str, component: Component, *, stood_in: bool) -> dict[str, str]:
+    """The pods that users are sent to: the component's own, or those that stand in for them.
+
+    The label is the same and its value another, so that no merge can leave a selector that finds neither.
+    """
+    return {LABEL_LMS: lms, LABEL_COMPONENT: stand_in(component.name) if stood_in else component.name}
 
 
 def image_of(spec: AadaLmsSpec, component: Component) -> str:

@@ -1,11 +1,13 @@
 """The components of an AadaLms: their children brought about, drift reverted, what is no longer wanted removed."""
 
 import logging
+from collections.abc import Iterable
 
 from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER
+from aada_operator.api.common import ANNOTATION_SERVES, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, stand_in
 from aada_operator.api.component import Component
+from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.errors import OperatorError
 from aada_operator.core.resources import (
     DEPLOYMENTS,
@@ -41,11 +43,14 @@ class WorkloadsReconciler:
         """
         world.scaled = scaled(await self._kube.list(SCALING_POLICIES, visit.namespace), visit.name)
         ready = await self._check_secrets(visit, world)
+        there = await self._kube.list(DEPLOYMENTS, visit.namespace, {LABEL_LMS: visit.name})
+        world.stood_in = stood_in(visit.spec, there)
         first: OperatorError | None = None
         drift: dict[str, tuple[str, ...]] = {}
+        written = ready if world.schema_current else []
         if world.schema_current and not visit.spec.suspend:
             sizes = await self._sizes(visit, world)
-            for component in ready:
+            for component in written:
                 try:
                     drift[component.name] = await self._ensure(visit, world, component, sizes[component.name])
                 except OperatorError as error:
@@ -53,6 +58,8 @@ class WorkloadsReconciler:
             await self._prune(visit, sizes)
         elif not visit.spec.suspend:
             await self._restamp(visit, world, ready)
+        if not visit.spec.suspend:
+            await self._direct_users(visit, world, [c for c in visit.spec.components if c not in written])
         await self._look(visit, world, drift)
         if first:
             raise first
@@ -86,7 +93,8 @@ class WorkloadsReconciler:
         """Bring a component's children about; returns the fields that somebody else had changed."""
         stamp = await self._stamp(visit, world, component)
         drift: list[str] = []
-        for resource, desired in manifests.children(visit.body, visit.spec, component, stamp, size):
+        there = component.name in world.stood_in
+        for resource, desired in manifests.children(visit.body, visit.spec, component, stamp, size, stood_in=there):
             applied = await children.ensure(self._kube, resource, desired)
             drift += [f"{resource.kind} {desired['metadata']['name']} {field}" for field in applied.drift]
         if drift:
@@ -109,6 +117,17 @@ class WorkloadsReconciler:
                 patch = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
                 await self._kube.patch(DEPLOYMENTS, deployment, patch)
 
+    async def _direct_users(self, visit: LmsVisit, world: World, left_alone: list[Component]) -> None:
+        """Components that wait for a migration or a Secret: their users are sent to who stands in all the same.
+
+        The migration may well wait for that.
+        """
+        for component in left_alone:
+            wanted = pod.served_by(visit.name, component, stood_in=component.name in world.stood_in)
+            live = await self._kube.get(SERVICES, visit.namespace, pod.child_name(visit.name, component))
+            if live and visit.uid in _owners(live) and not wanted.items() <= live["spec"]["selector"].items():
+                await self._kube.patch(SERVICES, live, {"spec": {"selector": wanted}})
+
     async def _prune(self, visit: LmsVisit, sizes: dict[str, Size]) -> None:
         """Delete our children that the spec no longer names: components, Ingresses and budgets."""
         wanted = {
@@ -125,7 +144,7 @@ class WorkloadsReconciler:
 
     async def _own(self, visit: LmsVisit, resource: ApiResource) -> list[Object]:
         found = await self._kube.list(resource, visit.namespace, {LABEL_OWNER: pod.OWNER, LABEL_LMS: visit.name})
-        return [c for c in found if visit.uid in {r["uid"] for r in c["metadata"].get("ownerReferences", ())}]
+        return [c for c in found if visit.uid in _owners(c)]
 
     async def _look(self, visit: LmsVisit, world: World, drift: dict[str, tuple[str, ...]]) -> None:
         """How far the rollouts are; pods are listed only while something is missing."""
@@ -140,3 +159,18 @@ class WorkloadsReconciler:
         world.rollouts = views([])
         if not all(one.complete for one in world.rollouts):
             world.rollouts = views(await self._kube.list(PODS, visit.namespace, {LABEL_LMS: visit.name}))
+
+
+def stood_in(spec: AadaLmsSpec, deployments: Iterable[Object]) -> frozenset[str]:
+    """The components whose users are sent to pods that stand in for the component's own."""
+    serving = {
+        one["metadata"]["labels"].get(LABEL_COMPONENT)
+        for one in deployments
+        if ANNOTATION_SERVES in (one["metadata"].get("annotations") or {})
+        and not one["metadata"].get("deletionTimestamp")
+    }
+    return frozenset(c.name for c in spec.components if stand_in(c.name) in serving)
+
+
+def _owners(child: Object) -> set[str]:
+    return {reference["uid"] for reference in child["metadata"].get("ownerReferences", ())}

@@ -72,7 +72,8 @@ class Secrets:
 class World:
     """``revision`` is None for an empty database, and means something only when ``connected``.
 
-    ``schema_current`` opens the gate for rollouts; ``progress`` says what is on its way, empty when nothing is.
+    ``schema_current`` opens the gate for rollouts; ``stood_in`` are components whose users are sent to pods that stand
+    in for their own; ``progress`` says what is on its way, empty when nothing is.
     ``scaled`` are the components whose size is a policy's, with the most pods that they may have.
     """
 
@@ -82,6 +83,7 @@ class World:
     connected: bool = False
     revision: str | None = None
     schema_current: bool = False
+    stood_in: frozenset[str] = frozenset()
     rollouts: tuple[Rollout, ...] = ()
     progress: str = ""
     blocked: tuple[str, ...] = ()

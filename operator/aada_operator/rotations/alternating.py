@@ -17,7 +17,7 @@ from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.login import LoginReplacement
-from aada_operator.rotations.replacement import SECRET_BYTES
+from aada_operator.rotations.replacement import CONVERGING, SECRET_BYTES
 from aada_operator.rotations.server import credentials_of
 from aada_operator.rotations.work import Work
 
@@ -63,8 +63,10 @@ class Alternating(LoginReplacement):
         return (await self._server.look()).may_log_in(self._old)
 
     async def convergence(self) -> Convergence:
-        """Pods, workloads, and sessions of the login that is not in the Secret."""
+        """Pods, workloads, and sessions of the login that is not in the Secret; a leaked one's are not waited for."""
         found = await super().convergence()
+        if self.emergency:
+            return found
         other = self._old if self._published else self._new
         return replace(found, login=other, sessions=(await self._server.look()).sessions(other))
 
@@ -165,6 +167,13 @@ class Alternating(LoginReplacement):
     async def _close(self, login: str) -> None:
         async with self._server.changing() as session:
             await postgres_rotation.close_login(session, login, secrets.token_urlsafe(SECRET_BYTES))
+
+    async def _prove(self) -> None:
+        """Nobody is left in a session of the old login, and its password is refused."""
+        if left := (await self._server.look()).sessions(self._old):
+            await self._close(self._old)
+            raise Waiting(CONVERGING, f"{left} sessions of the old login {self._old} are being ended", 2.0)
+        await super()._prove()
 
     async def _has_reconverged(self) -> bool:
         await self._canary.remove()

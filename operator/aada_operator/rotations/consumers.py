@@ -1,7 +1,7 @@
 """Everybody who logs in with the application's Secret: pods of the LMS, further workloads, sessions on the server."""
 
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
-from aada_operator.api.rotation import Consumer
+from aada_operator.api.credential import Consumer
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object
 from aada_operator.rotations import decide, manifests

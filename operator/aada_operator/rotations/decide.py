@@ -1,7 +1,7 @@
 """What one SecretRotation should do now: pure functions of its spec, the Secrets, the server, and the time."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +9,7 @@ from aada_operator.api.common import LABEL_LMS, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.core import schedule
+from aada_operator.core.capacity import budget
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.database import LoginRole, Names, RotationServer
 from aada_operator.core.errors import Stalled, Waiting
@@ -208,6 +209,25 @@ def demand_backup(lms: Object) -> None:
         raise Waiting("BackupNotFresh", message, 30.0)
 
 
+def demand_connections(lms: Object, spec: AadaLmsSpec, twice: Collection[str]) -> None:
+    """Make sure that the server has a connection for each one of a second set of pods of some components.
+
+    Raises:
+        Waiting: LmsNotReady, the AadaLms has not looked at the server yet.
+        Stalled: NotDeclared, ConnectionBudgetExceeded.
+    """
+    seen = (lms.get("status") or {}).get("database") or {}
+    if not seen.get("maxConnections"):
+        raise Waiting("LmsNotReady", "the AadaLms does not know how many connections its server allows yet", 15.0)
+    found = budget(spec.components, seen["maxConnections"], seen.get("reservedConnections", 0), twice)
+    if found.undeclared:
+        message = "there are twice as many pods for a while: say what one may open in components[].connections of"
+        raise Stalled("NotDeclared", f"{message} {', '.join(found.undeclared)}")
+    if not found.fits:
+        message = f"there are twice as many pods for a while: {found.counted}; fewer workers or smaller pools"
+        raise Stalled("ConnectionBudgetExceeded", f"{message}, or a larger max_connections of the server")
+
+
 # --- pods and sessions -----------------------------------------------------------------------------------------------
 
 
@@ -244,7 +264,7 @@ def outdated_pods(pods: Sequence[Object], secret: str, mark: str, revision: str)
             for pod in pods
             if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
             and uses(pod["spec"], secret)
-            and (pod["metadata"].get("annotations") or {}).get(mark) != revision
+            and (pod["metadata"].get("annotations") or {}).get(mark, "") != revision
         )
     )
 

@@ -3,7 +3,7 @@
 import secrets
 import string
 
-from aada_operator.api.rotation import Generator
+from aada_operator.api.credential import Generator
 
 _ALPHABETS = {
     "url-safe": string.ascii_letters + string.digits + "-_",

@@ -2,7 +2,7 @@
 
 from aada_operator.adapters.http import status_of
 from aada_operator.api.component import Component
-from aada_operator.api.rotation import Verification
+from aada_operator.api.credential import Verification
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand

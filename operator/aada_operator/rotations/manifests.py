@@ -1,4 +1,4 @@
-"""The Secrets of a rotation and its canary pod as plain dicts; pure."""
+"""The Secrets of a rotation, its canary pod and its green Deployments as plain dicts; pure."""
 
 import base64
 import copy
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, REVISION_PREFIX
+from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, REVISION_PREFIX, stand_in
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
-from aada_operator.core.resources import PODS, SECRET_ROTATIONS, SECRETS, Object, owner_reference
+from aada_operator.core.resources import DEPLOYMENTS, PODS, SECRET_ROTATIONS, SECRETS, Object, owner_reference
 from aada_operator.rotations.decide import revision_number
 
 OWNER = SECRET_ROTATIONS.kind.lower()
@@ -30,6 +30,8 @@ ANNOTATION_ROLLED_BACK = f"{GROUP}/rolled-back"
 ANNOTATION_STRATEGY = f"{GROUP}/strategy"
 ANNOTATION_CHANGED_AT = f"{GROUP}/changed-at"
 ANNOTATION_RECONNECTED_FOR = f"{GROUP}/reconnected-for"
+# In an emergency: how many rows the statement changed that revokes tokens.
+ANNOTATION_TOKENS_REVOKED = f"{GROUP}/tokens-revoked"
 
 
 def values(secret: Object) -> dict[str, str]:
@@ -70,6 +72,11 @@ class Revision:
         return values(self.body)
 
     @property
+    def strategy(self) -> str:
+        """How it is brought about, whatever the spec says meanwhile; empty where it was not written down."""
+        return annotations(self.body).get(ANNOTATION_STRATEGY, "")
+
+    @property
     def made_at(self) -> datetime:
         return from_rfc3339(annotations(self.body)[ANNOTATION_MADE_AT])
 
@@ -92,14 +99,15 @@ class Revision:
         return from_rfc3339(text) if text else None
 
     @property
-    def strategy(self) -> str:
-        """How it is brought about; empty for what an earlier version made."""
-        return annotations(self.body).get(ANNOTATION_STRATEGY, "")
-
-    @property
     def reconnected_for(self) -> str:
         """The revision for which the pooler was told to give up the sessions of the other one; empty for none."""
         return annotations(self.body).get(ANNOTATION_RECONNECTED_FOR, "")
+
+    @property
+    def tokens_revoked(self) -> int | None:
+        """How many rows were changed to revoke tokens; None before."""
+        text = annotations(self.body).get(ANNOTATION_TOKENS_REVOKED)
+        return int(text) if text else None
 
     @property
     def rolled_back(self) -> str | None:
@@ -121,7 +129,7 @@ def kept(owner: Object, lms: str, live: Object, number: int) -> Object:
 def fresh(
     owner: Object, lms: str, number: int, data: Mapping[str, str], follows: int, now: datetime, strategy: str
 ) -> Object:
-    """The Secret with the new credentials."""
+    """The Secret with the new credentials, which remembers how they are brought about."""
     marks = {ANNOTATION_MADE_AT: to_rfc3339(now), ANNOTATION_FOLLOWS: str(follows), ANNOTATION_STRATEGY: strategy}
     return _secret(owner, lms, number, _encoded(data), marks)
 
@@ -192,21 +200,61 @@ def verifying(owner: Object, deployment: Object, container: str, command: Sequen
     return pod
 
 
+def green(owner: Object, lms: Object, blue: Object, secret: str, revision: Revision) -> Object:
+    """A Deployment of as many pods as another has, with the new credentials; no Service finds them by itself.
+
+    The AadaLms owns it: a deletion of the SecretRotation in the foreground must not take pods from users.
+    """
+    rotation, component = owner["metadata"]["name"], blue["metadata"]["labels"][LABEL_COMPONENT]
+    template = _template(rotation, blue, revision.name)
+    _with_secret(template["spec"], secret, revision.name)
+    selector = {LABEL_LMS: lms["metadata"]["name"], LABEL_COMPONENT: stand_in(component)}
+    template["metadata"]["labels"] |= selector
+    return {
+        "apiVersion": DEPLOYMENTS.api_version,
+        "kind": DEPLOYMENTS.kind,
+        "metadata": {
+            "name": f"{rotation}-green-{component}",
+            "namespace": owner["metadata"]["namespace"],
+            "labels": template["metadata"]["labels"],
+            "annotations": {ANNOTATION_OF: owner["metadata"]["uid"], mark_of(rotation): revision.name},
+            "ownerReferences": [owner_reference(lms)],
+        },
+        "spec": {
+            "replicas": int(blue["spec"].get("replicas", 1)),
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": template,
+        },
+    }
+
+
 def _beside(owner: Object, deployment: Object, purpose: str, revision: str) -> Object:
     """A pod like those of a Deployment; no Service finds it, so no user meets it."""
-    template = deployment["spec"]["template"]
-    labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k not in _COMPONENT}
     rotation = owner["metadata"]["name"]
-    marks = {k: v for k, v in annotations(template).items() if not k.startswith(f"{GROUP}/")}
+    template = _template(rotation, deployment, revision)
     return {
         "apiVersion": PODS.api_version,
         "kind": PODS.kind,
         "metadata": {
             "name": trial_name(rotation, purpose),
             "namespace": owner["metadata"]["namespace"],
+            **template["metadata"],
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": template["spec"],
+    }
+
+
+def _template(rotation: str, deployment: Object, revision: str) -> Object:
+    """The pods of a Deployment, with nothing by which they would pass for its own."""
+    template = deployment["spec"]["template"]
+    labels = {k: v for k, v in (template["metadata"].get("labels") or {}).items() if k not in _COMPONENT}
+    marks = {k: v for k, v in annotations(template).items() if not k.startswith(f"{GROUP}/")}
+    return {
+        "metadata": {
             "labels": labels | {LABEL_OWNER: OWNER, LABEL_ROTATION: rotation},
             "annotations": marks | {mark_of(rotation): revision},
-            "ownerReferences": [owner_reference(owner)],
         },
         "spec": copy.deepcopy(template["spec"]),
     }

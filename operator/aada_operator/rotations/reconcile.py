@@ -18,10 +18,12 @@ from aada_operator.core.interlock import OPERATION_IN_PROGRESS
 from aada_operator.core.resources import SECRET_ROTATIONS, SECRETS
 from aada_operator.rotations import decide, manifests, report
 from aada_operator.rotations.alternating import Alternating
+from aada_operator.rotations.blue_green import SWITCHING, BlueGreen
 from aada_operator.rotations.canary import CANARY_STARTING
 from aada_operator.rotations.command import VERIFYING
 from aada_operator.rotations.gauges import gauges
 from aada_operator.rotations.generic import Generic
+from aada_operator.rotations.green import GREEN_STARTING
 from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.replacement import CONVERGING, GRACE, ROLLING_BACK, Replacement
@@ -32,13 +34,15 @@ from aada_operator.rotations.work import Work, observe, revisions
 logger = logging.getLogger(__name__)
 NOW = 0.0
 # Waiting for these is how it goes, and no trouble.
-_CALM = frozenset({CANARY_STARTING, VERIFYING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_IN_PROGRESS})
+_CALM = frozenset(
+    {CANARY_STARTING, VERIFYING, GREEN_STARTING, SWITCHING, CONVERGING, GRACE, ROLLING_BACK, OPERATION_IN_PROGRESS}
+)
 # Before these steps have ended, a failure leads back.
 _REVERSIBLE = frozenset(
     {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "ProposeToStore", "Canary", "Publish", "Converge"}
-    | {"Distribute", "ConvergeVerifiers", "Switch", "PromoteInStore", "SetPassword"}
+    | {"Distribute", "ConvergeVerifiers", "Switch", "PromoteInStore", "SetPassword", "StartGreen", "SwitchToGreen"}
 )
-_STRATEGIES: dict[str, type[Replacement]] = {one.strategy: one for one in (Alternating, InPlace, ThreePhase, Generic)}
+_STRATEGIES = {one.strategy: one for one in (Alternating, InPlace, ThreePhase, BlueGreen, Generic)}
 _REFUSED = (
     "the data key is not replaced: rows that are encrypted with it would become unreadable. Re-encrypt them in the "
     "application first, with both keys, and change the Secret by hand then; nothing was changed"
@@ -74,7 +78,7 @@ class Operation:
         self._work = work
         self._visit = work.visit
         self._status = work.status
-        self._strategy = _STRATEGIES[work.strategy](work)
+        self._strategy: Replacement = _STRATEGIES[work.strategy](work)
         self._step = ""
 
     @property
@@ -207,7 +211,8 @@ class Operation:
         return NOW
 
     def _record_end(self, fresh: Revision) -> None:
-        entry = report.ended(self._visit, fresh, max(fresh.number, self._work.revision))
+        revision = max(fresh.number, self._work.revision)
+        entry = report.ended(self._visit, fresh, revision, emergency=self._strategy.emergency)
         history = self._status.get("history") or []
         self._status["history"] = decide.with_entry(history, entry, self._visit.spec.history_limit)
         failures = int(self._status["failures"])

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from aada_operator.adapters import interlock
 from aada_operator.api.common import seconds
+from aada_operator.api.rotation import ANNOTATION_ROTATE_AT
 from aada_operator.core.clock import human, to_rfc3339
 from aada_operator.core.controller import FINALIZER, is_held
 from aada_operator.core.errors import Stalled, Waiting
@@ -57,6 +58,13 @@ class Replacement:
         """What is looked at while nothing is under way."""
 
     # --- what they share ---------------------------------------------------------------------------------------------
+
+    @property
+    def emergency(self) -> bool:
+        """Whether the credential has leaked, and the rotation was asked for: it leaves out the overlap."""
+        since = self._work.kept.made_at if self._work.kept else self._work.since
+        asked = self._visit.annotations.get(ANNOTATION_ROTATE_AT, "")
+        return self._visit.spec.emergency and decide.is_asked(asked, to_rfc3339(since), self._visit.now)
 
     @property
     def old(self) -> Revision:
@@ -196,7 +204,8 @@ class Replacement:
     def grace_ends(self) -> datetime:
         """Until when the old credential works."""
         assert self.new.converged_at, "it is asked for afterwards"  # noqa: S101
-        return self.new.converged_at + timedelta(seconds=seconds(self._visit.spec.grace_period))
+        grace = 0.0 if self.emergency else seconds(self._visit.spec.grace_period)
+        return self.new.converged_at + timedelta(seconds=grace)
 
     async def wait_for(self, end: datetime, words: str) -> None:
         """Let others work until then.

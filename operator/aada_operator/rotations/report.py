@@ -15,7 +15,11 @@ CONVERGED = "ConsumersConverged"
 REVOKED = "OldCredentialRevoked"
 KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
 # The condition that a step proves once it is done; not every strategy has each.
-_PROVED_BY = {VERIFIED: ("VerifyNew", "ConvergeVerifiers"), CONVERGED: ("Converge",), REVOKED: ("ProveOld",)}
+_PROVED_BY = {
+    VERIFIED: ("VerifyNew", "ConvergeVerifiers", "StartGreen"),
+    CONVERGED: ("Converge",),
+    REVOKED: ("ProveOld",),
+}
 
 
 def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
@@ -65,7 +69,7 @@ def held_back(visit: Visit[SecretRotationSpec], opens: datetime) -> None:
         known.set(conditions.READY, False, known.reason_of(conditions.READY), message)
 
 
-def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int) -> dict[str, Any]:
+def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int, *, emergency: bool) -> dict[str, Any]:
     """The entry for the history of a rotation that has come to its end, one or the other."""
     status = visit.status
     reason, _, message = (fresh.rolled_back or "").partition(": ")
@@ -76,6 +80,7 @@ def ended(visit: Visit[SecretRotationSpec], fresh: Revision, revision: int) -> d
         "revision": revision,
         "result": "RolledBack" if back else "Rotated",
         "login": fresh.data["username"] if visit.spec.type == "DatabasePassword" else "",
+        "emergency": emergency,
         "reason": reason[:128],
         "message": message[:512],
         "startedAt": to_rfc3339(fresh.made_at),
@@ -110,7 +115,8 @@ def _proof(status: dict[str, Any]) -> str:
         whose = "before" if proof["login"] == proof.get("by") else f"of {proof['login']}"
         return f"the password {whose} is refused with {proof['sqlState']} since {proof['time']}"
     if proof:
-        return proof.get("by") or f"no pod accepts the one before since {proof['time']}"
+        revoked = f"; {proof['tokensRevoked']} tokens revoked" if "tokensRevoked" in proof else ""
+        return proof.get("by") or f"no pod accepts the one before since {proof['time']}{revoked}"
     return "no proof is on record"
 
 

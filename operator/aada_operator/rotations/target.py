@@ -17,7 +17,7 @@ class Target:
     keys: tuple[str, ...]
 
 
-def target(spec: SecretRotationSpec, lms: AadaLmsSpec, name: str) -> Target:
+def target(spec: SecretRotationSpec, strategy: str, lms: AadaLmsSpec, name: str) -> Target:
     """The Secret of a SecretRotation of the AadaLms ``name``.
 
     Raises:
@@ -25,7 +25,7 @@ def target(spec: SecretRotationSpec, lms: AadaLmsSpec, name: str) -> Target:
     """
     match spec.type:
         case "JwtSigningKey":
-            return _signing(spec, lms)
+            return _signing(spec, strategy, lms)
         case "Generic":
             assert spec.secret_ref, "the model demands it"  # noqa: S101
             return Target(spec.secret_ref.name, (spec.secret_ref.key,))
@@ -33,17 +33,20 @@ def target(spec: SecretRotationSpec, lms: AadaLmsSpec, name: str) -> Target:
             return Target(lms.database.app_secret(name), LOGIN_KEYS)
 
 
-def _signing(spec: SecretRotationSpec, lms: AadaLmsSpec) -> Target:
-    """The key that signs, and the further ones that verify: two keys of one Secret."""
+def _signing(spec: SecretRotationSpec, strategy: str, lms: AadaLmsSpec) -> Target:
+    """The key that signs, and the further ones that verify: two keys of one Secret, or one for BlueGreen."""
     named = {variable.name: variable.secret_ref for variable in lms.secrets}
     signing, accepted = named.get(spec.jwt.variable), named.get(spec.jwt.accepted_variable)
     if signing is None:
         message = f"the AadaLms has no variable {spec.jwt.variable} in spec.secrets: add it, or set jwt.variable"
         raise Stalled("NoSigningKey", message)
-    if accepted is None or accepted.name != signing.name:
-        message = (
-            f"the application must accept two keys at once: give the AadaLms a variable {spec.jwt.accepted_variable} "
-            f"in spec.secrets from another key of Secret {signing.name} (empty at first)"
-        )
-        raise Stalled("NoAcceptedKeys", message)
-    return Target(signing.name, (signing.key, accepted.key))
+    if accepted and accepted.name == signing.name:
+        return Target(signing.name, (signing.key, accepted.key))
+    if strategy == "BlueGreen":
+        return Target(signing.name, (signing.key,))
+    message = (
+        f"the application must accept two keys at once: give the AadaLms a variable {spec.jwt.accepted_variable} in "
+        f"spec.secrets from another key of Secret {signing.name} (empty at first); or, if it knows one key only, set "
+        "strategy: BlueGreen, and all users log in again once at each rotation"
+    )
+    raise Stalled("NoAcceptedKeys", message)

@@ -6,12 +6,9 @@ At every moment each token is accepted by every pod, whichever pod signed it: so
 from datetime import timedelta
 
 from aada_operator.api.common import seconds
-from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.steps import Step, demand
 from aada_operator.rotations import manifests
-from aada_operator.rotations.generator import generate
-from aada_operator.rotations.replacement import Replacement
-from aada_operator.rotations.work import Work
+from aada_operator.rotations.signing_key import SigningKey
 
 # Clocks of pods differ by less than this.
 SKEW = timedelta(minutes=1)
@@ -19,28 +16,30 @@ SKEW = timedelta(minutes=1)
 BEFORE, DISTRIBUTED, SWITCHED, RETIRED = range(4)
 
 
-class ThreePhase(Replacement):
-    """The signing key of access tokens."""
+class ThreePhase(SigningKey):
+    """The application accepts several keys at once; in an emergency the first publication is the last one."""
 
     strategy = "ThreePhase"
 
-    def __init__(self, work: Work) -> None:
-        super().__init__(work)
-        self._signing, self._accepted = work.target.keys
-
     def steps(self) -> list[Step]:
-        return [
+        begin = [
             demand("Preflight", self._preflight),
             self.claim_step(),
             self.keep_step(),
-            Step("Generate", self.is_generated, self._generate),
+            Step("Generate", self.is_generated, self.generate_key),
+        ]
+        converge = Step("Converge", self.has_converged, self.note_converged)
+        if self.emergency:
+            return [*begin, self._reached("Publish", RETIRED), converge, *self.last_steps()]
+        return [
+            *begin,
             self._reached("Distribute", DISTRIBUTED),
             Step("ConvergeVerifiers", self._all_verify, self._converge_verifiers),
             self._reached("Switch", SWITCHED),
-            Step("Converge", self.has_converged, self.note_converged),
+            converge,
             demand("Grace", self._grace),
             self._reached("RetireOld", RETIRED),
-            Step("ProveOld", self._is_proven, self._prove),
+            *self.last_steps(),
         ]
 
     def way_back(self) -> list[Step]:
@@ -56,22 +55,19 @@ class ThreePhase(Replacement):
     async def is_reversible(self) -> bool:
         return self._phase < RETIRED
 
-    def described(self) -> str:
-        return f"tokens are signed with key {self._signing} of Secret {self._work.secret}"
-
     # --- forth -------------------------------------------------------------------------------------------------------
 
     def _data(self, phase: int) -> dict[str, str]:
         """The two keys in a phase; others may be of other rotations."""
         old, new = self.old.data, self.new.data[self._signing]
-        further = [key for key in old[self._accepted].split(",") if key.strip()]
+        (accepted,) = self._accepted
+        further = [key for key in old[accepted].split(",") if key.strip()]
         keys = {
-            BEFORE: (old[self._signing], old[self._accepted]),
+            BEFORE: (old[self._signing], old[accepted]),
             DISTRIBUTED: (old[self._signing], ",".join([new, *further])),
             SWITCHED: (new, ",".join([old[self._signing], *further])),
-            RETIRED: (new, ""),
         }
-        return dict(zip(self._work.target.keys, keys[phase], strict=True))
+        return self.only(new) if phase == RETIRED else dict(zip(self._work.target.keys, keys[phase], strict=True))
 
     @property
     def _phase(self) -> int:
@@ -87,7 +83,7 @@ class ThreePhase(Replacement):
             return self._phase >= phase
 
         async def act() -> None:
-            if phase == DISTRIBUTED:
+            if self._phase == BEFORE:
                 self.demand_undisturbed()
             await self.publish(self._data(phase), self.new.number + phase - DISTRIBUTED)
 
@@ -95,10 +91,7 @@ class ThreePhase(Replacement):
 
     async def _preflight(self) -> None:
         if not self._work.fresh:
-            await self.demand_calm()
-
-    async def _generate(self) -> None:
-        await self.generate({**self._work.data, self._signing: generate(self._visit.spec.generator)})
+            await self.preflight()
 
     async def _all_verify(self) -> bool:
         return self._phase > DISTRIBUTED or (await self.convergence()).reached
@@ -110,14 +103,6 @@ class ThreePhase(Replacement):
         if self._phase < RETIRED:
             end = self.grace_ends() + SKEW
             await self.wait_for(end, "the new key signs; tokens of the old one are accepted")
-
-    async def _is_proven(self) -> bool:
-        return bool((self._work.status.get("proof") or {}).get("revision") == self._work.revision)
-
-    async def _prove(self) -> None:
-        """No pod is left that accepts the old key."""
-        await self.demand_converged("Converging", "the old key is accepted still")
-        self._work.status["proof"] = {"time": to_rfc3339(self._visit.now), "revision": self._work.revision}
 
     # --- back --------------------------------------------------------------------------------------------------------
 

@@ -28,13 +28,17 @@ from aada_operator.rotations.target import LOGIN_KEYS, Target, target
 
 @dataclass
 class Work:
-    """``kept`` is the Secret's content before the rotation, ``fresh`` what it brings; None when it made none yet."""
+    """``kept`` is the Secret's content before the rotation, ``fresh`` what it brings; None when it made none yet.
+
+    ``strategy`` is that of the rotation under way, whatever the spec says meanwhile.
+    """
 
     kube: Kube
     allow_local: bool
     visit: Visit[SecretRotationSpec]
     lms: Object
     spec: AadaLmsSpec
+    strategy: str
     target: Target
     live: Object
     kept: Revision | None = None
@@ -43,11 +47,6 @@ class Work:
     @property
     def status(self) -> dict[str, Any]:
         return self.visit.status
-
-    @property
-    def strategy(self) -> str:
-        """How what is under way is brought about, or what comes next."""
-        return (self.fresh.strategy if self.fresh else "") or self.visit.spec.chosen_strategy
 
     @property
     def secret(self) -> str:
@@ -105,15 +104,16 @@ async def observe(kube: Kube, allow_local: bool, visit: Visit[SecretRotationSpec
     name = visit.spec.lms_ref.name
     body = await kube.get(AADA_LMS, visit.namespace, name)
     spec = lms_spec(body, name)
-    wanted = target(visit.spec, spec, name)
+    found = await revisions(kube, visit)
+    kept = max((r for r in found if not r.is_new), key=lambda r: r.number, default=None)
+    fresh = max((r for r in found if r.is_new), key=lambda r: r.number, default=None)
+    strategy = (fresh and fresh.strategy) or visit.spec.chosen_strategy
+    wanted = target(visit.spec, strategy, spec, name)
     live = await kube.get(SECRETS, visit.namespace, wanted.secret)
     if body is None or live is None:
         raise Waiting("SecretMissing", f"Secret {wanted.secret} does not exist yet", 15.0)
     _demand_text(live, wanted)
-    found = await revisions(kube, visit)
-    kept = max((r for r in found if not r.is_new), key=lambda r: r.number, default=None)
-    fresh = max((r for r in found if r.is_new), key=lambda r: r.number, default=None)
-    return Work(kube, allow_local, visit, body, spec, wanted, live, kept, fresh)
+    return Work(kube, allow_local, visit, body, spec, strategy, wanted, live, kept, fresh)
 
 
 async def revisions(kube: Kube, visit: Visit[SecretRotationSpec]) -> list[Revision]:

@@ -41,8 +41,8 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     message = explain(error)
     named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
     scaling = ("maxReplicas", "metrics", "calendar")
-    windows = ("strategy", "windowsFrom")
-    fields = (*named, *scaling, *windows)
+    rotating = ("strategy", "windowsFrom", "jwt", "emergency")
+    fields = (*named, *scaling, *rotating)
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in fields)))
     assert MEGABYTE[:100] not in message
 
@@ -67,6 +67,10 @@ NOT_BY_SCHEMA = (
     "a login in three phases",
     "a signing key in place",
     "any key with two roles",
+    "a strategy of another type",
+    "a strategy for the data key",
+    "an emergency of a type without an overlap",
+    "tokens to be revoked of another type",
     "Backup: nothing",
     "Backup: without policyRef",
     "an import from nowhere",

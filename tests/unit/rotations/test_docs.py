@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,14 @@ from aada_operator.api import rotation
 from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.rotations import report
 from aada_operator.rotations.alternating import Alternating
+from aada_operator.rotations.blue_green import BlueGreen
 from aada_operator.rotations.gauges import gauges
 from aada_operator.rotations.generic import Generic
 from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.reconcile import _REVERSIBLE
 from aada_operator.rotations.three_phase import ThreePhase
 
+NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "rotations.md").read_text()
 PACKAGE = Path(report.__file__).parent
@@ -29,7 +32,7 @@ SOURCES = [*PACKAGE.glob("*.py"), *ADAPTERS, PACKAGE.parent / "core" / "interloc
 # CamelCase words of the code that nobody meets as a reason: kinds, phases of pods, what the AadaLms says, whose marks.
 OTHERS = {
     *("AadaLms", "DatabaseReachable", "SchemaCurrent", "RolloutHealthy", "BackupFresh", "DriftReverted", "RolledOut"),
-    *("ExternalSecret", "SealedSecret", "VaultStaticSecret"),
+    *("RollingUpdate", "ExternalSecret", "SealedSecret", "VaultStaticSecret"),
 }
 # What the pattern does not find: words with one capital, and what all kinds show.
 SHORT = {"Converging", "Idle", "Record", "Rotated", "InvalidSpec"}
@@ -66,22 +69,32 @@ def steps_told(section: str) -> list[str]:
 
 
 def work() -> Any:
-    return SimpleNamespace(visit=None, kube=None, target=SimpleNamespace(keys=("jwt", "accepted")))
+    visit = SimpleNamespace(spec=SimpleNamespace(emergency=False), annotations={})
+    work = {"visit": visit, "kube": None, "kept": None, "since": NOW}
+    return SimpleNamespace(**work, target=SimpleNamespace(keys=("jwt", "accepted")))
 
 
 def test_the_steps_are_those_of_the_code() -> None:
     steps = [step.name for step in Alternating(work()).steps()]
     assert steps_told("What happens, step by step") == steps
-    others = [step.name for one in (InPlace(work()), ThreePhase(work()), Generic(work())) for step in one.steps()]
-    until = {"Preflight", "Claim", "Grace", "RetireOld", "EndSessions", "ProveOld"}
+    made = [one(work()) for one in (InPlace, ThreePhase, BlueGreen, Generic)]
+    others = [step.name for one in made for step in one.steps()]
+    until = {"Preflight", "Claim", "Grace", "RetireOld", "EndSessions", "SwitchToBlue", "StopGreen", "RevokeTokens"}
+    until |= {"ProveOld"}
     assert {*steps, *others} - until == _REVERSIBLE
     assert "from `Keep` to `Converge`" in PAGE
 
 
-@pytest.mark.parametrize("strategy", [InPlace, ThreePhase, Generic])
+@pytest.mark.parametrize("strategy", [InPlace, ThreePhase, BlueGreen, Generic])
 def test_each_step_of_the_other_strategies_is_told(strategy: Any) -> None:
     made = strategy(work())
     assert [s.name for s in (*made.steps(), *made.way_back()) if f"`{s.name}`" not in PAGE] == []
+
+
+def test_the_steps_of_blue_and_green_are_those_of_the_code() -> None:
+    told = steps_told("An application that knows one key only")
+    own = [step.name for step in BlueGreen(work()).steps()]
+    assert told == own[own.index("StartGreen") : own.index("RevokeTokens")]
 
 
 def test_the_steps_back_are_those_of_the_code() -> None:

@@ -45,10 +45,15 @@ def canary(**pod_spec: object) -> Object:
     return manifests.canary(owner(), deployment(**pod_spec), "aada-db", Revision(fresh()))
 
 
+def green() -> Object:
+    return manifests.green(owner(), lms.owner(), deployment(), "aada-db", Revision(fresh()))
+
+
 def documents() -> list[Object]:
     """Everything that one rotation makes."""
     kept = manifests.kept(owner(), "aada", live(annotations={MARK: "login-r1"}), 1)
-    return [kept, fresh(), canary(), manifests.publication(Revision(fresh()).data, "login", "login-r2", NOW)]
+    publication = manifests.publication(Revision(fresh()).data, "login", "login-r2", NOW)
+    return [kept, fresh(), canary(), green(), publication]
 
 
 def test_what_a_rotation_makes_is_as_reviewed() -> None:
@@ -183,6 +188,37 @@ class TestCanary:
     def test_is_ready_once_its_probe_was_answered(self, conditions: list[Object], ready: bool) -> None:
         assert manifests.is_ready({"status": {"conditions": conditions}}) is ready
         assert not manifests.is_ready({})
+
+
+class TestGreen:
+    def test_is_found_by_a_service_that_is_told_to_and_by_no_other(self) -> None:
+        labels = green()["spec"]["template"]["metadata"]["labels"]
+        component = APP.api_component()
+        own = lms_manifests.service(lms.owner(), component)["spec"]["selector"]
+        told = lms_manifests.service(lms.owner(), component, stood_in=True)["spec"]["selector"]
+        assert not own.items() <= labels.items()
+        assert told.items() <= labels.items()
+        assert not told.items() <= deployment()["spec"]["template"]["metadata"]["labels"].items()
+        assert own.keys() == told.keys(), "a merge of both must find one of them"
+
+    def test_selects_its_own_pods_and_none_of_the_application(self) -> None:
+        selector = green()["spec"]["selector"]["matchLabels"].items()
+        assert selector <= green()["spec"]["template"]["metadata"]["labels"].items()
+        assert not selector <= deployment()["spec"]["template"]["metadata"]["labels"].items()
+        others = deployment()["spec"]["selector"]["matchLabels"].items()
+        assert not others <= green()["spec"]["template"]["metadata"]["labels"].items()
+
+    def test_has_as_many_pods_as_the_application_and_they_differ_by_the_secret_alone(self) -> None:
+        assert green()["spec"]["replicas"] == deployment()["spec"]["replicas"]
+        assert green()["spec"]["template"]["spec"] == canary()["spec"]
+        assert green()["spec"]["template"]["metadata"]["annotations"] == canary()["metadata"]["annotations"]
+
+    def test_goes_with_the_aadalms_and_not_with_the_rotation(self) -> None:
+        (reference,) = green()["metadata"]["ownerReferences"]
+        assert (reference["kind"], reference["uid"]) == ("AadaLms", lms.UID)
+
+    def test_is_no_child_that_the_aadalms_would_remove(self) -> None:
+        assert green()["metadata"]["labels"]["lms.aada.edu/owner"] == "secretrotation"
 
 
 def test_what_is_no_text_cannot_be_read_as_a_login() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aada_operator.adapters import pgbouncer
 from aada_operator.adapters.postgres import Login
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.rotations import pooler
@@ -29,7 +30,7 @@ def step(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str | None], user: 
 
     monkeypatch.setattr(pooler, "pooler_endpoint_of", endpoint)
     monkeypatch.setattr(pooler, "refusal", answer)
-    monkeypatch.setattr(pooler.pgbouncer, "session_user", session_user)
+    monkeypatch.setattr(pgbouncer, "session_user", session_user)
     database = SimpleNamespace(pooler=object(), name="lms")
     work: Any = SimpleNamespace(
         spec=SimpleNamespace(database=database), kube=None, visit=SimpleNamespace(namespace="school"), allow_local=False

@@ -113,10 +113,11 @@ def fresh(rolled_back: str = "") -> Revision:
 
 def test_the_history_remembers_how_each_one_ended() -> None:
     one = visit(failures=2)
-    assert report.ended(one, fresh(), 4) == {
+    assert report.ended(one, fresh(), 4, emergency=True) == {
         "revision": 4,
         "result": "Rotated",
         "login": "aada_lms_b",
+        "emergency": True,
         "reason": "",
         "message": "",
         "startedAt": "2026-03-01T03:40:00Z",
@@ -127,7 +128,8 @@ def test_the_history_remembers_how_each_one_ended() -> None:
 
 def test_failures_in_a_row_are_counted_and_the_cause_is_kept() -> None:
     one = visit(failures=2)
-    entry = report.ended(one, fresh(report.rolled_back("CanaryFailed", f"it crashes: {'x' * 2000}")), 2)
+    cause = report.rolled_back("CanaryFailed", f"it crashes: {'x' * 2000}")
+    entry = report.ended(one, fresh(cause), 2, emergency=False)
     assert (entry["result"], entry["reason"], one.status["failures"]) == ("RolledBack", "CanaryFailed", 3)
     assert entry["message"].startswith("it crashes: xxx")
     assert len(entry["message"]) == 512
