@@ -1,4 +1,4 @@
-"""What a SecretRotation says of a credential: who else uses it, what it is made of, how it is verified, where it is kept."""
+"""What a SecretRotation says of a credential: who else uses it, what it is made of, how it is verified and kept."""
 
 from typing import Annotated, Literal
 
