@@ -26,7 +26,7 @@ def size_of(component: Component, live: Object | None, *, scaled: bool) -> Size:
     """The size of a component's Deployment; ``scaled``: a ScalingPolicy is there for it.
 
     A field that was applied and is not any more is reset, unless somebody else holds it, too: until then the number is
-    applied as it is.
+    applied as it is. One that nobody holds is left alone: `kubectl scale --replicas=0` leaves no name behind.
     """
     given = str(component.replicas)
     if live is None:
@@ -34,8 +34,8 @@ def size_of(component: Component, live: Object | None, *, scaled: bool) -> Size:
     marked = (live["metadata"].get("annotations") or {}).get(ANNOTATION_SCALED_FROM)
     if not scaled and marked != given:
         return Size(component.replicas)
-    others = managers_of(live, "spec", "replicas") - {FIELD_MANAGER}
-    return Size(None if others else int(live["spec"].get("replicas", 1)), given)
+    alone = managers_of(live, "spec", "replicas") == {FIELD_MANAGER}
+    return Size(int(live["spec"].get("replicas", 1)) if alone else None, given)
 
 
 def scaled(policies: Iterable[Object], lms: str) -> dict[str, int]:

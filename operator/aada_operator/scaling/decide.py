@@ -14,6 +14,7 @@ MAX_REPLICAS = "MaxReplicas"
 CONNECTION_BUDGET = "ConnectionBudget"
 DATABASE_UNREACHABLE = "DatabaseUnreachable"
 FREEZE = "Freeze"
+SOMEBODY = "somebody"
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ def is_held(deployment: Object, autoscaler: Object | None) -> bool:
 def set_by_hand(deployment: Object, autoscaler: Object | None) -> str:
     """The program with which somebody set the size beside the autoscaler; empty when nobody did.
 
-    The API server notes who wrote the number. Who writes the status of the autoscaler is its controller, however
-    that is called in this cluster.
+    The API server notes who wrote the number, but for none: that is left out of what kubectl writes. Who writes the
+    status of the autoscaler is its controller, however that is called in this cluster.
     """
     controller = status_manager(autoscaler) if autoscaler else ""
     managers = managers_of(deployment, "spec", "replicas")
     if not controller or managers & {FIELD_MANAGER, SCALING_MANAGER, controller}:
         return ""
-    return min(managers, default="")
+    return min(managers, default=SOMEBODY)
 
 
 def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec) -> Size:

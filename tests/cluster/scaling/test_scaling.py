@@ -95,7 +95,7 @@ def test_the_size_is_handed_over_and_no_pod_starts_or_ends(school: School) -> No
     spec = (school.workspace.get(AUTOSCALER) or {})["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (1, 3, "aada-backend")
     assert school.pods() == before
-    assert school.limit() == 100 - 3 - 9 + 3, "the operator and migrations log in as it, too"
+    assert school.limit() == 200 - 3 - 9 + 3, "the operator and migrations log in as it, too"
     owners = [entry["manager"] for entry in (school.workspace.get(DEPLOYMENT) or {})["metadata"]["managedFields"]
               if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})]  # fmt: skip
     assert "aada-operator" not in owners, "the AadaLms applies no number any more"
@@ -163,7 +163,7 @@ def test_another_autoscaler_is_not_fought_and_can_be_taken_over(school: School) 
 
 def test_a_rollout_at_full_scale_never_meets_53300(school: School) -> None:
     """What is left is enough for two pods of four connections, one in the rollout and two that leave."""
-    school.declare(minReplicas=2, maxReplicas=10, reservedConnections=97 - 5 * 4)
+    school.declare(minReplicas=2, maxReplicas=10, reservedConnections=197 - 5 * 4)
     body = school.workspace.wait_for(REF, lambda b: b["status"].get("limitedBy") == "ConnectionBudget")
     assert (body["status"]["max"], body["status"]["budget"]["maxPods"]) == (2, 2)
     school.has(2)

@@ -38,6 +38,11 @@ def test_what_somebody_else_holds_is_not_applied_any_more() -> None:
     assert size_of(COMPONENT, live(5, OURS, THEIRS), scaled=True) == Size(None, "2")
 
 
+def test_what_nobody_holds_is_not_taken() -> None:
+    """`kubectl scale --replicas=0` leaves no name behind: whoever applied the number then would keep it at none."""
+    assert size_of(COMPONENT, live(0, scaled_from="2"), scaled=True) == Size(None, "2")
+
+
 def test_the_size_stays_when_the_policy_goes() -> None:
     assert size_of(COMPONENT, live(5, THEIRS, scaled_from="2"), scaled=False) == Size(None, "2")
 

@@ -85,10 +85,13 @@ async def test_a_size_set_by_hand_is_put_back_and_told(make: Make, replicas: int
     world.load = load
     await world.turns(2)
     world.server.set_size(replicas, "kubectl")
+    await world.lms_turn()
     await world.visit()
     assert world.pods == 2
     assert world.said("ReplicasManaged") == "False ScaledByHand"
-    assert f"kubectl set {replicas} pods by hand, and 2 are back" in world.told("ReplicasManaged")
+    assert f"{'kubectl' if replicas else 'somebody'} set {replicas} pods by hand, and 2 are back" in world.told(
+        "ReplicasManaged"
+    )
     assert "spec.suspend" in world.told("ReplicasManaged")
     world.clock.advance(minutes=6)
     await world.turns(1)

@@ -41,12 +41,15 @@ class Cluster(ApiServer):
         self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]["managedFields"] = notes
 
     def set_size(self, replicas: int, manager: str) -> None:
-        """A change of the number by somebody, who alone owns it then; the same number changes nothing."""
+        """A change of the number by somebody, who alone owns it then; the same number changes nothing.
+
+        Nobody owns none: a Scale of no pods has no such field.
+        """
         live = self.read(DEPLOYMENTS, DEPLOYMENT)
         if live["spec"]["replicas"] != replicas:
             live["spec"]["replicas"] = replicas
             live["metadata"]["resourceVersion"] = str(next(self._numbers))
-            self.own({manager})
+            self.own({manager} if replicas else set())
 
     async def apply(self, resource: ApiResource, body: Object, manager: str = FIELD_MANAGER) -> Object:
         name = body["metadata"]["name"]
