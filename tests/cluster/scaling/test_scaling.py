@@ -5,12 +5,14 @@ There is no metrics-server here, so Kubernetes keeps the bounds and holds the si
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from aada_operator.core.managed_fields import managers_of
 from tests.cluster import builders, load, release
 from tests.cluster.release import Operator
 from tests.cluster.servers import POD, Database
@@ -96,9 +98,8 @@ def test_the_size_is_handed_over_and_no_pod_starts_or_ends(school: School) -> No
     assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (1, 3, "aada-backend")
     assert school.pods() == before
     assert school.limit() == 200 - 3 - 9 + 3, "the operator and migrations log in as it, too"
-    owners = [entry["manager"] for entry in (school.workspace.get(DEPLOYMENT) or {})["metadata"]["managedFields"]
-              if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})]  # fmt: skip
-    assert "aada-operator" not in owners, "the AadaLms applies no number any more"
+    noted = json.loads(school.workspace.kubectl("get", DEPLOYMENT, "--output=json", "--show-managed-fields"))
+    assert managers_of(noted, "spec", "replicas") == {"aada-operator-scaling"}, "the AadaLms applies no number any more"
     assert (school.workspace.get("pdb/aada-backend") or {})["spec"]["maxUnavailable"] == 1
 
 
