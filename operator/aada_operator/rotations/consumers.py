@@ -35,6 +35,8 @@ class Consumers:
 
         The pods of the LMS come first: on a small server all at once would take its users' share of the processors.
         """
+        if not self._work.visit.spec.consumers:
+            return
         if decide.outdated_pods(await self._serving(leaving=False), self._work.secret, self._work.mark, revision):
             return
         for consumer in self._work.visit.spec.consumers:
