@@ -195,9 +195,21 @@ class TestKilled:
         worker = job.start("restore", job.restore_task(TARGET, uid=UID))
         worker.wait_for_stage("restore")
         worker.stop()
-        failure = worker.finish(20).failure
+        failure = worker.finish(25).failure
         assert (failure.reason, failure.retryable) == ("Terminated", True)
         assert comment(postgres) == f"lms.aada.edu/restore={UID}"
+        job.restore(TARGET, uid=UID)
+
+    def test_sigterm_is_answered_in_time_though_a_thread_waits_for_something_that_never_comes(
+        self, job: Job, small: str
+    ) -> None:
+        """Kubernetes kills after 30 s, and then nobody knows why the worker ended."""
+        job.backup(small)
+        worker = job.start("restore", job.restore_task(TARGET, uid=UID), "worker.load.schema-1=hang")
+        worker.wait_for_stage("restore")
+        worker.stop()
+        failure = worker.finish(25).failure
+        assert (failure.reason, failure.retryable) == ("Terminated", True)
         job.restore(TARGET, uid=UID)
 
 

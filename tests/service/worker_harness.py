@@ -135,10 +135,13 @@ class RunningWorker:
         """Wait for its end; a worker that hangs is killed and fails the test."""
         try:
             code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._output.close()
+            raise
         finally:
             self.process.kill()
             self.process.wait()
-        self._watcher.join()
+            self._watcher.join()
         outcome = None
         if self._outcome_file.exists():
             outcome = Outcome.model_validate_json(self._outcome_file.read_text())

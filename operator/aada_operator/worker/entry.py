@@ -1,10 +1,12 @@
 """The Job's process: read the task, do it, leave one outcome, whatever happens."""
 
+import faulthandler
 import gc
 import logging
 import signal
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pydantic import BaseModel, ValidationError
 
@@ -27,6 +29,8 @@ from aada_operator.worker.tools import kill_all
 logger = logging.getLogger(__name__)
 # Far below the 4 KiB that a termination message may have.
 _MESSAGE_BYTES = 1024
+# A third of what the pod has until it is killed.
+_CLEAN_UP_SECONDS = 10
 
 
 class Terminated(BaseException):
@@ -42,9 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     # What was imported stays to the end: no collection of garbage needs to look at it again.
     gc.freeze()
     settings = WorkerSettings()
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, partial(_terminate, settings))
     outcome = _outcome(_TASKS[kind], settings)
-    settings.termination_log.write_text(outcome.model_dump_json(by_alias=True, exclude_none=True))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _leave(outcome, settings)
     logger.info("done" if outcome.ok else f"{outcome.reason}: {outcome.message}")
     return 0 if outcome.ok else 1 if outcome.retryable else 2
 
@@ -68,7 +73,7 @@ def _outcome(task: Callable[[WorkerSettings], BaseModel], settings: WorkerSettin
     except OperatorError as error:
         return _failed(error.reason, error.message, retryable=not isinstance(error, Stalled))
     except Terminated:
-        return _failed(TERMINATED, "the worker was told to stop: its node drains, or it was deleted", retryable=True)
+        return _terminated()
     except ValidationError as error:
         return _failed(INTERNAL, f"the task is not understood ({error.error_count()} errors)", retryable=False)
     except Exception as error:
@@ -83,8 +88,21 @@ def _failed(reason: str, message: str, *, retryable: bool) -> Outcome:
     return Outcome(ok=False, reason=reason, message=short, retryable=retryable)
 
 
-def _terminate(*_: object) -> None:
-    """End the children first: whoever waits for their output would otherwise never see the exception."""
+def _terminated() -> Outcome:
+    return _failed(TERMINATED, "the worker was told to stop: its node drains, or it was deleted", retryable=True)
+
+
+def _leave(outcome: Outcome, settings: WorkerSettings) -> None:
+    settings.termination_log.write_text(outcome.model_dump_json(by_alias=True, exclude_none=True))
+
+
+def _terminate(settings: WorkerSettings, *_: object) -> None:
+    """Clean up, for a while: an exception at any line may leave a thread behind that waits for good.
+
+    The children end first: whoever waits for their output would otherwise never see the exception.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _leave(_terminated(), settings)
+    faulthandler.dump_traceback_later(_CLEAN_UP_SECONDS, exit=True)
     kill_all()
     raise Terminated

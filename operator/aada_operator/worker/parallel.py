@@ -53,8 +53,8 @@ def run_all(jobs: Sequence[Callable[[], Result]], give_up: GiveUp) -> list[Resul
     When one fails, ``give_up`` must make the others end soon; the first failure is raised when all have ended.
     """
     with ThreadPoolExecutor(len(jobs), thread_name_prefix="stream") as executor:
-        futures = [executor.submit(job) for job in jobs]
         try:
+            futures = [executor.submit(job) for job in jobs]
             for done in as_completed(futures):
                 done.result()
         except BaseException:
