@@ -17,13 +17,15 @@ from aada_operator.core import schedule
 
 ALLOW, DENY = "Allow", "Deny"
 YEAR = timedelta(days=366)
+# One that is open for longer is as good as always open, and each of its slots would be walked over at each look.
+_MONTH = timedelta(days=31)
 # Hourly windows for a year are fewer: whoever denies every minute must not keep the operator busy.
 MOST_SLOTS = 10_000
 
 
 @dataclass(frozen=True)
 class Opening:
-    """Work may begin from ``start`` on and before ``end``; None when no end is in sight."""
+    """Work may begin from ``start`` on and before ``end``; None when that is more than a month away."""
 
     start: datetime
     end: datetime | None
@@ -41,14 +43,18 @@ def opening(windows: Sequence[MaintenanceWindow], after: datetime) -> Opening | 
     for slot, kind, end in _slots(windows, after, horizon):
         if start is None and max(reached, denied) < min(slot, allowed):
             start = max(reached, denied)
-        if start is not None and (allowed < slot or kind == DENY):
-            return Opening(start, min(allowed, slot))
+        if start is not None and (allowed < slot or kind == DENY or slot > start + _MONTH):
+            return _opening(start, min(allowed, slot))
         if kind == ALLOW:
             allowed = max(allowed, end)
         else:
             denied = max(denied, end)
         reached = max(reached, slot)
     return Opening(start, None) if start is not None else None
+
+
+def _opening(start: datetime, end: datetime) -> Opening:
+    return Opening(start, end if end <= start + _MONTH else None)
 
 
 def is_open(windows: Sequence[MaintenanceWindow], now: datetime) -> bool:

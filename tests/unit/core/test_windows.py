@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aada_operator.api.windows import MaintenanceWindow
+from aada_operator.core import schedule
 from aada_operator.core.windows import MOST_SLOTS, Opening, is_open, opening
 from tests.unit.core.test_schedule import AUTUMN, BERLIN, SPRING, changes, everywhere, walked
 
@@ -100,6 +102,26 @@ def test_a_deny_of_every_minute_is_seen_through_in_bounded_time() -> None:
     found = opening(windows(minutes), at("2026-03-04T02:00:00Z"))
     assert found == Opening(at("2026-03-04T02:00:00Z"), None)
     assert MOST_SLOTS > 366 * 24
+
+
+def test_an_end_that_is_more_than_a_month_away_is_none_and_is_not_looked_for() -> None:
+    """Each visit asks, and an hourly window has 8,760 slots a year."""
+    now = at("2026-03-04T02:00:00Z")
+    assert opening(windows({"schedule": "0 0 1 * *", "duration": "28d"}), now) == Opening(
+        now, at("2026-03-29T00:00:00Z")
+    )
+    always, slots = windows({"schedule": "0 * * * *", "duration": "2h"}), 0
+
+    def counted(*_: Any) -> Iterator[datetime]:
+        nonlocal slots
+        while True:
+            yield now + timedelta(hours=slots)
+            slots += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "slots", counted)
+        assert opening(always, now) == Opening(now, None)
+    assert slots < 32 * 24
 
 
 def test_over_a_change_of_the_clocks_a_window_is_as_long_as_it_says() -> None:
