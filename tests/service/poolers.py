@@ -42,6 +42,7 @@ auth_file = {folder}/users.txt
 {auth_query}
 admin_users = {admin}
 pool_mode = transaction
+{settings}
 """
 AUTH_QUERY = """auth_user = {role}
 auth_query = SELECT username, verifier FROM pgbouncer.user_lookup($1)"""
@@ -50,7 +51,8 @@ auth_query = SELECT username, verifier FROM pgbouncer.user_lookup($1)"""
 class PoolerServer:
     """One PgBouncer, as its documentation advises: transactions, SCRAM, and users asked of the server.
 
-    ``users`` are those of its auth_file; ``asks`` is whether it has an auth_query for all others.
+    ``users`` are those of its auth_file; ``asks`` is whether it has an auth_query for all others;
+    ``settings`` are further lines of its file.
     """
 
     def __init__(self, postgres: PostgresServer, database: str) -> None:
@@ -59,6 +61,7 @@ class PoolerServer:
         self.host, self.port = "127.0.0.1", free_port()
         self.users: dict[str, str] = {}
         self.asks, self.admin, self.auth_type = True, CONSOLE["username"], "scram-sha-256"
+        self.settings = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +80,10 @@ class PoolerServer:
         users = {self.role: "canary-lookup", CONSOLE["username"]: CONSOLE["password"], **self.users}
         (self.folder / "users.txt").write_text("".join(f'"{name}" "{secret}"\n' for name, secret in users.items()))
         asked = AUTH_QUERY.format(role=self.role) if self.asks else ""
-        told = {name: getattr(self, name) for name in ("database", "host", "port", "folder", "admin", "auth_type")}
+        told = {
+            name: getattr(self, name)
+            for name in ("database", "host", "port", "folder", "admin", "auth_type", "settings")
+        }
         text = CONFIGURATION.format(**told, server_port=self.postgres.port, auth_query=asked)
         (self.folder / "pgbouncer.ini").write_text(text)
         if unprivileged():

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from aada_operator.adapters import postgres
+from aada_operator.adapters import pgbouncer, postgres
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.postgres import Endpoint, Login, Session
 from aada_operator.api.lms import Database, Pooler
+from aada_operator.core.database import PoolerLimits
 
 
 async def endpoint_of(kube: Kube, namespace: str, database: Database, allow_local: bool) -> Endpoint:
@@ -24,6 +25,20 @@ async def pooler_endpoint_of(
     """The pooler before the server; raises as `endpoint_of`."""
     server = await endpoint_of(kube, namespace, database, allow_local)
     return replace(server, host=pooler.host, port=pooler.port, field="database.pooler")
+
+
+async def pooler_limits(kube: Kube, namespace: str, database: Database, allow_local: bool) -> PoolerLimits | None:
+    """What bounds the pooler that the application connects through; None without one.
+
+    Raises:
+        Waiting: SecretMissing, or as `pgbouncer.limits`.
+    """
+    pooler = database.pooler
+    if pooler is None:
+        return None
+    admin = await login_of(kube, namespace, pooler.admin_secret_ref.name)
+    endpoint = await pooler_endpoint_of(kube, namespace, database, pooler, allow_local)
+    return await pgbouncer.limits(endpoint, admin, database.name)
 
 
 async def login_of(kube: Kube, namespace: str, secret: str, *further: str) -> Login:

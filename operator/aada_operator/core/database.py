@@ -45,6 +45,30 @@ class ConnectionLimits:
 
 
 @dataclass(frozen=True)
+class PoolerLimits:
+    """What bounds a pooler's sessions at the server, and its ``clients``; 0 for ``most`` and ``per_login`` is no bound.
+
+    ``pool_size`` is of each login, with ``reserve`` for clients that wait long; ``most`` is of the database.
+    ``forced``: it goes to the server as one user, whoever its clients are.
+    """
+
+    pool_size: int
+    clients: int
+    reserve: int = 0
+    most: int = 0
+    per_login: int = 0
+    forced: bool = False
+
+    @property
+    def sessions(self) -> int:
+        """Sessions at the server at the most: two logins take turns, and the pooler has one that looks up passwords."""
+        pools = 2 if self.forced else 3
+        of_each = self.pool_size + self.reserve
+        together = pools * (min(of_each, self.per_login) if self.per_login else of_each)
+        return min(together, self.most) if self.most else together
+
+
+@dataclass(frozen=True)
 class Names:
     """The roles and the database of one application; ``given`` is the login that its Secret names, if it has one."""
 

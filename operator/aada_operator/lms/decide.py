@@ -6,12 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from aada_operator.api.common import seconds
-from aada_operator.api.component import Component
-from aada_operator.api.lms import AadaLmsSpec
-from aada_operator.core.capacity import budget
 from aada_operator.core.clock import from_rfc3339, human
 from aada_operator.core.conditions import Truth
-from aada_operator.core.database import Inventory, Names, ServerFacts, role_mark
+from aada_operator.core.database import Inventory, Names, role_mark
 from aada_operator.core.errors import Waiting
 from aada_operator.core.interlock import Claim, Operation, disruptive
 from aada_operator.core.resources import Object
@@ -186,53 +183,7 @@ def superfluous(jobs: Sequence[MigrationJob], wanted: str) -> list[str]:
     return [job.name for job in finished[KEPT_JOBS:] if job.name != wanted]
 
 
-# --- capacity and backups -------------------------------------------------------------------------------------------
-
-
-_BEHIND_POOLER = (
-    "pods connect to the pooler, whose pools count on the server: one for each login, so two during a rotation, of "
-    "default_pool_size each must fit max_connections"
-)
-
-
-def capacity(spec: AadaLmsSpec, facts: ServerFacts | None, claim_modes: Sequence[str] | None) -> Verdict:
-    """Whether the server has a connection for each one that the pods may open, and the uploads fit the replicas."""
-    connections = _connection_budget(spec.components, facts)
-    if spec.database.pooler:
-        connections = Verdict("Unknown", "BehindPooler", _BEHIND_POOLER)
-    uploads = _uploads(spec, claim_modes)
-    if uploads is None:
-        return connections
-    if connections.status == "False":
-        return Verdict("False", connections.reason, f"{connections.message}; {uploads}")
-    return Verdict("False", "UploadsNotShared", uploads)
-
-
-def _connection_budget(components: Sequence[Component], facts: ServerFacts | None) -> Verdict:
-    if facts is None:
-        return Verdict("Unknown", "DatabaseUnreachable", "the server could not be asked for max_connections")
-    found = budget(components, facts.max_connections, facts.reserved)
-    if found.undeclared:
-        message = f"say what a pod of {', '.join(found.undeclared)} may open in components[].connections"
-        return Verdict("Unknown", "NotDeclared", message)
-    if found.fits:
-        return Verdict("True", "WithinBudget", found.counted)
-    wanted = found.needed + facts.reserved
-    fix = f"fewer workers or smaller pools, a pooler, or max_connections {wanted} (needs a restart)"
-    return Verdict("False", "ConnectionBudgetExceeded", f"{found.counted}: {fix}")
-
-
-def _uploads(spec: AadaLmsSpec, claim_modes: Sequence[str] | None) -> str | None:
-    """What is wrong with the claim for uploads, None when nothing is."""
-    uploads = spec.storage.uploads
-    if uploads is None:
-        return None
-    if claim_modes is None:
-        return f"claim {uploads.claim_name} (storage.uploads) does not exist: create it"
-    many = [c.name for c in spec.components if c.role == "api" and c.replicas > 1]
-    if many and "ReadWriteMany" not in claim_modes:
-        return f"claim {uploads.claim_name} is not ReadWriteMany: pods of {many[0]} on different nodes cannot share it"
-    return None
+# --- operations and backups -------------------------------------------------------------------------------------------
 
 
 def operation(claims: Sequence[Claim]) -> Object | None:

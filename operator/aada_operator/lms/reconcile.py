@@ -4,13 +4,15 @@ from collections.abc import Awaitable, Callable
 
 from aada_operator.adapters import interlock
 from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.postgres_logins import pooler_limits
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core import conditions
 from aada_operator.core.controller import Capability
-from aada_operator.core.errors import OperatorError, Stalled
+from aada_operator.core.database import PoolerLimits
+from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.metrics import Sample
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, ApiResource, Object
-from aada_operator.lms import decide, pod, rollout, sizes, summary
+from aada_operator.lms import capacity, decide, pod, rollout, sizes, summary
 from aada_operator.lms.database import REACHABLE, DatabaseReconciler
 from aada_operator.lms.schema import CURRENT, SchemaReconciler
 from aada_operator.lms.workloads import FRESH, WorkloadsReconciler
@@ -33,6 +35,7 @@ class LmsReconciler:
 
     def __init__(self, kube: Kube, allow_local: bool) -> None:
         self._kube = kube
+        self._allow_local = allow_local
         self._steps: tuple[Callable[[LmsVisit, World], Awaitable[None]], ...] = (
             self._operation,
             DatabaseReconciler(kube, allow_local).reconcile,
@@ -84,8 +87,15 @@ class LmsReconciler:
         uploads = visit.spec.storage.uploads
         claim = await self._kube.get(CLAIMS, visit.namespace, uploads.claim_name) if uploads else None
         modes = claim["spec"].get("accessModes", []) if claim else None
-        verdict = decide.capacity(sizes.at_full_scale(visit.spec, world.scaled), world.facts, modes)
+        full = sizes.at_full_scale(visit.spec, world.scaled)
+        verdict = capacity.capacity_safe(full, world.facts, modes, await self._pooler(visit))
         visit.conditions.set(CAPACITY, verdict.status, verdict.reason, verdict.message)
+
+    async def _pooler(self, visit: LmsVisit) -> PoolerLimits | Waiting | None:
+        try:
+            return await pooler_limits(self._kube, visit.namespace, visit.spec.database, self._allow_local)
+        except Waiting as waiting:
+            return waiting
 
     async def _backups(self, visit: LmsVisit, world: World) -> None:  # noqa: ARG002 - one signature for all steps
         policies = await self._kube.list(BACKUP_POLICIES, visit.namespace)

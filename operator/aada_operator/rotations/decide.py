@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from aada_operator.api.common import LABEL_LMS, seconds
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
-from aada_operator.core import schedule
-from aada_operator.core.capacity import budget
+from aada_operator.core import capacity, schedule
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
-from aada_operator.core.database import LoginRole, Names, RotationServer
+from aada_operator.core.database import ConnectionLimits, LoginRole, Names, RotationServer
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
 
@@ -219,10 +218,11 @@ def demand_connections(lms: Object, spec: AadaLmsSpec, twice: Collection[str]) -
     seen = (lms.get("status") or {}).get("database") or {}
     if not seen.get("maxConnections"):
         raise Waiting("LmsNotReady", "the AadaLms does not know how many connections its server allows yet", 15.0)
-    found = budget(spec.components, seen["maxConnections"], seen.get("reservedConnections", 0), twice)
-    if found.undeclared:
+    if missing := capacity.undeclared(spec.components):
         message = "there are twice as many pods for a while: say what one may open in components[].connections of"
-        raise Stalled("NotDeclared", f"{message} {', '.join(found.undeclared)}")
+        raise Stalled("NotDeclared", f"{message} {', '.join(missing)}")
+    server = ConnectionLimits(seen["maxConnections"], seen.get("reservedConnections", 0))
+    found = capacity.demand(spec.components, server, None, twice)
     if not found.fits:
         message = f"there are twice as many pods for a while: {found.counted}; fewer workers or smaller pools"
         raise Stalled("ConnectionBudgetExceeded", f"{message}, or a larger max_connections of the server")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
+from aada_operator.core.capacity import Budget
 from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
 from aada_operator.core.resources import Object
-from aada_operator.scaling.budget import Budget
 from aada_operator.scaling.calendar import Says
 
 MAX_REPLICAS = "MaxReplicas"

@@ -6,13 +6,14 @@ from typing import Any
 
 from aada_operator.api.scaling import ScalingPolicySpec
 from aada_operator.core import conditions
+from aada_operator.core.capacity import LEAVING, POOLER_CLIENTS, SURGE, Budget
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.database import UNLIMITED, ConnectionLimits
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import Object
-from aada_operator.scaling import budget, decide
-from aada_operator.scaling.budget import LEAVING, SURGE, Budget, Connections
+from aada_operator.scaling import decide
+from aada_operator.scaling.budget import Connections
 from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
 
@@ -30,6 +31,8 @@ _FIX = {
     "OtherComponents": "smaller pools of the other api components, or max_connections {needed} (needs a restart)",
     "DatabaseLimit": "raise the limit of the database: ALTER DATABASE … CONNECTION LIMIT",
     "RoleLimit": "raise the limit of the application's role: ALTER ROLE … CONNECTION LIMIT",
+    "PoolerClients": "fewer workers or smaller pools, or max_client_conn {needed} of the pooler",
+    "PoolerPools": "a smaller default_pool_size of the pooler: its {sessions} sessions must fit {application}",
 }
 
 
@@ -185,7 +188,7 @@ def _budget(visit: Visit[ScalingPolicySpec], found: Connections) -> None:
     counted = _counted(spec, solved)
     if solved.max_pods < spec.max_replicas:
         reason = "TooFewConnections" if solved.max_pods < spec.min_replicas else "MaxReplicasTooHigh"
-        fix = _FIX[solved.term].format(needed=budget.needed_connections(solved, spec.max_replicas))
+        fix = _fix(solved, spec.max_replicas)
         visit.conditions.set(BUDGET, True, reason, f"{counted}, enough for {solved.max_pods} pods: {fix}")
     elif found.limits.others > spec.reserved_connections:
         seen = found.limits.others
@@ -195,10 +198,17 @@ def _budget(visit: Visit[ScalingPolicySpec], found: Connections) -> None:
         visit.conditions.set(BUDGET, False, "WithinBudget", counted)
 
 
+def _fix(solved: Budget, pods: int) -> str:
+    sessions = solved.pooler.sessions if solved.pooler else 0
+    needed = solved.needed_setting(pods)
+    return _FIX[solved.term].format(needed=needed, sessions=sessions, application=solved.application)
+
+
 def _counted(spec: ScalingPolicySpec, solved: Budget) -> str:
     needed = solved.needed(spec.max_replicas)
     pods = f"({spec.max_replicas} + {SURGE} in a rollout + {LEAVING} that leave) x {solved.per_pod}"
-    return f"{pods} = {needed} connections, {max(0, solved.available)} of {solved.max_connections} for this component"
+    what = "clients of the pooler" if solved.term == POOLER_CLIENTS else "connections"
+    return f"{pods} = {needed} {what}, {max(0, solved.available)} of {solved.of} for this component"
 
 
 def _managed(visit: Visit[ScalingPolicySpec]) -> None:

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.database import ServerFacts
+from aada_operator.core.database import PoolerLimits, ServerFacts
+from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import Object
-from aada_operator.lms.decide import backups, capacity, quantised
+from aada_operator.lms.capacity import capacity_safe as capacity
+from aada_operator.lms.decide import backups, quantised
 from tests.unit.lms.samples import NOW, spec
 
 SERVER = ServerFacts(version="15.14", connections=7, max_connections=100, reserved=3, size_bytes=10**7)
@@ -24,12 +26,12 @@ def api(**changes: Any) -> Object:
 def test_the_runbooks_pool_does_not_fit_a_default_server() -> None:
     verdict = capacity(spec(api(replicas=2)), SERVER, None)
     assert (verdict.status, verdict.reason) == ("False", "ConnectionBudgetExceeded")
-    assert "(2+1) x 4 x (20+40) backend + 9 reserved = 729 connections, 97 of 100 available" in verdict.message
-    assert "max_connections 732" in verdict.message
+    assert "(2+1+2) x 4 x (20+40) backend + 9 reserved = 1209 connections, 97 of 100 available" in verdict.message
+    assert "max_connections 1212" in verdict.message
 
 
 def test_a_budget_that_fits_to_the_last_connection_is_safe() -> None:
-    fits = {"workers": 1, "poolSize": 44, "maxOverflow": 0}
+    fits = {"workers": 1, "poolSize": 22, "maxOverflow": 0}
     assert capacity(spec(api(replicas=1, connections=fits)), SERVER, None).status == "True"
     one_more = fits | {"maxOverflow": 1}
     assert capacity(spec(api(replicas=1, connections=one_more)), SERVER, None).status == "False"
@@ -47,7 +49,7 @@ def test_all_api_components_count_and_web_ones_do_not() -> None:
         {"name": "learn", "role": "web", "image": "i", "replicas": 100},
     ]
     verdict = capacity(spec({"components": components}), SERVER, None)
-    assert "= 129 connections" in verdict.message
+    assert "= 209 connections" in verdict.message
 
 
 def test_without_declaration_or_server_nothing_is_claimed() -> None:
@@ -126,9 +128,31 @@ def test_a_written_figure_is_near_the_real_one_and_steady(values: list[int], ste
         assert quantised(shown, value, step) == shown
 
 
-def test_behind_a_pooler_what_pods_may_open_is_no_measure() -> None:
-    pooler = {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}
-    wanted = spec(api(replicas=2) | {"database": {"pooler": pooler}})
-    verdict = capacity(wanted, SERVER, None)
+BEHIND = {"database": {"pooler": {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}}}
+
+
+def test_behind_a_pooler_its_pools_count_and_not_the_pods() -> None:
+    pooler = PoolerLimits(pool_size=20, clients=2000)
+    verdict = capacity(spec(api(replicas=2) | BEHIND), SERVER, None, pooler)
+    assert (verdict.status, verdict.reason) == ("True", "WithinBudget")
+    assert "(2+1+2) x 4 x (20+40) backend = 1200 clients of the pooler, max_client_conn 2000" in verdict.message
+    assert "its pools at the most 60 + 9 reserved, 97 of 100 available" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("pooler", "fix"),
+    [
+        (PoolerLimits(pool_size=20, clients=1000), "max_client_conn 1209 of the pooler"),
+        (PoolerLimits(pool_size=40, clients=2000), "a smaller default_pool_size of the pooler, or max_connections 132"),
+    ],
+)
+def test_a_pooler_that_is_too_small_or_too_large_is_told_with_the_fix(pooler: PoolerLimits, fix: str) -> None:
+    verdict = capacity(spec(api(replicas=2) | BEHIND), SERVER, None, pooler)
+    assert (verdict.status, verdict.reason) == ("False", "ConnectionBudgetExceeded")
+    assert fix in verdict.message
+
+
+def test_a_pooler_that_does_not_tell_its_pools_leaves_it_open() -> None:
+    verdict = capacity(spec(api(replicas=2) | BEHIND), SERVER, None, Waiting("ConnectionRefused", "nothing listens"))
     assert (verdict.status, verdict.reason) == ("Unknown", "BehindPooler")
-    assert "default_pool_size" in verdict.message
+    assert "nothing listens" in verdict.message

@@ -301,7 +301,7 @@ async def test_a_deployment_of_that_name_of_somebody_else_is_not_touched(world: 
 @pytest.mark.parametrize(
     ("connections", "allowed", "reason", "words"),
     [
-        ({"workers": 1, "poolSize": 5, "maxOverflow": 0}, 36, "ConnectionBudgetExceeded", "(2x2+1) x 1 x (5+0)"),
+        ({"workers": 1, "poolSize": 5, "maxOverflow": 0}, 46, "ConnectionBudgetExceeded", "(2x2+1+2) x 1 x (5+0)"),
         (None, 100, "NotDeclared", "components[].connections of backend"),
     ],
 )
@@ -317,7 +317,7 @@ async def test_a_server_without_room_for_twice_the_pods_is_told_before_anything_
 
 
 async def test_a_server_with_room_to_the_last_connection_is_enough(world: BlueGreenWorld) -> None:
-    world.lms["status"]["database"]["maxConnections"] = 37
+    world.lms["status"]["database"]["maxConnections"] = 47
     users = Users()
     await watched(world, users)
     rotated(world, users)

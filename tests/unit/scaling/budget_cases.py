@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aada_operator.core.capacity import AS_APPLICATION, Budget, solve
 from aada_operator.core.database import UNLIMITED, ConnectionLimits, RoleLimit
-from aada_operator.scaling.budget import AS_APPLICATION, Budget, fence, solve
+from aada_operator.scaling.budget import fence
 from tests.unit.scaling.samples import component, lms
 
 NAMES = ("backend", "tasks", "reports")
@@ -34,7 +35,7 @@ class Case:
 
     def solved(self) -> dict[str, Budget]:
         """What the operator finds for each policy; each knows of the others only how many pods they may have."""
-        spec = lms(*self.components)
+        spec = lms(*self.components).components
         return {
             name: solve(spec, name, self.server, self.reserved, {k: v for k, v in self.policies.items() if k != name})
             for name in self.policies

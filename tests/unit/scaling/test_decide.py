@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aada_operator.core.capacity import solve
 from aada_operator.core.resources import Object
 from aada_operator.scaling import decide
-from aada_operator.scaling.budget import solve
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.decide import Bounds, Size
 from tests.unit.scaling.samples import SERVER, TARGET, lms, spec
 
 CALM = Size(2, settled=True)
 NOTHING = Says()
-BUDGET = solve(lms(), "backend", SERVER, 9)  # five pods
+BUDGET = solve(lms().components, "backend", SERVER, 9)  # five pods
 
 
 def bounds(says: Says = NOTHING, size: Size = CALM, **patch: Any) -> Bounds:
@@ -55,7 +55,7 @@ def test_a_lower_wish_is_followed_at_once() -> None:
 
 def test_a_database_that_bears_no_pod_is_no_reason_for_an_outage() -> None:
     wanted = spec()
-    nothing = solve(lms(), "backend", SERVER, 97)
+    nothing = solve(lms().components, "backend", SERVER, 97)
     assert nothing.max_pods == 0
     assert decide.bounds(wanted, Says(), decide.upper(wanted, nothing), CALM) == Bounds(2, 2, "ConnectionBudget")
 
@@ -80,7 +80,7 @@ def test_bounds_are_in_order_and_never_invite_more_than_the_database_bears(
 ) -> None:
     most = min(100, least + more)
     wanted = spec(minReplicas=least, maxReplicas=most)
-    budget = solve(lms(), "backend", type(SERVER)(connections, 3), 9)
+    budget = solve(lms().components, "backend", type(SERVER)(connections, 3), 9)
     found = decide.bounds(wanted, Says(floor), decide.upper(wanted, budget), Size(pods, settled))
     assert 1 <= found.min <= found.max
     if budget.max_pods:
