@@ -76,6 +76,17 @@ async def tidied(kube: Kube, namespace: str, lms: str) -> tuple[Claim, ...]:
     return left
 
 
+async def held(kube: Kube, namespace: str, lms: str) -> tuple[Claim, ...]:
+    """The claims under which somebody works on an AadaLms now; nothing is changed.
+
+    Raises:
+        Waiting: ClaimsUnreadable.
+    """
+    lease = await kube.get(LEASES, namespace, lease_name(lms))
+    claims = [one for one in _claims_of(lease) if one.held] if lease else []
+    return tuple([one for one in claims if not await _is_over(kube, namespace, one)])
+
+
 async def _ask(kube: Kube, namespace: str, claims: tuple[Claim, ...], wanted: Claim) -> Answer:
     """Ask, without those in the way whose object is gone or has ended."""
     while True:

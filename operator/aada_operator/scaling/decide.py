@@ -14,6 +14,7 @@ MAX_REPLICAS = "MaxReplicas"
 CONNECTION_BUDGET = "ConnectionBudget"
 DATABASE_UNREACHABLE = "DatabaseUnreachable"
 FREEZE = "Freeze"
+OPERATION = "Operation"
 SOMEBODY = "somebody"
 
 
@@ -34,8 +35,11 @@ class Size:
     settled: bool
 
 
-def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size) -> Bounds:
-    """The bounds of the autoscaler; ``top`` is from `upper`.
+def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, holder: str = "") -> Bounds:
+    """The bounds of the autoscaler; ``top`` is from `upper`, ``holder`` is whom the size waits for.
+
+    A freeze holds the size whatever comes. An operation may last into a class: while it does, nobody leaves and the
+    load is not followed, but pods that the calendar wants are added.
 
     What the database does not bear any more goes one pod at a time: an autoscaler whose bound drops below what is there
     would remove all others at once.
@@ -43,10 +47,14 @@ def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size
     if says.freeze and size.wanted:
         return Bounds(size.wanted, size.wanted, FREEZE)
     most, limited_by = top
+    floor = max(spec.min_replicas, says.floor)
+    if holder and size.wanted:
+        held = max(size.wanted, min(floor, most))
+        return Bounds(held, held, OPERATION)
     if limited_by == CONNECTION_BUDGET and size.wanted > most:
         step = size.wanted - 1 if size.settled else size.wanted
         most = min(spec.max_replicas, max(most, step))
-    return Bounds(min(max(spec.min_replicas, says.floor), most), most, limited_by)
+    return Bounds(min(floor, most), most, limited_by)
 
 
 def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What wakes a ScalingPolicy: its own changes, which wake its AadaLms too, and those of its Deployment."""
+"""What wakes a ScalingPolicy: its own changes, which wake its AadaLms too, those of its Deployment, and operations."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -6,11 +6,27 @@ from collections.abc import Callable
 import kopf
 
 from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, VERSION
-from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, SCALING_POLICIES, key_of
+from aada_operator.core.resources import (
+    AADA_LMS,
+    DEPLOYMENTS,
+    RESTORES,
+    SCALING_POLICIES,
+    SECRET_ROTATIONS,
+    ApiResource,
+    key_of,
+)
 from aada_operator.core.workqueue import Key
 
 # Namespace, AadaLms and component.
 Target = tuple[str, str, str]
+
+
+def _tell(registry: kopf.OperatorRegistry, resource: ApiResource, changed: Callable[[str], None]) -> None:
+    """Have it told in which namespace one of a kind has changed."""
+
+    @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)
+    async def one_changed(body: kopf.Body, **_: object) -> None:
+        changed(str(body["metadata"]["namespace"]))
 
 
 def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
@@ -27,6 +43,14 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
             enqueue(key)
         if lms:
             enqueue(Key(AADA_LMS.plural, namespace, lms))
+
+    def operation_changed(namespace: str) -> None:
+        for key in {key for keys in policies.values() for key in keys if key.namespace == namespace}:
+            enqueue(key)
+
+    # Their claims hold the size: a Lease is not watched.
+    for resource in (AADA_LMS, RESTORES, SECRET_ROTATIONS):
+        _tell(registry, resource, operation_changed)
 
     group, _, version = DEPLOYMENTS.api_version.partition("/")
 

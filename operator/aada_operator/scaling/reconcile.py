@@ -15,7 +15,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.managed_fields import SCALING_MANAGER
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, key_of
-from aada_operator.scaling import budget, calendar, connections, decide, manifests, report
+from aada_operator.scaling import budget, calendar, connections, decide, hold, manifests, report
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.report import Seen
@@ -136,7 +136,8 @@ class ScalingReconciler:
         found = await connections.look(self._kube, visit, world, self._allow_local)
         asked_in_vain = found.failed and spec.connection_budget == "Enforce"
         top = decide.without_answer(spec, world.autoscaler, size) if asked_in_vain else decide.upper(spec, found.solved)
-        return Seen(decide.bounds(spec, says, top, size), size, says, upcoming, found)
+        holder = hold.holder(world.claims, world.deployment, world.autoscaler)
+        return Seen(decide.bounds(spec, says, top, size, holder), size, says, upcoming, found, holder)
 
     async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""

@@ -38,13 +38,17 @@ _FIX = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one visit found out; ``size`` is the one that is meant, without what somebody set by hand."""
+    """What one visit found out; ``size`` is the one that is meant, without what somebody set by hand.
+
+    ``holder`` is whom the size waits for, empty for nobody.
+    """
 
     bounds: Bounds
     size: Size
     says: Says
     upcoming: Transition | None
     connections: Connections
+    holder: str = ""
 
 
 def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, autoscaler: Object) -> None:
@@ -56,7 +60,8 @@ def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, aut
     _managed(visit)
     visit.conditions.set(PAUSED, False, "Running")
     visit.conditions.set(conditions.RECONCILING, False, "UpToDate")
-    visit.conditions.set(conditions.READY, True, "Scaling", _summary(seen))
+    reason = "HeldByOperation" if seen.bounds.limited_by == decide.OPERATION else "Scaling"
+    visit.conditions.set(conditions.READY, True, reason, _summary(seen))
     visit.status["phase"] = "Scaling"
 
 
@@ -226,6 +231,8 @@ def _managed(visit: Visit[ScalingPolicySpec]) -> None:
 def _summary(seen: Seen) -> str:
     because = f" for {seen.says.because}" if seen.says.because else ""
     limits = seen.bounds
+    if limits.limited_by == decide.OPERATION:
+        return f"{limits.max} pods{because} stay until {seen.holder} is done; then the load is followed again"
     return f"{limits.min} to {limits.max} pods{because}, no more because of {limits.limited_by}"
 
 

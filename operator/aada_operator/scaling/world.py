@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from aada_operator.adapters import interlock
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_spec
 from aada_operator.api.component import Component
@@ -9,6 +10,7 @@ from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.scaling import ScalingPolicySpec
 from aada_operator.core.controller import Visit
 from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.interlock import Claim
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, Object
 from aada_operator.scaling import decide, manifests
 
@@ -19,7 +21,10 @@ SOON, LATER = 2.0, 30.0
 
 @dataclass(frozen=True)
 class World:
-    """``autoscaler`` is ours, None when there is none; ``policies`` are all of the namespace."""
+    """``autoscaler`` is ours, None when there is none; ``policies`` are all of the namespace.
+
+    ``claims`` are those under which somebody works on the LMS now.
+    """
 
     lms: Object
     spec: AadaLmsSpec
@@ -27,13 +32,14 @@ class World:
     deployment: Object
     autoscaler: Object | None
     policies: list[Object]
+    claims: tuple[Claim, ...] = ()
 
 
 async def observe(kube: Kube, visit: ScalingVisit) -> World:
     """Read what a visit starts from.
 
     Raises:
-        Waiting: AadaLmsNotFound, AadaLmsInvalid, ComponentNotFound, DeploymentMissing.
+        Waiting: AadaLmsNotFound, AadaLmsInvalid, ComponentNotFound, DeploymentMissing, ClaimsUnreadable.
         Stalled: AnotherPolicy.
     """
     target = visit.spec.target
@@ -50,7 +56,8 @@ async def observe(kube: Kube, visit: ScalingVisit) -> World:
     deployment = await kube.get(DEPLOYMENTS, visit.namespace, name)
     if deployment is None:
         raise Waiting("DeploymentMissing", f"the AadaLms has not made Deployment {name} yet: see its conditions", 5.0)
-    return World(body, spec, component, deployment, await own_autoscaler(kube, visit), policies)
+    claims = await interlock.held(kube, visit.namespace, target.lms_ref.name)
+    return World(body, spec, component, deployment, await own_autoscaler(kube, visit), policies, claims)
 
 
 async def own_autoscaler(kube: Kube, visit: ScalingVisit) -> Object | None:

@@ -99,6 +99,8 @@ class World:
         self.limits = ConnectionLimits(100, 3, roles=(RoleLimit("aada_lms_a", -1, ours=True),))
         self.away: Waiting | None = None
         self.sizes: list[int] = []
+        # Pods of the newest revision; None for all of them.
+        self.updated: int | None = None
         self.declare(replicas)
         self.server.secret("aada-db", url="postgresql://…", username="aada_lms_a")
         self.spec = {"target": TARGET} | spec
@@ -214,7 +216,9 @@ class World:
         """Pods start and end."""
         if DEPLOYMENT in self.server.names(DEPLOYMENTS):
             live = self.server.read(DEPLOYMENTS, DEPLOYMENT)
-            live["status"] = {"replicas": live["spec"]["replicas"]}
+            count, updated = live["spec"]["replicas"], self.updated
+            live["status"] = {"replicas": count, "updatedReplicas": count if updated is None else updated}
+            live["status"]["observedGeneration"] = live["metadata"].get("generation", 0)
             self.sizes.append(live["spec"]["replicas"])
 
     async def visit(self) -> list[str]:

@@ -1,0 +1,36 @@
+"""What holds the size: whoever works on the LMS, or a rollout of the Deployment itself; pure.
+
+While pods are replaced, two that leave and one more are counted in the budget: a pod that the autoscaler takes at the
+same time would be one too many, and the load of pods that start says nothing of users.
+"""
+
+from collections.abc import Iterable
+
+from aada_operator.core.interlock import Claim, Operation, disruptive
+from aada_operator.core.resources import Object
+
+
+def holder(claims: Iterable[Claim], deployment: Object, autoscaler: Object | None) -> str:
+    """Who is to be done before the size may change, in words; empty for nobody. A backup disturbs no pod."""
+    if operation := disruptive(one for one in claims if one.operation is not Operation.BACKUP):
+        return str(operation)
+    if _rolls_out(deployment) or (_is_held(autoscaler) and not _is_observed(deployment)):
+        return f"the rollout of Deployment {deployment['metadata']['name']}"
+    return ""
+
+
+def _rolls_out(deployment: Object) -> bool:
+    """Whether pods of a former revision are there; one that makes no progress any more holds nothing up."""
+    status = deployment.get("status") or {}
+    stuck = any(one.get("reason") == "ProgressDeadlineExceeded" for one in status.get("conditions", ()))
+    return not stuck and int(status.get("updatedReplicas", 0)) < int(status.get("replicas", 0))
+
+
+def _is_observed(deployment: Object) -> bool:
+    """Whether the status is of the present spec; a release ends its migration in the moment its rollout begins."""
+    status = deployment.get("status") or {}
+    return int(status.get("observedGeneration", 0)) >= int(deployment["metadata"].get("generation", 0))
+
+
+def _is_held(autoscaler: Object | None) -> bool:
+    return autoscaler is not None and autoscaler["spec"].get("minReplicas") == autoscaler["spec"]["maxReplicas"]
