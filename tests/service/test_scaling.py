@@ -194,3 +194,32 @@ async def test_an_aadalms_that_is_gone_holds_no_deletion(world: World) -> None:
     world.server.remove(SCALING_POLICIES, POLICY)
     await world.scaling.visit(KEY)
     assert world.server.names(SCALING_POLICIES) == []
+
+
+async def test_a_server_with_other_settings_is_noticed(world: World) -> None:
+    """They need a restart; nobody tells the operator of it."""
+    world.declare(maxReplicas=20)
+    await world.turns()
+    assert (world.status["budget"]["maxPods"], world.limit()) == (5, 91)
+    settings = ("max_connections = 80", "superuser_reserved_connections = 5")
+    for setting in settings:
+        world.postgres.execute(f"ALTER SYSTEM SET {setting}")
+    try:
+        world.postgres.restart()
+        await world.turns()
+        budget = world.status["budget"]
+        assert (budget["maxConnections"], budget["reserved"], budget["maxPods"]) == (80, 14, 3)
+        assert world.status["max"] == 3
+        assert world.limit() == 69
+        assert world.condition("CapacitySafe") == "True WithinBudget"
+    finally:
+        world.postgres.execute("ALTER SYSTEM RESET ALL")
+        world.postgres.restart()
+
+
+async def test_a_limit_that_somebody_gave_our_role_is_put_back(world: World) -> None:
+    world.declare()
+    await world.turns()
+    world.postgres.execute(f'ALTER ROLE "{world.database}_a" CONNECTION LIMIT 5')
+    await world.turns()
+    assert (world.limit(), world.said("ConnectionsFenced")) == (91, "True Limited")

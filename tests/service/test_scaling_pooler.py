@@ -94,8 +94,9 @@ async def test_max_is_what_the_pooler_lets_in_and_other_settings_are_noticed(sch
     await school.pooler_has("max_client_conn = 1000")
     assert (school.status["max"], school.said("ConnectionBudgetExceeded")) == (50, "False WithinBudget")
     await school.pooler_has("max_client_conn = 1000\ndefault_pool_size = 40")
-    assert (school.status["max"], school.budget["limitingTerm"]) == (5, "PoolerPools")
-    assert "its 120 sessions must fit 88" in school.told("ConnectionBudgetExceeded")
+    assert (school.status["max"], school.budget["limitingTerm"]) == (2, "PoolerPools")
+    assert school.said("ConnectionBudgetExceeded") == "True TooFewConnections"
+    assert "default_pool_size 29 of the pooler: its 120 sessions must fit 88" in school.told("ConnectionBudgetExceeded")
 
 
 async def test_a_pooler_that_is_away_leaves_max_as_it_was(school: PooledSchool) -> None:

@@ -97,8 +97,8 @@ def demand(
 
 
 def _at_server(clients: int, pooler: PoolerLimits | None) -> int:
-    """A pooler opens a session only for a client, and no more than its pools allow."""
-    return min(clients, pooler.sessions) if pooler else clients
+    """A pooler opens a session for a client only, and keeps it: in time each of its pools may have one for all."""
+    return min(pooler.pools * clients, pooler.sessions) if pooler else clients
 
 
 def _term(component: Component, twice: Collection[str]) -> str:
@@ -160,7 +160,8 @@ def solve(
     available, term = application - held, OTHER_COMPONENTS if held * 2 > application else term
     if pooler:
         clients = (pooler.clients - reserved - held, POOLER_CLIENTS)
-        available, term = clients if pooler.sessions <= application else min((available, POOLER_POOLS), clients)
+        pools = (application // pooler.pools - held, POOLER_POOLS)
+        available, term = clients if pooler.sessions <= application else min(pools, clients)
     per_pod = _per_pod(target)
     return Budget(
         per_pod=per_pod,

@@ -60,11 +60,15 @@ class PoolerLimits:
     forced: bool = False
 
     @property
+    def pools(self) -> int:
+        """Pools of a database: two logins take turns, and the pooler has one that looks up passwords."""
+        return 2 if self.forced else 3
+
+    @property
     def sessions(self) -> int:
-        """Sessions at the server at the most: two logins take turns, and the pooler has one that looks up passwords."""
-        pools = 2 if self.forced else 3
-        of_each = self.pool_size + self.reserve
-        together = pools * (min(of_each, self.per_login) if self.per_login else of_each)
+        """Sessions at the server at the most; a pool of none still opens its first one."""
+        of_each = max(1, self.pool_size) + self.reserve
+        together = self.pools * (min(of_each, self.per_login) if self.per_login else of_each)
         return min(together, self.most) if self.most else together
 
 

@@ -32,7 +32,7 @@ _FIX = {
     "DatabaseLimit": "raise the limit of the database: ALTER DATABASE … CONNECTION LIMIT",
     "RoleLimit": "raise the limit of the application's role: ALTER ROLE … CONNECTION LIMIT",
     "PoolerClients": "fewer workers or smaller pools, or max_client_conn {needed} of the pooler",
-    "PoolerPools": "a smaller default_pool_size of the pooler: its {sessions} sessions must fit {application}",
+    "PoolerPools": "default_pool_size {size} of the pooler: its {sessions} sessions must fit {application}",
 }
 
 
@@ -204,9 +204,11 @@ def _budget(visit: Visit[ScalingPolicySpec], found: Connections) -> None:
 
 
 def _fix(solved: Budget, pods: int) -> str:
-    sessions = solved.pooler.sessions if solved.pooler else 0
-    needed = solved.needed_setting(pods)
-    return _FIX[solved.term].format(needed=needed, sessions=sessions, application=solved.application)
+    numbers = {"needed": solved.needed_setting(pods), "application": solved.application}
+    if pooler := solved.pooler:
+        size = max(1, solved.application // pooler.pools - pooler.reserve)
+        numbers |= {"sessions": pooler.sessions, "size": size}
+    return _FIX[solved.term].format(**numbers)
 
 
 def _counted(spec: ScalingPolicySpec, solved: Budget) -> str:

@@ -62,7 +62,8 @@ def test_the_deployment_says_whose_number_it_is_and_is_drained_one_pod_at_a_time
     scaled = children(Size(None, "1"))
     assert "replicas" not in scaled[DEPLOYMENTS.kind]["spec"]
     assert scaled[DEPLOYMENTS.kind]["metadata"]["annotations"] == {ANNOTATION_SCALED_FROM: "1"}
-    assert DISRUPTION_BUDGETS.kind in scaled
+    assert scaled[DISRUPTION_BUDGETS.kind]["spec"]["maxUnavailable"] == 1, "one pod alone does not hold up a drain"
+    assert "minAvailable" not in scaled[DISRUPTION_BUDGETS.kind]["spec"]
     plain = children(Size(1))
     assert plain[DEPLOYMENTS.kind]["spec"]["replicas"] == 1
     assert "annotations" not in plain[DEPLOYMENTS.kind]["metadata"]

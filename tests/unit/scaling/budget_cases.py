@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aada_operator.core.capacity import AS_APPLICATION, Budget, solve
-from aada_operator.core.database import UNLIMITED, ConnectionLimits, RoleLimit
+from aada_operator.core.database import UNLIMITED, ConnectionLimits, PoolerLimits, RoleLimit
 from aada_operator.scaling.budget import fence
 from tests.unit.scaling.samples import component, lms
 
@@ -32,14 +33,15 @@ class Case:
     policies: Mapping[str, int]
     server: ConnectionLimits
     reserved: int
+    pooler: PoolerLimits | None = None
 
     def solved(self) -> dict[str, Budget]:
         """What the operator finds for each policy; each knows of the others only how many pods they may have."""
-        spec = lms(*self.components).components
-        return {
-            name: solve(spec, name, self.server, self.reserved, {k: v for k, v in self.policies.items() if k != name})
-            for name in self.policies
-        }
+        spec, found = lms(*self.components).components, dict[str, Budget]()
+        for name in self.policies:
+            others = {other: most for other, most in self.policies.items() if other != name}
+            found[name] = solve(spec, name, self.server, self.reserved, others, self.pooler)
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,16 @@ def drawn(dice: random.Random) -> Case:
     roles = tuple(RoleLimit(name, _limit(dice), dice.random() < 0.7) for name in ("aada_lms_a", "aada_lms_b"))
     server = ConnectionLimits(dice.choice((100, 200, dice.randint(1, 5000))), dice.randint(0, 20), _limit(dice), roles)
     policies = {name: dice.randint(1, 100) for name in scaled}
-    return Case((*apis, web), policies, server, dice.choice((9, dice.randint(3, 200))))
+    return Case((*apis, web), policies, server, dice.choice((9, dice.randint(3, 200))), _pooler(dice))
+
+
+def _pooler(dice: random.Random) -> PoolerLimits | None:
+    """None in two of three cases; small and large pools, with and without the bounds that need not be there."""
+    if dice.random() < 0.67:
+        return None
+    pool, clients = dice.choice((20, dice.randint(0, 60))), dice.choice((100, dice.randint(0, 5000)))
+    reserve, most, per_login = (dice.choice((0, dice.randint(1, 100))) for _ in range(3))
+    return PoolerLimits(pool, clients, reserve, most, per_login, dice.random() < 0.2)
 
 
 def _limit(dice: random.Random) -> int:
@@ -103,9 +114,14 @@ def broken(case: Case, solved: Mapping[str, Budget]) -> Iterator[str]:
     server = case.server
     others = [name for name, sessions in OTHERS.items() for _ in range(sessions)][: case.reserved]
     others += ["somebody"] * (case.reserved - len(others))
-    if pods.most + len(others) > server.max_connections - server.superusers:
-        yield f"{pods.most} + {len(others)} sessions, {server.max_connections} - {server.superusers} on the server"
-    as_application = pods.most + min(AS_APPLICATION, len(others))
+    sessions = pods.most
+    if case.pooler:
+        if pods.most + len(others) > case.pooler.clients:
+            yield f"{pods.most} + {len(others)} clients, {case.pooler.clients} let in by the pooler"
+        sessions = _through(case.pooler, pods.most)
+    if sessions + len(others) > server.max_connections - server.superusers:
+        yield f"{sessions} + {len(others)} sessions, {server.max_connections} - {server.superusers} on the server"
+    as_application = sessions + min(AS_APPLICATION, len(others))
     for limit in (server.database_limit, *(role.limit for role in server.roles if not role.ours)):
         if limit != UNLIMITED and as_application > limit:
             yield f"{as_application} sessions of the application, {limit} allowed"
@@ -113,6 +129,23 @@ def broken(case: Case, solved: Mapping[str, Budget]) -> Iterator[str]:
         limit = fence(found, sizes[name])
         if limit != UNLIMITED and as_application > limit:
             yield f"{as_application} sessions of the application, its roles were given {limit}"
+
+
+def _through(pooler: PoolerLimits, clients: int) -> int:
+    """Sessions that a pooler has at the server after all clients have come, with one login and then with the other.
+
+    Each is opened for a client as long as its pool and all together allow, and none is ever closed.
+    """
+    opened = Counter[str]()
+    for login in ("lookups", "a", "lookups", "b"):
+        user = "forced" if pooler.forced and login != "lookups" else login
+        while opened[user] < clients:
+            full = opened[user] >= max(1, pooler.pool_size) + pooler.reserve
+            limited = pooler.per_login and opened[user] >= pooler.per_login
+            if full or limited or (pooler.most and opened.total() >= pooler.most):
+                break
+            opened[user] += 1
+    return opened.total()
 
 
 @dataclass
