@@ -7,6 +7,7 @@ while the others serve, and then the users back.
 
 from dataclasses import replace
 
+from aada_operator.adapters.postgres_logins import pooler_limits
 from aada_operator.core.errors import Waiting
 from aada_operator.core.steps import Step, demand, unless
 from aada_operator.rotations import decide
@@ -74,7 +75,9 @@ class BlueGreen(SigningKey):
     async def _preflight(self) -> None:
         if not self._work.fresh:
             await self.preflight()
-            decide.demand_connections(self._work.lms, self._work.spec, await self._green.components())
+            work = self._work
+            pooler = await pooler_limits(work.kube, self._visit.namespace, work.spec.database, work.allow_local)
+            decide.demand_connections(work.lms, work.spec, await self._green.sizes(), pooler)
 
     async def _generate(self) -> None:
         await self.generate_key(**dict.fromkeys(self._accepted, ""))

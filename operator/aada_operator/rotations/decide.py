@@ -1,7 +1,7 @@
 """What one SecretRotation should do now: pure functions of its spec, the Secrets, the server, and the time."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.core import capacity, schedule
 from aada_operator.core.clock import from_rfc3339, to_rfc3339
-from aada_operator.core.database import ConnectionLimits, LoginRole, Names, RotationServer
+from aada_operator.core.database import ConnectionLimits, LoginRole, Names, PoolerLimits, RotationServer
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
 
@@ -208,8 +208,8 @@ def demand_backup(lms: Object) -> None:
         raise Waiting("BackupNotFresh", message, 30.0)
 
 
-def demand_connections(lms: Object, spec: AadaLmsSpec, twice: Collection[str]) -> None:
-    """Make sure that the server has a connection for each one of a second set of pods of some components.
+def demand_connections(lms: Object, spec: AadaLmsSpec, twice: Mapping[str, int], pooler: PoolerLimits | None) -> None:
+    """Make sure that there are connections for a second set of pods; ``twice`` has the size of each, by component.
 
     Raises:
         Waiting: LmsNotReady, the AadaLms has not looked at the server yet.
@@ -222,10 +222,12 @@ def demand_connections(lms: Object, spec: AadaLmsSpec, twice: Collection[str]) -
         message = "there are twice as many pods for a while: say what one may open in components[].connections of"
         raise Stalled("NotDeclared", f"{message} {', '.join(missing)}")
     server = ConnectionLimits(seen["maxConnections"], seen.get("reservedConnections", 0))
-    found = capacity.demand(spec.components, server, None, twice)
+    sized = [one.model_copy(update={"replicas": twice.get(one.name, one.replicas)}) for one in spec.components]
+    found = capacity.demand(sized, server, pooler, twice)
     if not found.fits:
         message = f"there are twice as many pods for a while: {found.counted}; fewer workers or smaller pools"
-        raise Stalled("ConnectionBudgetExceeded", f"{message}, or a larger max_connections of the server")
+        setting = "max_connections of the server" if found.clients_fit else "max_client_conn of the pooler"
+        raise Stalled("ConnectionBudgetExceeded", f"{message}, or a larger {setting}")
 
 
 # --- pods and sessions -----------------------------------------------------------------------------------------------

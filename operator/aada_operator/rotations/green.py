@@ -42,9 +42,9 @@ class Green:
         self._work = work
         self._kube: Kube = work.kube
 
-    async def components(self) -> tuple[str, ...]:
-        """The components that there are twice for a while."""
-        return tuple(pair.component for pair in await self._pairs())
+    async def sizes(self) -> dict[str, int]:
+        """The components that there are twice for a while, with the pods of each set."""
+        return {pair.component: int(pair.blue["spec"].get("replicas", 1)) for pair in await self._pairs()}
 
     async def is_ready(self) -> bool:
         """Whether all are there as wanted, with all their pods ready."""

@@ -9,6 +9,7 @@ from aada_operator.core.capacity import Budget
 from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
 from aada_operator.core.resources import Object
 from aada_operator.scaling.calendar import Says
+from aada_operator.scaling.hold import Hold
 
 MAX_REPLICAS = "MaxReplicas"
 CONNECTION_BUDGET = "ConnectionBudget"
@@ -35,11 +36,11 @@ class Size:
     settled: bool
 
 
-def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, holder: str = "") -> Bounds:
-    """The bounds of the autoscaler; ``top`` is from `upper`, ``holder`` is whom the size waits for.
+def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, hold: Hold | None = None) -> Bounds:
+    """The bounds of the autoscaler; ``top`` is from `upper`, ``hold`` is what the size waits for.
 
     A freeze holds the size whatever comes. An operation may last into a class: while it does, nobody leaves and the
-    load is not followed, but pods that the calendar wants are added.
+    load is not followed, but pods that the calendar wants are added, unless it is strict.
 
     What the database does not bear any more goes one pod at a time: an autoscaler whose bound drops below what is there
     would remove all others at once.
@@ -48,8 +49,8 @@ def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size
         return Bounds(size.wanted, size.wanted, FREEZE)
     most, limited_by = top
     floor = max(spec.min_replicas, says.floor)
-    if holder and size.wanted:
-        held = max(size.wanted, min(floor, most))
+    if hold and size.wanted:
+        held = size.wanted if hold.strict else max(size.wanted, min(floor, most))
         return Bounds(held, held, OPERATION)
     if limited_by == CONNECTION_BUDGET and size.wanted > most:
         step = size.wanted - 1 if size.settled else size.wanted

@@ -5,18 +5,30 @@ same time would be one too many, and the load of pods that start says nothing of
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aada_operator.core.interlock import Claim, Operation, disruptive
 from aada_operator.core.resources import Object
 
 
-def holder(claims: Iterable[Claim], deployment: Object, autoscaler: Object | None) -> str:
-    """Who is to be done before the size may change, in words; empty for nobody. A backup disturbs no pod."""
+@dataclass(frozen=True)
+class Hold:
+    """Who is to be done before the size may change; ``strict``: not even the calendar adds pods before."""
+
+    by: str
+    strict: bool = False
+
+
+def holder(claims: Iterable[Claim], deployment: Object, autoscaler: Object | None) -> Hold | None:
+    """What holds the size now, None for nothing. A backup disturbs no pod.
+
+    A rotation may run a second set of pods, and has counted connections for as many as there are.
+    """
     if operation := disruptive(one for one in claims if one.operation is not Operation.BACKUP):
-        return str(operation)
+        return Hold(str(operation), strict=operation.operation is Operation.ROTATION)
     if _rolls_out(deployment) or (_is_held(autoscaler) and not _is_observed(deployment)):
-        return f"the rollout of Deployment {deployment['metadata']['name']}"
-    return ""
+        return Hold(f"the rollout of Deployment {deployment['metadata']['name']}")
+    return None
 
 
 def _rolls_out(deployment: Object) -> bool:

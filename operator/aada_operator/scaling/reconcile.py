@@ -136,8 +136,8 @@ class ScalingReconciler:
         found = await connections.look(self._kube, visit, world, self._allow_local)
         asked_in_vain = found.failed and spec.connection_budget == "Enforce"
         top = decide.without_answer(spec, world.autoscaler, size) if asked_in_vain else decide.upper(spec, found.solved)
-        holder = hold.holder(world.claims, world.deployment, world.autoscaler)
-        return Seen(decide.bounds(spec, says, top, size, holder), size, says, upcoming, found, holder)
+        held = hold.holder(world.claims, world.deployment, world.autoscaler)
+        return Seen(decide.bounds(spec, says, top, size, held), size, says, upcoming, found, held)
 
     async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""

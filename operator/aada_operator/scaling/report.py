@@ -16,6 +16,7 @@ from aada_operator.scaling import decide
 from aada_operator.scaling.budget import Connections
 from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
+from aada_operator.scaling.hold import Hold
 
 ACTIVE = "MetricsAvailable"
 LIMITED = "ScalingLimited"
@@ -40,7 +41,7 @@ _FIX = {
 class Seen:
     """What one visit found out; ``size`` is the one that is meant, without what somebody set by hand.
 
-    ``holder`` is whom the size waits for, empty for nobody.
+    ``hold`` is what the size waits for.
     """
 
     bounds: Bounds
@@ -48,7 +49,7 @@ class Seen:
     says: Says
     upcoming: Transition | None
     connections: Connections
-    holder: str = ""
+    hold: Hold | None = None
 
 
 def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, autoscaler: Object) -> None:
@@ -233,8 +234,8 @@ def _managed(visit: Visit[ScalingPolicySpec]) -> None:
 def _summary(seen: Seen) -> str:
     because = f" for {seen.says.because}" if seen.says.because else ""
     limits = seen.bounds
-    if limits.limited_by == decide.OPERATION:
-        return f"{limits.max} pods{because} stay until {seen.holder} is done; then the load is followed again"
+    if seen.hold and limits.limited_by == decide.OPERATION:
+        return f"{limits.max} pods{because} stay until {seen.hold.by} is done; then the load is followed again"
     return f"{limits.min} to {limits.max} pods{because}, no more because of {limits.limited_by}"
 
 

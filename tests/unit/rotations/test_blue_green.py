@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from aada_operator.core.database import PoolerLimits
 from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, PODS, SECRET_ROTATIONS, SECRETS
+from aada_operator.rotations import blue_green
 from tests.unit.rotations.blue_green_world import BLUE, GREEN, ONE_KEY, BlueGreenWorld, green_deployments
 from tests.unit.rotations.world import LMS, ROTATION, SECRET
 
@@ -321,6 +323,27 @@ async def test_a_server_with_room_to_the_last_connection_is_enough(world: BlueGr
     users = Users()
     await watched(world, users)
     rotated(world, users)
+
+
+async def test_twice_the_pods_are_twice_those_that_a_policy_has_started(world: BlueGreenWorld) -> None:
+    world.lms["status"]["database"]["maxConnections"] = 56
+    world.server.read(DEPLOYMENTS, BLUE)["spec"]["replicas"] = 3
+    await world.turn()
+    assert "(3x2+1+2) x 1 x (5+0) backend + 9 reserved = 54 connections, 53 of 56 available" in world.told()
+
+
+async def test_behind_a_pooler_twice_the_pods_are_clients_of_it(
+    world: BlueGreenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asked(*_: object) -> PoolerLimits:
+        return PoolerLimits(pool_size=5, clients=43)
+
+    monkeypatch.setattr(blue_green, "pooler_limits", asked)
+    world.lms["status"]["database"]["maxConnections"] = 30
+    await world.turn()
+    assert world.said("Stalled") == "True ConnectionBudgetExceeded"
+    assert "= 35 clients of the pooler" in world.told()
+    assert "a larger max_client_conn of the pooler" in world.told()
 
 
 async def test_an_application_with_one_key_is_told_of_the_way_out_and_its_cost() -> None:

@@ -25,7 +25,7 @@ from aada_operator.core.workqueue import Key
 from aada_operator.scaling import handlers
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.decide import Bounds, Size, bounds, upper
-from aada_operator.scaling.hold import holder
+from aada_operator.scaling.hold import Hold, holder
 from tests.unit.backups.api_server import NAMESPACE, custom_resource
 from tests.unit.scaling.samples import TARGET, spec
 from tests.unit.scaling.test_scaling import scaling
@@ -33,6 +33,8 @@ from tests.unit.scaling.world import KEY, POLICY, World
 
 Make = Callable[..., World]
 FOUR = Size(4, settled=True)
+RELEASE = Hold("a release")
+ROLLOUT = Hold("the rollout of Deployment aada-backend")
 TOP = upper(spec(), None)
 
 
@@ -48,45 +50,53 @@ def deployment(replicas: int = 4, updated: int = 4, seen: int = 3, reason: str =
 
 @pytest.mark.parametrize("operation", [Operation.MIGRATION, Operation.CUTOVER, Operation.ROTATION])
 def test_releases_cutovers_and_rotations_hold_the_size(operation: Operation) -> None:
-    assert holder([claim(operation)], deployment(), None) == f"SecretRotation login ({operation})"
+    found = holder([claim(operation)], deployment(), None)
+    assert found is not None
+    assert (found.by, found.strict) == (f"SecretRotation login ({operation})", operation is Operation.ROTATION)
 
 
 def test_a_backup_disturbs_no_pod_and_holds_nothing() -> None:
     both = [claim(Operation.BACKUP, "Backup", "nightly"), claim(Operation.ROTATION)]
-    assert holder(both[:1], deployment(), None) == ""
-    assert holder(both, deployment(), None) == "SecretRotation login (Rotation)"
+    assert holder(both[:1], deployment(), None) is None
+    assert holder(both, deployment(), None) == Hold("SecretRotation login (Rotation)", strict=True)
 
 
 def test_who_only_waits_holds_nothing() -> None:
     waiting = claim(Operation.MIGRATION).model_copy(update={"held": False})
-    assert holder([waiting], deployment(), None) == ""
+    assert holder([waiting], deployment(), None) is None
 
 
 def test_a_rollout_holds_the_size_as_long_as_it_makes_progress() -> None:
     """One that is stuck, say for an image that is not there, may not leave a class with too few pods."""
-    assert holder([], deployment(replicas=5, updated=2), None) == "the rollout of Deployment aada-backend"
-    assert holder([], deployment(replicas=5, updated=2, reason="ProgressDeadlineExceeded"), None) == ""
-    assert holder([], deployment(), None) == ""
+    assert holder([], deployment(replicas=5, updated=2), None) == ROLLOUT
+    assert holder([], deployment(replicas=5, updated=2, reason="ProgressDeadlineExceeded"), None) is None
+    assert holder([], deployment(), None) is None
 
 
 def test_between_a_migration_and_its_rollout_the_size_is_not_let_go() -> None:
     """The Deployment is changed already, and its status is of before."""
     live = {"spec": {"minReplicas": 4, "maxReplicas": 4}}
-    assert holder([], deployment(seen=2), live) == "the rollout of Deployment aada-backend"
-    assert holder([], deployment(), live) == ""
-    assert holder([], deployment(seen=2), {"spec": {"minReplicas": 2, "maxReplicas": 5}}) == "", "the load was followed"
+    assert holder([], deployment(seen=2), live) == ROLLOUT
+    assert holder([], deployment(), live) is None
+    assert holder([], deployment(seen=2), {"spec": {"minReplicas": 2, "maxReplicas": 5}}) is None, (
+        "the load was followed"
+    )
 
 
 def test_the_size_is_held_from_both_sides_and_the_calendar_may_add() -> None:
-    assert bounds(spec(), Says(), TOP, FOUR, "a release") == Bounds(4, 4, "Operation")
-    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, "a release") == Bounds(5, 5, "Operation")
-    assert bounds(spec(), Says(5, freeze="visit"), TOP, FOUR, "a release") == Bounds(4, 4, "Freeze")
+    assert bounds(spec(), Says(), TOP, FOUR, RELEASE) == Bounds(4, 4, "Operation")
+    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, RELEASE) == Bounds(5, 5, "Operation")
+    assert bounds(spec(), Says(5, freeze="visit"), TOP, FOUR, RELEASE) == Bounds(4, 4, "Freeze")
 
 
 def test_the_calendar_adds_no_more_than_the_database_bears_and_nobody_leaves_for_it() -> None:
     exam = Says(9, "exam finals")
-    assert bounds(spec(maxReplicas=9), exam, (5, "ConnectionBudget"), FOUR, "a release") == Bounds(5, 5, "Operation")
-    assert bounds(spec(maxReplicas=9), exam, (3, "ConnectionBudget"), FOUR, "a release") == Bounds(4, 4, "Operation")
+    assert bounds(spec(maxReplicas=9), exam, (5, "ConnectionBudget"), FOUR, RELEASE) == Bounds(5, 5, "Operation")
+    assert bounds(spec(maxReplicas=9), exam, (3, "ConnectionBudget"), FOUR, RELEASE) == Bounds(4, 4, "Operation")
+
+
+def test_a_rotation_has_counted_its_pods_and_not_even_the_calendar_adds_any() -> None:
+    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, Hold("a rotation", strict=True)).max == 4
 
 
 # --- in the cluster -------------------------------------------------------------------------------------------------
@@ -129,7 +139,7 @@ async def test_the_load_is_not_followed_and_the_class_gets_its_pods(make: Make) 
     """The clock of these tests stands at 01:30."""
     hours = {"days": ["SUN"], "from": "02:00", "to": "03:00", "minReplicas": 4}
     world = await scaling(make, calendar={"timeZone": "Etc/UTC", "classHours": [hours], "prewarm": "15m"})
-    await begins(world, SECRET_ROTATIONS, Operation.ROTATION)
+    await begins(world, RESTORES, Operation.CUTOVER)
     world.load = 5
     await world.turns(3)
     assert world.pods == 2
@@ -137,11 +147,11 @@ async def test_the_load_is_not_followed_and_the_class_gets_its_pods(make: Make) 
     world.clock.advance(minutes=15)
     await world.turns(2)
     assert world.pods == 4
-    assert "4 pods for class hours stay until SecretRotation login (Rotation) is done" in world.told()
+    assert "4 pods for class hours stay until Restore login (Cutover) is done" in world.told()
     world.load = 2
     world.clock.advance(minutes=75)
     await world.turns(2)
-    assert world.pods == 4, "the class is over, the rotation is not"
+    assert world.pods == 4, "the class is over, the Cutover is not"
 
 
 async def test_a_server_that_bears_fewer_pods_waits_for_the_end_and_is_told_at_once(make: Make) -> None:
