@@ -1,7 +1,7 @@
 """How many pods at least and at most, and whose number it is: no I/O and no clock here."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
@@ -9,6 +9,7 @@ from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, ma
 from aada_operator.core.resources import Object
 from aada_operator.scaling.budget import Budget
 from aada_operator.scaling.calendar import Says
+from aada_operator.scaling.memory import Memory
 
 MAX_REPLICAS = "MaxReplicas"
 CONNECTION_BUDGET = "ConnectionBudget"
@@ -34,8 +35,8 @@ class Size:
     settled: bool
 
 
-def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size) -> Bounds:
-    """The bounds of the autoscaler; ``top`` is from `upper`.
+def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, asked: int = 0) -> Bounds:
+    """The bounds of the autoscaler; ``top`` is from `upper`, ``asked`` are pods that queries ask for.
 
     What the database does not bear any more goes one pod at a time: an autoscaler whose bound drops below what is there
     would remove all others at once.
@@ -46,7 +47,7 @@ def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size
     if limited_by == CONNECTION_BUDGET and size.wanted > most:
         step = size.wanted - 1 if size.settled else size.wanted
         most = min(spec.max_replicas, max(most, step))
-    return Bounds(min(max(spec.min_replicas, says.floor), most), most, limited_by)
+    return Bounds(min(max(spec.min_replicas, says.floor, asked), most), most, limited_by)
 
 
 def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
@@ -59,10 +60,21 @@ def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
     return budget.max_pods or spec.min_replicas, CONNECTION_BUDGET
 
 
-def without_answer(spec: ScalingPolicySpec, live: Object | None, size: Size) -> tuple[int, str]:
+def without_answer(spec: ScalingPolicySpec, last: int | None, size: Size) -> tuple[int, str]:
     """The same while the database cannot be asked: what was found last stays, and nothing grows before."""
-    last = int(live["spec"]["maxReplicas"]) if live else max(spec.min_replicas, size.wanted)
-    return min(last, spec.max_replicas), DATABASE_UNREACHABLE
+    return min(last or max(spec.min_replicas, size.wanted), spec.max_replicas), DATABASE_UNREACHABLE
+
+
+def last_maximum(spec: ScalingPolicySpec, live: Object | None, memory: Memory) -> int | None:
+    """The upper bound of the visit before; None when there was none."""
+    if not spec.resource_metrics():
+        return memory.most
+    return int(live["spec"]["maxReplicas"]) if live else None
+
+
+def noted(spec: ScalingPolicySpec, memory: Memory, found: Bounds) -> Memory:
+    """With the upper bound, where the autoscaler has no choice and so does not have it."""
+    return replace(memory, most=None if spec.resource_metrics() else found.max)
 
 
 def size_of(deployment: Object) -> Size:
@@ -149,7 +161,7 @@ def unrequested(spec: ScalingPolicySpec, deployment: Object) -> list[str]:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     return [
         metric.resource
-        for metric in spec.metrics
+        for metric in spec.resource_metrics()
         if any(metric.resource not in _requests(container) for container in containers)
     ]
 

@@ -115,6 +115,8 @@ NOT_BY_SCHEMA = (
     "more at least than at most",
     "two metrics in one entry",
     "an entry without a metric",
+    "a query without a server",
+    "a query and the CPU in one entry",
     "hours over midnight",
     "a term that ends before it begins",
     "two exams of one name",
