@@ -55,13 +55,20 @@ ANSWERS: dict[str, Callable[[], web.Response]] = {
 }
 
 
-async def answered(request: web.Request) -> web.Response:
+async def answered(request: web.Request) -> web.StreamResponse:
     if request.headers.get("Authorization") not in (None, "Bearer right"):
         return web.Response(status=401, text=CANARY)
     query = request.query["query"]
     if query == "slow":
         await asyncio.sleep(30)
-    return ANSWERS[query]()
+    return await endless(request) if query == "without end" else ANSWERS[query]()
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    stream = web.StreamResponse()
+    await stream.prepare(request)
+    while True:
+        await stream.write(b" " * 65_536)
 
 
 def application() -> web.Application:
@@ -99,6 +106,7 @@ async def test_a_number_is_read(running: BaseTestServer) -> None:
         ("nothing", prometheus.EMPTY, "or vector(0)"),
         ("several", prometheus.SEVERAL, "2 series: make one number of it, as sum(…) does"),
         ("thousands", prometheus.SEVERAL, "far too much"),
+        ("without end", prometheus.SEVERAL, "far too much"),
         ("range", prometheus.SEVERAL, "no numbers of this moment"),
         ("text", prometheus.SEVERAL, "no numbers of this moment"),
         ("odd", prometheus.SEVERAL, "no number"),

@@ -126,7 +126,8 @@ def _document(body: bytes) -> dict[str, Any]:
 
 def _number(data: dict[str, Any]) -> float:
     """The number of a scalar, or of the one series of a vector, each a pair of time and text."""
-    kind, result = data.get("resultType"), data.get("result")
+    kind = data.get("resultType")
+    result: Any = data.get("result")
     if kind not in ("vector", "scalar") or not isinstance(result, list):
         raise Waiting(SEVERAL, f"the query gives no numbers of this moment: {_ONE_NUMBER}")
     if kind == "vector":

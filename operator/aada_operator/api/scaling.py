@@ -19,7 +19,7 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
-from aada_operator.api.scaling_metrics import Metric, PrometheusMetric, PrometheusServer
+from aada_operator.api.scaling_metrics import Fallback, Metric, PrometheusMetric, PrometheusServer
 
 # On a Deployment whose size is a ScalingPolicy's: the component's `replicas` at that time. Kept when the policy goes,
 # so that the size stays until somebody writes another number there.
@@ -29,6 +29,7 @@ ANNOTATION_TAKE_OVER = f"{GROUP}/take-over"
 _OTHER_TARGET = "target: cannot be changed, since the size of the former one would be nobody's: make another policy"
 _BOUNDS = "maxReplicas: cannot be less than minReplicas"
 _NO_SERVER = "metrics: a query needs prometheus.url, the server that it is asked of"
+_FALLBACK = "fallback: replicas cannot be more than maxReplicas"
 _QUERIES = "(has(self.metrics) && self.metrics.exists(m, has(m.prometheus)))"
 _FLOOR = "calendar: minReplicas of an entry cannot be more than maxReplicas"
 # What the API server allows.
@@ -64,6 +65,7 @@ class ScalingPolicySpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             ("self.minReplicas <= self.maxReplicas", _BOUNDS),
+            ("!has(self.fallback) || self.fallback.replicas <= self.maxReplicas", _FALLBACK),
             (f"!{_QUERIES} || has(self.prometheus)", _NO_SERVER),
         )
     )
@@ -88,6 +90,9 @@ class ScalingPolicySpec(Model):
     ]
     prometheus: Annotated[PrometheusServer | None, Field(description="The server that queries are asked of.")] = None
     behavior: Annotated[Behavior, Field(description="How fast it follows.")] = Behavior()
+    fallback: Annotated[
+        Fallback | None, Field(description="While a metric is lost; absent: the size stays as it is.")
+    ] = None
     calendar: Annotated[Calendar | None, Field(description="When more pods are there at least.")] = None
     connection_budget: Annotated[
         Literal["Enforce", "Warn", "Off"],
@@ -115,6 +120,8 @@ class ScalingPolicySpec(Model):
             raise ValueError(_BOUNDS)
         if self.calendar and self.calendar.highest_floor() > self.max_replicas:
             raise ValueError(_FLOOR)
+        if self.fallback and self.fallback.replicas > self.max_replicas:
+            raise ValueError(_FALLBACK)
         return self
 
     @model_validator(mode="after")

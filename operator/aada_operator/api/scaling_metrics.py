@@ -8,11 +8,18 @@ from aada_operator.api.common import DnsLabel, Duration, Model, SecretKeyRef, ru
 
 _ONE_METRIC = "metrics: each entry names one of cpu, memory and prometheus"
 _LONGEST_TIMEOUT = 20
+_LONGEST_AFTER = 3600
 
 
 def _check_timeout(duration: str) -> str:
     if not 0 < seconds(duration) <= _LONGEST_TIMEOUT:
         raise ValueError(f"{duration!r} is not between 1ms and {_LONGEST_TIMEOUT}s")
+    return duration
+
+
+def _check_after(duration: str) -> str:
+    if seconds(duration) > _LONGEST_AFTER:
+        raise ValueError(f"{duration!r} is more than an hour")
     return duration
 
 
@@ -41,6 +48,15 @@ class PrometheusServer(Model):
     timeout: Annotated[
         Duration, AfterValidator(_check_timeout), Field(description="How long an answer may take; 20s at most.")
     ] = "5s"
+
+
+class Fallback(Model):
+    """What holds while a metric is lost: at least so many pods, and never fewer than are there."""
+
+    replicas: Annotated[int, Field(ge=1, le=100, description="Pods at least; never more than maxReplicas.")]
+    after: Annotated[
+        Duration, AfterValidator(_check_after), Field(description="How long a metric must be lost; an hour at most.")
+    ] = "3m"
 
 
 class PrometheusMetric(Model):

@@ -22,9 +22,11 @@ def gauges(body: Object) -> list[Sample]:
     for kind, name, told in (
         ("ScalingLimited", "scaling_limited", "1 when the load asks for a size outside of the bounds."),
         ("ConnectionBudgetExceeded", "scaling_budget_exceeded", "1 when the database bears less than is declared."),
-        ("MetricsAvailable", "scaling_metrics_available", "1 when all that is followed is seen."),
+        ("Fallback", "scaling_fallback", "1 while the fallback holds, since a metric is lost."),
     ):
         samples.append(Sample(name, told, float(condition_of(body, kind) == "True"), labels))
+    lost = float(condition_of(body, "MetricsAvailable") == "False")
+    samples.append(Sample("scaling_metrics_lost", "1 while something that is followed is not seen.", lost, labels))
     if budget := status.get("budget"):
         told = "Pods that the database has connections for."
         samples.append(Sample("scaling_budget_max_pods", told, float(budget.get("maxPods", 0)), labels))

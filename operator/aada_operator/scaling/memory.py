@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from aada_operator.api.common import GROUP
 from aada_operator.core.hysteresis import Held
@@ -14,10 +14,14 @@ ANNOTATION_MEMORY = f"{GROUP}/scaling-memory"
 
 @dataclass(frozen=True)
 class Memory:
-    """``asked`` is how many pods the operator itself asks for, None where nothing makes it ask; ``most`` is the upper
-    bound that was found last, where it is not the autoscaler's."""
+    """``asked`` is how many pods the operator itself asks for, None where nothing makes it ask.
+
+    ``lost_since`` is when a metric was lost, None while all are seen; ``most`` is the upper bound that was found last,
+    where it is not the autoscaler's.
+    """
 
     asked: Held | None = None
+    lost_since: AwareDatetime | None = None
     most: int | None = None
 
     @property

@@ -142,7 +142,8 @@ class ScalingReconciler:
             connections.look(self._kube, visit, world, self._allow_local),
             queries.look(self._kube, visit, size.wanted, self._allow_local),
         )
-        memory = demand.follow(spec, recall(world.autoscaler), readings, size.wanted, visit.now)
+        lost = demand.gets_none(spec, world.autoscaler)
+        memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
         asked_in_vain = found.failed and spec.connection_budget == "Enforce"
         last = decide.last_maximum(spec, world.autoscaler, memory)
         top = decide.without_answer(spec, last, size) if asked_in_vain else decide.upper(spec, found.solved)

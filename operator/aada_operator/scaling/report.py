@@ -17,13 +17,13 @@ from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
 from aada_operator.scaling.demand import Reading
 from aada_operator.scaling.memory import Memory
-from aada_operator.scaling.report_metrics import ACTIVE, LIMITED
+from aada_operator.scaling.report_metrics import ACTIVE, FALLBACK, LIMITED
 
 BUDGET = "ConnectionBudgetExceeded"
 FENCED = "ConnectionsFenced"
 MANAGED = "ReplicasManaged"
 PAUSED = "Paused"
-KNOWN = (conditions.READY, conditions.RECONCILING, ACTIVE, LIMITED, BUDGET, FENCED, MANAGED, PAUSED)
+KNOWN = (conditions.READY, conditions.RECONCILING, ACTIVE, FALLBACK, LIMITED, BUDGET, FENCED, MANAGED, PAUSED)
 # How long a size that was put back is told of by its condition.
 TOLD = timedelta(minutes=5)
 _FIX = {
@@ -51,6 +51,7 @@ def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, aut
     """The policy is at work."""
     _numbers(visit, deployment, seen, autoscaler)
     report_metrics.followed(visit, deployment, seen.readings, autoscaler)
+    report_metrics.falls_back(visit, seen.memory)
     report_metrics.limited(visit, seen.bounds, seen.memory.floor, autoscaler)
     _budget(visit, seen.connections)
     _managed(visit)
@@ -69,7 +70,7 @@ def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"
     message = f"spec.suspend is true: {pods} pods stay; {command} changes that"
-    for kind in (ACTIVE, LIMITED, BUDGET, FENCED, MANAGED):
+    for kind in (ACTIVE, FALLBACK, LIMITED, BUDGET, FENCED, MANAGED):
         visit.conditions.set(kind, "Unknown", "Suspended")
     visit.conditions.set(PAUSED, True, "Suspended", message)
     visit.conditions.set(conditions.RECONCILING, False, "Suspended")

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from aada_operator.api.scaling import ScalingPolicySpec
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
-from aada_operator.scaling import decide
+from aada_operator.scaling import decide, demand
 from aada_operator.scaling.decide import Bounds
-from aada_operator.scaling.demand import Reading
+from aada_operator.scaling.demand import Reading, condition
+from aada_operator.scaling.memory import Memory
 
 ACTIVE = "MetricsAvailable"
 LIMITED = "ScalingLimited"
+FALLBACK = "Fallback"
 
 
 def numbers(readings: Sequence[Reading]) -> list[dict[str, Any]]:
@@ -24,7 +27,7 @@ def followed(
 ) -> None:
     """Whether all that is followed is seen; without, the size is held within the bounds."""
     lost = [(one.reason, f"{one.name}: {one.message}") for one in readings if one.pods is None]
-    said = _condition(autoscaler, "ScalingActive") if visit.spec.resource_metrics() else {"status": "True"}
+    said = condition(autoscaler, "ScalingActive") if visit.spec.resource_metrics() else {"status": "True"}
     if missing := decide.unrequested(visit.spec, deployment):
         component = visit.spec.target.component
         message = f"set resources.requests.{' and .'.join(missing)} of component {component}: a percentage is of that"
@@ -43,7 +46,7 @@ def followed(
 
 def limited(visit: Visit[ScalingPolicySpec], found: Bounds, asked: int, autoscaler: Object) -> None:
     """Whether the load asks for more or fewer pods than the bounds allow; ``asked`` is what the queries ask for."""
-    said = _condition(autoscaler, "ScalingLimited") if visit.spec.resource_metrics() else {"status": "False"}
+    said = condition(autoscaler, "ScalingLimited") if visit.spec.resource_metrics() else {"status": "False"}
     too_many = said is not None and said["status"] == "True" and said.get("reason") == "TooManyReplicas"
     if too_many or asked > found.max:
         message = f"the load asks for more than {found.max} pods: {found.limited_by} allows no more"
@@ -56,6 +59,12 @@ def limited(visit: Visit[ScalingPolicySpec], found: Bounds, asked: int, autoscal
         visit.conditions.set(LIMITED, False, "WithinBounds", "")
 
 
-def _condition(autoscaler: Object, kind: str) -> Object | None:
-    said = (autoscaler.get("status") or {}).get("conditions") or []
-    return next((one for one in said if one["type"] == kind), None)
+def falls_back(visit: Visit[ScalingPolicySpec], memory: Memory) -> None:
+    """Whether the fallback holds, since when, and for how many pods."""
+    pods = demand.falls_back(visit.spec, memory, visit.now)
+    if pods and memory.lost_since:
+        since = to_rfc3339(memory.lost_since)
+        message = f"a metric is lost since {since}: {pods} pods at least, and nobody leaves; MetricsAvailable says why"
+        visit.conditions.set(FALLBACK, True, "MetricsLost", message)
+    else:
+        visit.conditions.set(FALLBACK, False, "NotNeeded", "")

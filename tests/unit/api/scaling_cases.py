@@ -55,6 +55,11 @@ SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], .
     ("a query of which a pod bears nothing", False, "both", _query(prometheus={"target": 0})),
     ("a query of nothing", False, "both", _query(prometheus={"query": ""})),
     ("a fraction of a session for each pod", True, "both", _query(prometheus={"target": 0.5})),
+    ("a fallback", True, "both", {"fallback": {"replicas": 4, "after": "90s"}}),
+    ("a fallback to no pods", False, "both", {"fallback": {"replicas": 0}}),
+    ("a fallback without pods", False, "both", {"fallback": {"after": "90s"}}),
+    ("a fallback to more pods than there may be", False, "both", {"fallback": {"replicas": 6}}),
+    ("a fallback after a day", False, "operator", {"fallback": {"replicas": 3, "after": "1d"}}),
     ("a server with a token and a CA", True, "both", _server(
         url="https://prometheus.monitoring.svc:9090/prometheus", timeout="2s",
         bearerTokenSecretRef={"name": "prometheus", "key": "token"}, caSecretRef={"name": "ca", "key": "ca.crt"})),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aada_operator.core.hysteresis import Held, raised
+from aada_operator.core.resources import Object
 from aada_operator.scaling import demand
 from aada_operator.scaling.demand import Reading, pods_for
 from aada_operator.scaling.memory import ANNOTATION_MEMORY, Memory, recall, written
@@ -43,7 +44,7 @@ def test_a_number_becomes_so_many_pods(value: float, present: int, pods: int) ->
 
 
 def follow(memory: Memory, *readings: Reading, present: int = 2, after: timedelta = timedelta(0)) -> Memory:
-    return demand.follow(QUERIES, memory, readings, present, NOW + after)
+    return demand.follow(QUERIES, memory, readings, False, present, NOW + after)
 
 
 def test_the_query_that_asks_for_most_counts_at_once() -> None:
@@ -72,7 +73,54 @@ def test_while_a_query_is_lost_nobody_leaves_and_the_others_may_ask_for_more() -
 
 
 def test_a_policy_without_queries_asks_for_nothing_and_remembers_nothing() -> None:
-    assert written(follow(Memory(Held(4)))) == {}
+    memory = demand.follow(spec(), Memory(), (), False, 4, NOW)
+    assert written(memory) == {}
+    assert written(demand.follow(spec(), Memory(), (), True, 4, NOW)) == {}, "without a fallback nobody has to know"
+
+
+WITH_FALLBACK = spec(fallback={"replicas": 4, "after": "3m"})
+
+
+def looks(*lost: bool, present: int = 2) -> list[int]:
+    """What is asked for at looks a minute apart, of a policy that follows the CPU."""
+    memory, asked = Memory(), []
+    for minute, one in enumerate(lost):
+        memory = demand.follow(WITH_FALLBACK, memory, (), one, present, NOW + timedelta(minutes=minute))
+        asked.append(memory.floor)
+    return asked
+
+
+def test_the_fallback_holds_once_a_metric_is_lost_for_so_long() -> None:
+    assert looks(*[True] * 5) == [0, 0, 0, 4, 4]
+
+
+def test_a_metric_that_is_back_meanwhile_begins_it_anew() -> None:
+    assert looks(True, True, False, True, True, True, True) == [0, 0, 0, 0, 0, 0, 4]
+
+
+def test_what_the_fallback_asked_for_stays_for_the_window_when_the_metric_is_back() -> None:
+    assert looks(*[True] * 4, *[False] * 7) == [0, 0, 0, 4, 4, 4, 4, 4, 4, 0, 0]
+
+
+def test_a_lost_query_falls_back_too_and_never_to_fewer_than_are_there() -> None:
+    wanted = spec(prometheus=PROMETHEUS, metrics=[metric("sessions")], fallback={"replicas": 4, "after": "3m"})
+    for present, pods in ((2, [2, 2, 2, 4]), (5, [5, 5, 5, 5])):
+        memory, asked = Memory(), []
+        for minute in range(4):
+            memory = demand.follow(wanted, memory, [LOST], False, present, NOW + timedelta(minutes=minute))
+            asked.append(memory.floor)
+        assert asked == pods
+
+
+def test_an_autoscaler_that_was_switched_off_with_its_pods_has_lost_nothing() -> None:
+    def says(status: str, reason: str) -> Object:
+        return {"status": {"conditions": [{"type": "ScalingActive", "status": status, "reason": reason}]}}
+
+    assert demand.gets_none(spec(), says("False", "FailedGetResourceMetric"))
+    assert not demand.gets_none(spec(), says("False", "ScalingDisabled"))
+    assert not demand.gets_none(spec(), says("True", "ValidMetricFound"))
+    assert not demand.gets_none(spec(), None)
+    assert not demand.gets_none(QUERIES, says("False", "FailedGetResourceMetric")), "it does not need any"
 
 
 @given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 9)), min_size=1, max_size=60))

@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "scaling.md").read_text()
 SOURCES = sorted(Path(report.__file__).parent.glob("*.py"))
 # Kinds, and words of Kubernetes.
-OTHERS = {"DesiredWithinRange", "TooManyReplicas", "ScalingActive", "AadaLms"}
+OTHERS = {"DesiredWithinRange", "TooManyReplicas", "ScalingActive", "ScalingDisabled", "AadaLms"}
 _WORD = re.compile(r'"((?:[A-Z][a-z]+){2,})"')
 
 
@@ -64,7 +64,7 @@ def test_every_metric_is_told() -> None:
         "nextTransition": {"time": "2026-03-01T04:00:00Z"}, "metrics": [{"name": "requests", "pods": 3}],
     }  # fmt: skip
     found = {sample.name: sample for sample in gauges({"spec": {"target": {"component": "backend"}}, "status": status})}
-    assert len(found) == 10
+    assert len(found) == 11
     assert found["scaling_max_replicas"].value == 5
     assert found["scaling_max_replicas"].labels["component"] == "backend"
     assert found["scaling_metric_replicas"].labels["metric"] == "requests"

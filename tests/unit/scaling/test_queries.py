@@ -142,7 +142,7 @@ async def test_a_quiet_policy_that_asks_costs_no_write(make: Make, server: Prome
 async def test_no_queries_any_more_leave_no_trace(make: Make, server: Prometheus) -> None:
     world = await scaling(make, **REQUESTS)
     world.edit(metrics=[{"cpu": "70%"}])
-    await world.turns(2)
+    await world.turns(24)
     assert set(world.server.read(AUTOSCALERS, POLICY)["metadata"]["annotations"]) == {"lms.aada.edu/applied-hash"}
     assert "metrics" not in world.status
 
@@ -160,3 +160,36 @@ async def test_the_token_is_read_from_its_secret_at_each_look(make: Make, server
     world.server.secret("prometheus", token="two\nlines")
     await world.turns(1)
     assert world.said("MetricsAvailable") == "False PrometheusUnauthorized"
+
+
+async def test_metrics_lost_for_long_mean_the_fallback_until_they_are_back(make: Make) -> None:
+    """Of metrics-server alone; the operator begins anew meanwhile."""
+    world = await scaling(make, fallback={"replicas": 4, "after": "3m"})
+    assert world.said("Fallback") == "False NotNeeded"
+    world.load = None
+    await world.turns(8)
+    assert (world.pods, world.said("MetricsAvailable")) == (2, "False MetricsMissing")
+    world.restart()
+    await world.until(lambda: world.pods == 4, count=6)
+    assert (world.bounds, world.said("Fallback")) == ((4, 5), "True MetricsLost")
+    assert "4 pods at least" in world.told("Fallback")
+    world.load = 2
+    await world.turns(3)
+    assert (world.pods, world.said("Fallback")) == (4, "False NotNeeded"), "nobody leaves at once"
+    await world.until(lambda: world.pods == 2)
+
+
+async def test_the_database_comes_before_the_fallback(make: Make) -> None:
+    world = await scaling(make, maxReplicas=20, fallback={"replicas": 9, "after": "1m"})
+    world.load = None
+    await world.turns(8)
+    assert (world.pods, world.bounds) == (5, (5, 5))
+
+
+async def test_a_pause_ends_the_fallback(make: Make) -> None:
+    world = await scaling(make, fallback={"replicas": 4, "after": "1m"})
+    world.load = None
+    await world.turns(8)
+    world.edit(suspend=True)
+    await world.turns(2)
+    assert (world.pods, world.said("Fallback")) == (4, "Unknown Suspended")
