@@ -19,7 +19,7 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
-from aada_operator.api.scaling_metrics import Fallback, Metric, PrometheusMetric, PrometheusServer
+from aada_operator.api.scaling_metrics import DatabaseBound, Fallback, Metric, PrometheusMetric, PrometheusServer
 
 # On a Deployment whose size is a ScalingPolicy's: the component's `replicas` at that time. Kept when the policy goes,
 # so that the size stays until somebody writes another number there.
@@ -30,6 +30,7 @@ _OTHER_TARGET = "target: cannot be changed, since the size of the former one wou
 _BOUNDS = "maxReplicas: cannot be less than minReplicas"
 _NO_SERVER = "metrics: a query needs prometheus.url, the server that it is asked of"
 _FALLBACK = "fallback: replicas cannot be more than maxReplicas"
+_NO_CPU_SERVER = "databaseBound: cpuQuery needs prometheus.url, the server that it is asked of"
 _QUERIES = "(has(self.metrics) && self.metrics.exists(m, has(m.prometheus)))"
 _FLOOR = "calendar: minReplicas of an entry cannot be more than maxReplicas"
 # What the API server allows.
@@ -66,6 +67,7 @@ class ScalingPolicySpec(Model):
         json_schema_extra=rules(
             ("self.minReplicas <= self.maxReplicas", _BOUNDS),
             ("!has(self.fallback) || self.fallback.replicas <= self.maxReplicas", _FALLBACK),
+            ("!(has(self.databaseBound) && has(self.databaseBound.cpuQuery)) || has(self.prometheus)", _NO_CPU_SERVER),
             (f"!{_QUERIES} || has(self.prometheus)", _NO_SERVER),
         )
     )
@@ -110,6 +112,9 @@ class ScalingPolicySpec(Model):
             "and whatever other applications hold.",
         ),
     ] = 9
+    database_bound: Annotated[
+        DatabaseBound, Field(description="What holds while the database is the limit, and how its CPU is known.")
+    ] = DatabaseBound()
     suspend: Annotated[
         bool, Field(description="True: nothing is scaled; the size stays, and you may change it with kubectl scale.")
     ] = False
@@ -133,6 +138,8 @@ class ScalingPolicySpec(Model):
             raise ValueError("metrics: names of queries must differ")
         if queries and self.prometheus is None:
             raise ValueError(_NO_SERVER)
+        if self.database_bound.cpu_query and self.prometheus is None:
+            raise ValueError(_NO_CPU_SERVER)
         return self
 
     def resource_metrics(self) -> list[Metric]:

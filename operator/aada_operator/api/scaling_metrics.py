@@ -1,6 +1,6 @@
 """What a ScalingPolicy follows: CPU and memory through the autoscaler, and queries that the operator asks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -57,6 +57,24 @@ class Fallback(Model):
     after: Annotated[
         Duration, AfterValidator(_check_after), Field(description="How long a metric must be lost; an hour at most.")
     ] = "3m"
+
+
+class DatabaseBound(Model):
+    """When the database is the limit, more pods make it worse."""
+
+    action: Annotated[
+        Literal["Hold", "Warn", "Off"],
+        Field(
+            description="Hold: no pods are added while the database is the limit. Warn: only a condition. "
+            "Off: nobody looks."
+        ),
+    ] = "Hold"
+    cores: Annotated[
+        int | None, Field(ge=1, le=1024, description="CPU cores of the server; absent: its CPU is not judged by SQL.")
+    ] = None
+    cpu_query: Annotated[
+        Query | None, Field(description="PromQL that gives the server's CPU in use, from 0 to 1; busy from 0.9 on.")
+    ] = None
 
 
 class PrometheusMetric(Model):

@@ -7,6 +7,29 @@ from pydantic import AwareDatetime
 
 
 @dataclass(frozen=True)
+class Latch:
+    """Whether something is on; ``since`` is when the opposite was first seen without a break, None when it is not."""
+
+    on: bool = False
+    since: AwareDatetime | None = None
+
+
+OFF = Latch()
+
+
+def turned(latch: Latch, seen: bool | None, now: datetime, on_after: timedelta, off_after: timedelta) -> Latch:
+    """The latch after another look; None, nobody could look, proves nothing and breaks no series."""
+    if seen is None:
+        return latch
+    if seen == latch.on:
+        return Latch(latch.on)
+    since = latch.since or now
+    if now - since >= (on_after if seen else off_after):
+        return Latch(seen)
+    return Latch(latch.on, since)
+
+
+@dataclass(frozen=True)
 class Held:
     """A number that falls late; ``since`` is when fewer were first enough, ``highest`` is the most since then."""
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
+from aada_operator.core.hysteresis import OFF, turned
 from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
 from aada_operator.core.resources import Object
 from aada_operator.scaling.budget import Budget
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.memory import Memory
+from aada_operator.scaling.pressure import DATABASE_BOUND, ENTER, LEAVE, Pressure
 
 MAX_REPLICAS = "MaxReplicas"
 CONNECTION_BUDGET = "ConnectionBudget"
@@ -63,6 +66,19 @@ def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
 def without_answer(spec: ScalingPolicySpec, last: int | None, size: Size) -> tuple[int, str]:
     """The same while the database cannot be asked: what was found last stays, and nothing grows before."""
     return min(last or max(spec.min_replicas, size.wanted), spec.max_replicas), DATABASE_UNREACHABLE
+
+
+def held(spec: ScalingPolicySpec, top: tuple[int, str], size: Size, memory: Memory) -> tuple[int, str]:
+    """The same while the database is the limit: nobody is added, and nobody has to leave."""
+    most = max(size.wanted, spec.min_replicas)
+    holds = memory.database.on and spec.database_bound.action == "Hold" and most < top[0]
+    return (most, DATABASE_BOUND) if holds else top
+
+
+def followed(memory: Memory, spec: ScalingPolicySpec, found: Pressure, now: datetime) -> Memory:
+    """Whether the database is the limit after another look: once it was for a while, until it was not for longer."""
+    off = spec.database_bound.action == "Off" or spec.connection_budget == "Off"
+    return replace(memory, database=OFF if off else turned(memory.database, found.bound, now, ENTER, LEAVE))
 
 
 def last_maximum(spec: ScalingPolicySpec, live: Object | None, memory: Memory) -> int | None:

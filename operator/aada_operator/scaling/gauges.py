@@ -22,6 +22,7 @@ def gauges(body: Object) -> list[Sample]:
     for kind, name, told in (
         ("ScalingLimited", "scaling_limited", "1 when the load asks for a size outside of the bounds."),
         ("ConnectionBudgetExceeded", "scaling_budget_exceeded", "1 when the database bears less than is declared."),
+        ("DatabaseBound", "scaling_database_bound", "1 while the database is the limit."),
         ("Fallback", "scaling_fallback", "1 while the fallback holds, since a metric is lost."),
     ):
         samples.append(Sample(name, told, float(condition_of(body, kind) == "True"), labels))

@@ -6,7 +6,7 @@ from functools import cache
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from aada_operator.api.common import GROUP
-from aada_operator.core.hysteresis import Held
+from aada_operator.core.hysteresis import OFF, Held, Latch
 from aada_operator.core.resources import Object
 
 ANNOTATION_MEMORY = f"{GROUP}/scaling-memory"
@@ -17,12 +17,13 @@ class Memory:
     """``asked`` is how many pods the operator itself asks for, None where nothing makes it ask.
 
     ``lost_since`` is when a metric was lost, None while all are seen; ``most`` is the upper bound that was found last,
-    where it is not the autoscaler's.
+    where it is not the autoscaler's; ``database`` is whether the database is the limit.
     """
 
     asked: Held | None = None
     lost_since: AwareDatetime | None = None
     most: int | None = None
+    database: Latch = OFF
 
     @property
     def floor(self) -> int:

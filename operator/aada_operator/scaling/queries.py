@@ -19,7 +19,7 @@ async def look(kube: Kube, visit: ScalingVisit, present: int, allow_local: bool)
     if not queries or server is None:
         return ()
     try:
-        place = await _server(kube, visit.namespace, server, allow_local)
+        place = await server_of(kube, visit.namespace, server, allow_local)
     except Waiting as waiting:
         return tuple(_lost(query, waiting) for query in queries)
     return tuple(await asyncio.gather(*(_read(place, query, present) for query in queries)))
@@ -37,8 +37,12 @@ def _lost(query: PrometheusMetric, why: Waiting) -> Reading:
     return Reading(query.name, None, why.reason, why.message)
 
 
-async def _server(kube: Kube, namespace: str, server: PrometheusServer, allow_local: bool) -> Server:
-    """Raises Waiting: SecretMissing; PrometheusUnauthorized, what should be a token is none."""
+async def server_of(kube: Kube, namespace: str, server: PrometheusServer, allow_local: bool) -> Server:
+    """The server with what its Secrets hold.
+
+    Raises:
+        Waiting: SecretMissing; PrometheusUnauthorized, what should be a token is none.
+    """
     token = await _secret(kube, namespace, server.bearer_token_secret_ref)
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
         message = "prometheus.bearerTokenSecretRef: what is there is no token, which is one word without line breaks"

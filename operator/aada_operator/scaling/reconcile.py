@@ -17,7 +17,7 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.managed_fields import SCALING_MANAGER
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, key_of
-from aada_operator.scaling import budget, calendar, connections, decide, demand, manifests, queries, report
+from aada_operator.scaling import activity, budget, calendar, connections, decide, demand, manifests, queries, report
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.memory import recall
@@ -138,17 +138,19 @@ class ScalingReconciler:
         spec = visit.spec
         size = decide.meant(world.deployment, world.autoscaler, spec)
         says, upcoming = calendar.at(spec.calendar, visit.now), calendar.next_transition(spec.calendar, visit.now)
-        found, readings = await asyncio.gather(
+        found, pressure, readings = await asyncio.gather(
             connections.look(self._kube, visit, world, self._allow_local),
+            activity.look(self._kube, visit, world, self._allow_local),
             queries.look(self._kube, visit, size.wanted, self._allow_local),
         )
         lost = demand.gets_none(spec, world.autoscaler)
         memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
+        memory = decide.followed(memory, spec, pressure, visit.now)
         asked_in_vain = found.failed and spec.connection_budget == "Enforce"
         last = decide.last_maximum(spec, world.autoscaler, memory)
         top = decide.without_answer(spec, last, size) if asked_in_vain else decide.upper(spec, found.solved)
-        bounds = decide.bounds(spec, says, top, size, memory.floor)
-        return Seen(bounds, size, says, upcoming, found, readings, decide.noted(spec, memory, bounds))
+        bounds = decide.bounds(spec, says, decide.held(spec, top, size, memory), size, memory.floor)
+        return Seen(bounds, size, says, upcoming, found, readings, decide.noted(spec, memory, bounds), pressure)
 
     async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""

@@ -17,13 +17,25 @@ from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
 from aada_operator.scaling.demand import Reading
 from aada_operator.scaling.memory import Memory
+from aada_operator.scaling.pressure import DATABASE_BOUND, Pressure
 from aada_operator.scaling.report_metrics import ACTIVE, FALLBACK, LIMITED
 
 BUDGET = "ConnectionBudgetExceeded"
 FENCED = "ConnectionsFenced"
 MANAGED = "ReplicasManaged"
 PAUSED = "Paused"
-KNOWN = (conditions.READY, conditions.RECONCILING, ACTIVE, FALLBACK, LIMITED, BUDGET, FENCED, MANAGED, PAUSED)
+KNOWN = (
+    conditions.READY,
+    conditions.RECONCILING,
+    ACTIVE,
+    FALLBACK,
+    LIMITED,
+    BUDGET,
+    DATABASE_BOUND,
+    FENCED,
+    MANAGED,
+    PAUSED,
+)
 # How long a size that was put back is told of by its condition.
 TOLD = timedelta(minutes=5)
 _FIX = {
@@ -45,6 +57,7 @@ class Seen:
     connections: Connections
     readings: tuple[Reading, ...]
     memory: Memory
+    pressure: Pressure
 
 
 def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, autoscaler: Object) -> None:
@@ -54,6 +67,7 @@ def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, aut
     report_metrics.falls_back(visit, seen.memory)
     report_metrics.limited(visit, seen.bounds, seen.memory.floor, autoscaler)
     _budget(visit, seen.connections)
+    report_metrics.database(visit, seen.pressure, seen.memory)
     _managed(visit)
     visit.conditions.set(PAUSED, False, "Running")
     visit.conditions.set(conditions.RECONCILING, False, "UpToDate")
@@ -70,7 +84,7 @@ def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"
     message = f"spec.suspend is true: {pods} pods stay; {command} changes that"
-    for kind in (ACTIVE, FALLBACK, LIMITED, BUDGET, FENCED, MANAGED):
+    for kind in (ACTIVE, FALLBACK, LIMITED, BUDGET, DATABASE_BOUND, FENCED, MANAGED):
         visit.conditions.set(kind, "Unknown", "Suspended")
     visit.conditions.set(PAUSED, True, "Suspended", message)
     visit.conditions.set(conditions.RECONCILING, False, "Suspended")

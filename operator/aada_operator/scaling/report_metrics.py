@@ -11,6 +11,7 @@ from aada_operator.scaling import decide, demand
 from aada_operator.scaling.decide import Bounds
 from aada_operator.scaling.demand import Reading, condition
 from aada_operator.scaling.memory import Memory
+from aada_operator.scaling.pressure import DATABASE_BOUND, Pressure
 
 ACTIVE = "MetricsAvailable"
 LIMITED = "ScalingLimited"
@@ -68,3 +69,17 @@ def falls_back(visit: Visit[ScalingPolicySpec], memory: Memory) -> None:
         visit.conditions.set(FALLBACK, True, "MetricsLost", message)
     else:
         visit.conditions.set(FALLBACK, False, "NotNeeded", "")
+
+
+def database(visit: Visit[ScalingPolicySpec], found: Pressure, memory: Memory) -> None:
+    """Whether the database is the limit, with the figures and the way out."""
+    held = "no pods are added" if visit.spec.database_bound.action == "Hold" else "more pods would make it worse"
+    if memory.database.on and found.bound:
+        visit.conditions.set(DATABASE_BOUND, True, found.reason, f"{found.message}; until then {held}")
+    elif memory.database.on:
+        message = f"{found.message or 'it has room again'}; it must last for five minutes, until then {held}"
+        visit.conditions.set(DATABASE_BOUND, True, "Recovering", message)
+    elif found.bound is None:
+        visit.conditions.set(DATABASE_BOUND, "Unknown", found.reason, found.message)
+    else:
+        visit.conditions.set(DATABASE_BOUND, False, "HasRoom", "")

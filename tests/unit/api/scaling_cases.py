@@ -60,6 +60,11 @@ SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], .
     ("a fallback without pods", False, "both", {"fallback": {"after": "90s"}}),
     ("a fallback to more pods than there may be", False, "both", {"fallback": {"replicas": 6}}),
     ("a fallback after a day", False, "operator", {"fallback": {"replicas": 3, "after": "1d"}}),
+    ("the cores of the database", True, "both", {"databaseBound": {"action": "Warn", "cores": 4}}),
+    ("a database of no cores", False, "both", {"databaseBound": {"cores": 0}}),
+    ("an action that is none", False, "both", {"databaseBound": {"action": "Pray"}}),
+    ("the CPU of the database by a query", True, "both", _server() | {"databaseBound": {"cpuQuery": "avg(cpu)"}}),
+    ("the CPU of the database of nobody asked", False, "both", {"databaseBound": {"cpuQuery": "avg(cpu)"}}),
     ("a server with a token and a CA", True, "both", _server(
         url="https://prometheus.monitoring.svc:9090/prometheus", timeout="2s",
         bearerTokenSecretRef={"name": "prometheus", "key": "token"}, caSecretRef={"name": "ca", "key": "ca.crt"})),

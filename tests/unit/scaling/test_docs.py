@@ -64,7 +64,7 @@ def test_every_metric_is_told() -> None:
         "nextTransition": {"time": "2026-03-01T04:00:00Z"}, "metrics": [{"name": "requests", "pods": 3}],
     }  # fmt: skip
     found = {sample.name: sample for sample in gauges({"spec": {"target": {"component": "backend"}}, "status": status})}
-    assert len(found) == 11
+    assert len(found) == 12
     assert found["scaling_max_replicas"].value == 5
     assert found["scaling_max_replicas"].labels["component"] == "backend"
     assert found["scaling_metric_replicas"].labels["metric"] == "requests"
