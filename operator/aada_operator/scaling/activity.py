@@ -2,6 +2,7 @@
 
 from aada_operator.adapters import postgres_activity, prometheus
 from aada_operator.adapters.kube import Kube
+from aada_operator.adapters.postgres_errors import TOO_MANY_CONNECTIONS
 from aada_operator.adapters.postgres_logins import admin_session
 from aada_operator.core.database import Activity
 from aada_operator.core.errors import Waiting
@@ -25,7 +26,8 @@ async def look(kube: Kube, visit: ScalingVisit, world: World, allow_local: bool)
             cpu = await _cpu(kube, visit, spec.database_bound.cpu_query, allow_local)
             return judge(spec, Activity(), cpu)
     except Waiting as waiting:
-        return Pressure(None, waiting.reason, waiting.message)
+        # A server without a connection left for its admin has none for another pod.
+        return Pressure(waiting.reason == TOO_MANY_CONNECTIONS or None, waiting.reason, waiting.message)
     return found
 
 

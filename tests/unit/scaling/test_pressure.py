@@ -197,6 +197,16 @@ async def test_a_database_that_is_away_is_told_and_changes_nothing(make: Make) -
     assert "nothing listens" in world.told("DatabaseBound")
 
 
+async def test_a_server_without_a_connection_for_its_admin_is_the_limit(make: Make) -> None:
+    world = await scaling(make)
+    world.away = Waiting("TooManyConnections", "db:5432 has no connection left")
+    await world.turns(8)
+    assert world.said("DatabaseBound") == "True TooManyConnections"
+    world.away, world.load = None, 5
+    await world.turns(2)
+    assert world.pods == 2
+
+
 async def test_the_cpu_is_asked_of_prometheus(make: Make, server: Prometheus) -> None:
     wanted = {"prometheus": PROMETHEUS, "databaseBound": {"cpuQuery": "avg(rds_cpuutilization_average) / 100"}}
     world = await scaling(make, **wanted)
