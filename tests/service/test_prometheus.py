@@ -141,9 +141,9 @@ async def test_an_answer_that_takes_too_long_is_not_waited_for(running: BaseTest
     assert "within 0.2 s" in refused.message
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}", "http://no-such-host.invalid", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://no-such-host.invalid", "http://[::1"])
 async def test_nobody_there_is_told(url: str) -> None:
-    refused = await refusal(Server(url, allow_local=True), "one")
+    refused = await refusal(Server(url.format(port=free_port()), allow_local=True), "one")
     assert (refused.reason, "nobody answers" in refused.message) == (prometheus.UNREACHABLE, True)
 
 
