@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from aada_operator.api.calendar import Calendar
 from aada_operator.api.common import (
@@ -19,15 +19,19 @@ from aada_operator.api.common import (
     rules,
     seconds,
 )
+from aada_operator.api.scaling_metrics import DatabaseBound, Fallback, Metric, PrometheusMetric, PrometheusServer
 
 # On a Deployment whose size is a ScalingPolicy's: the component's `replicas` at that time. Kept when the policy goes,
 # so that the size stays until somebody writes another number there.
 ANNOTATION_SCALED_FROM = f"{GROUP}/scaled-from"
 # Names a foreign HorizontalPodAutoscaler that may be deleted.
 ANNOTATION_TAKE_OVER = f"{GROUP}/take-over"
-_ONE_METRIC = "metrics: each entry names one of cpu and memory"
 _OTHER_TARGET = "target: cannot be changed, since the size of the former one would be nobody's: make another policy"
 _BOUNDS = "maxReplicas: cannot be less than minReplicas"
+_NO_SERVER = "metrics: a query needs prometheus.url, the server that it is asked of"
+_FALLBACK = "fallback: replicas cannot be more than maxReplicas"
+_NO_CPU_SERVER = "databaseBound: cpuQuery needs prometheus.url, the server that it is asked of"
+_QUERIES = "(has(self.metrics) && self.metrics.exists(m, has(m.prometheus)))"
 _FLOOR = "calendar: minReplicas of an entry cannot be more than maxReplicas"
 # What the API server allows.
 _LONGEST_WINDOW = 3600
@@ -39,39 +43,11 @@ def _check_window(duration: str) -> str:
     return duration
 
 
-Percent = Annotated[str, StringConstraints(max_length=4, pattern=r"^[1-9][0-9]{0,2}%$")]
-
-
 class Target(Model):
     """The Deployment that is scaled."""
 
     lms_ref: Annotated[LocalRef, Field(description="The AadaLms.")]
     component: Annotated[DnsLabel, Field(max_length=20, description="Component of it.")]
-
-
-class Metric(Model):
-    """Average use of all pods that is aimed at, of what they request; exactly one field."""
-
-    model_config = ConfigDict(json_schema_extra=rules(("has(self.cpu) != has(self.memory)", _ONE_METRIC)))
-
-    cpu: Annotated[Percent | None, Field(description="CPU, as 70%.")] = None
-    memory: Annotated[Percent | None, Field(description="Memory, as 80%.")] = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> "Metric":
-        if (self.cpu is None) == (self.memory is None):
-            raise ValueError(_ONE_METRIC)
-        return self
-
-    @property
-    def resource(self) -> str:
-        """Name of the resource."""
-        return "cpu" if self.cpu else "memory"
-
-    @property
-    def percent(self) -> int:
-        """What is aimed at."""
-        return int((self.cpu or self.memory or "").rstrip("%"))
 
 
 class Behavior(Model):
@@ -87,7 +63,14 @@ class Behavior(Model):
 class ScalingPolicySpec(Model):
     """How many pods a component has."""
 
-    model_config = ConfigDict(json_schema_extra=rules(("self.minReplicas <= self.maxReplicas", _BOUNDS)))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.minReplicas <= self.maxReplicas", _BOUNDS),
+            ("!has(self.fallback) || self.fallback.replicas <= self.maxReplicas", _FALLBACK),
+            ("!(has(self.databaseBound) && has(self.databaseBound.cpuQuery)) || has(self.prometheus)", _NO_CPU_SERVER),
+            (f"!{_QUERIES} || has(self.prometheus)", _NO_SERVER),
+        )
+    )
 
     target: Annotated[
         Target,
@@ -103,11 +86,15 @@ class ScalingPolicySpec(Model):
         Field(
             default_factory=lambda: [Metric(cpu="70%")],
             min_length=1,
-            max_length=2,
+            max_length=8,
             description="What is followed; the one that asks for most counts. Default: cpu 70%.",
         ),
     ]
+    prometheus: Annotated[PrometheusServer | None, Field(description="The server that queries are asked of.")] = None
     behavior: Annotated[Behavior, Field(description="How fast it follows.")] = Behavior()
+    fallback: Annotated[
+        Fallback | None, Field(description="While a metric is lost; absent: the size stays as it is.")
+    ] = None
     calendar: Annotated[Calendar | None, Field(description="When more pods are there at least.")] = None
     connection_budget: Annotated[
         Literal["Enforce", "Warn", "Off"],
@@ -125,6 +112,9 @@ class ScalingPolicySpec(Model):
             "and whatever other applications hold.",
         ),
     ] = 9
+    database_bound: Annotated[
+        DatabaseBound, Field(description="What holds while the database is the limit, and how its CPU is known.")
+    ] = DatabaseBound()
     suspend: Annotated[
         bool, Field(description="True: nothing is scaled; the size stays, and you may change it with kubectl scale.")
     ] = False
@@ -133,11 +123,32 @@ class ScalingPolicySpec(Model):
     def _fits(self) -> "ScalingPolicySpec":
         if self.min_replicas > self.max_replicas:
             raise ValueError(_BOUNDS)
-        if len({metric.resource for metric in self.metrics}) != len(self.metrics):
-            raise ValueError("metrics: each resource once")
         if self.calendar and self.calendar.highest_floor() > self.max_replicas:
             raise ValueError(_FLOOR)
+        if self.fallback and self.fallback.replicas > self.max_replicas:
+            raise ValueError(_FALLBACK)
         return self
+
+    @model_validator(mode="after")
+    def _metrics_fit(self) -> "ScalingPolicySpec":
+        resources, queries = [metric.resource for metric in self.resource_metrics()], self.queries()
+        if len(set(resources)) != len(resources):
+            raise ValueError("metrics: each resource once")
+        if len({query.name for query in queries}) != len(queries):
+            raise ValueError("metrics: names of queries must differ")
+        if queries and self.prometheus is None:
+            raise ValueError(_NO_SERVER)
+        if self.database_bound.cpu_query and self.prometheus is None:
+            raise ValueError(_NO_CPU_SERVER)
+        return self
+
+    def resource_metrics(self) -> list[Metric]:
+        """The metrics that the autoscaler follows."""
+        return [metric for metric in self.metrics if metric.resource]
+
+    def queries(self) -> list[PrometheusMetric]:
+        """The metrics that the operator follows."""
+        return [metric.prometheus for metric in self.metrics if metric.prometheus]
 
 
 class BudgetStatus(StatusModel):
@@ -162,6 +173,14 @@ class TransitionStatus(StatusModel):
     because: Annotated[str, Field(max_length=128, description="What applies from then on.")] = ""
 
 
+class MetricStatus(StatusModel):
+    """What a query asks for."""
+
+    name: Annotated[str, Field(max_length=40, description="Name of the metric.")]
+    pods: Annotated[int | None, Field(ge=0, description="Pods that it asks for; absent while it is lost.")] = None
+    reason: Annotated[str, Field(max_length=64, description="Followed, or why it is lost.")] = ""
+
+
 class CorrectionStatus(StatusModel):
     """A size that somebody set by hand and that was put back."""
 
@@ -181,6 +200,7 @@ class ScalingPolicyStatus(CommonStatus):
     limited_by: Annotated[str, Field(max_length=32, description="What sets the upper bound.")] = ""
     budget: Annotated[BudgetStatus | None, Field(description="Connections of the database.")] = None
     next_transition: Annotated[TransitionStatus | None, Field(description="What the calendar changes next.")] = None
+    metrics: Annotated[list[MetricStatus], Field(max_length=8, description="Queries that are followed.")] = []
     last_correction: Annotated[CorrectionStatus | None, Field(description="The last change by hand put back.")] = None
 
 

@@ -73,6 +73,23 @@ class PoolerLimits:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """What the sessions of a server do, on average over a few looks, the operator's own left out.
+
+    ``active`` ones run a statement: of these, ``locked`` wait for one another, ``reading`` for the disk, and
+    ``computing`` for nothing, parallel workers among them. ``hidden`` ones do not say what they do.
+    """
+
+    sessions: float = 0
+    active: float = 0
+    locked: float = 0
+    reading: float = 0
+    computing: float = 0
+    hidden: float = 0
+    slots: int = 0
+
+
+@dataclass(frozen=True)
 class Names:
     """The roles and the database of one application; ``given`` is the login that its Secret names, if it has one."""
 

@@ -1,15 +1,19 @@
 """How many pods at least and at most, and whose number it is: no I/O and no clock here."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
 from aada_operator.core.capacity import Budget
+from aada_operator.core.hysteresis import OFF, turned
 from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
 from aada_operator.core.resources import Object
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.hold import Hold
+from aada_operator.scaling.memory import Memory
+from aada_operator.scaling.pressure import DATABASE_BOUND, ENTER, LEAVE, Pressure
 
 MAX_REPLICAS = "MaxReplicas"
 CONNECTION_BUDGET = "ConnectionBudget"
@@ -36,11 +40,13 @@ class Size:
     settled: bool
 
 
-def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, hold: Hold | None = None) -> Bounds:
-    """The bounds of the autoscaler; ``top`` is from `upper`, ``hold`` is what the size waits for.
+def bounds(
+    spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, asked: int = 0, hold: Hold | None = None
+) -> Bounds:
+    """The bounds of the autoscaler; ``top`` is from `upper`, ``asked`` are pods that queries ask for.
 
-    A freeze holds the size whatever comes. An operation may last into a class: while it does, nobody leaves and the
-    load is not followed, but pods that the calendar wants are added, unless it is strict.
+    A freeze holds the size whatever comes. An operation, ``hold``, may last into a class: while it does, nobody leaves
+    and the load is not followed, but pods that the calendar wants are added, unless it is strict.
 
     What the database does not bear any more goes one pod at a time: an autoscaler whose bound drops below what is there
     would remove all others at once.
@@ -55,7 +61,7 @@ def bounds(spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size
     if limited_by == CONNECTION_BUDGET and size.wanted > most:
         step = size.wanted - 1 if size.settled else size.wanted
         most = min(spec.max_replicas, max(most, step))
-    return Bounds(min(floor, most), most, limited_by)
+    return Bounds(min(max(floor, asked), most), most, limited_by)
 
 
 def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
@@ -68,10 +74,34 @@ def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
     return budget.max_pods or spec.min_replicas, CONNECTION_BUDGET
 
 
-def without_answer(spec: ScalingPolicySpec, live: Object | None, size: Size) -> tuple[int, str]:
+def without_answer(spec: ScalingPolicySpec, last: int | None, size: Size) -> tuple[int, str]:
     """The same while the database cannot be asked: what was found last stays, and nothing grows before."""
-    last = int(live["spec"]["maxReplicas"]) if live else max(spec.min_replicas, size.wanted)
-    return min(last, spec.max_replicas), DATABASE_UNREACHABLE
+    return min(last or max(spec.min_replicas, size.wanted), spec.max_replicas), DATABASE_UNREACHABLE
+
+
+def held(spec: ScalingPolicySpec, top: tuple[int, str], size: Size, memory: Memory) -> tuple[int, str]:
+    """The same while the database is the limit: nobody is added, and nobody has to leave."""
+    most = max(size.wanted, spec.min_replicas)
+    holds = memory.database.on and spec.database_bound.action == "Hold" and most < top[0]
+    return (most, DATABASE_BOUND) if holds else top
+
+
+def followed(memory: Memory, spec: ScalingPolicySpec, found: Pressure, now: datetime) -> Memory:
+    """Whether the database is the limit after another look: once it was for a while, until it was not for longer."""
+    off = spec.database_bound.action == "Off" or spec.connection_budget == "Off"
+    return replace(memory, database=OFF if off else turned(memory.database, found.bound, now, ENTER, LEAVE))
+
+
+def last_maximum(spec: ScalingPolicySpec, live: Object | None, memory: Memory) -> int | None:
+    """The upper bound of the visit before; None when there was none."""
+    if not spec.resource_metrics():
+        return memory.most
+    return int(live["spec"]["maxReplicas"]) if live else None
+
+
+def noted(spec: ScalingPolicySpec, memory: Memory, found: Bounds) -> Memory:
+    """With the upper bound, where the autoscaler has no choice and so does not have it."""
+    return replace(memory, most=None if spec.resource_metrics() else found.max)
 
 
 def size_of(deployment: Object) -> Size:
@@ -158,7 +188,7 @@ def unrequested(spec: ScalingPolicySpec, deployment: Object) -> list[str]:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     return [
         metric.resource
-        for metric in spec.metrics
+        for metric in spec.resource_metrics()
         if any(metric.resource not in _requests(container) for container in containers)
     ]
 

@@ -22,11 +22,19 @@ def gauges(body: Object) -> list[Sample]:
     for kind, name, told in (
         ("ScalingLimited", "scaling_limited", "1 when the load asks for a size outside of the bounds."),
         ("ConnectionBudgetExceeded", "scaling_budget_exceeded", "1 when the database bears less than is declared."),
+        ("DatabaseBound", "scaling_database_bound", "1 while the database is the limit."),
+        ("Fallback", "scaling_fallback", "1 while the fallback holds, since a metric is lost."),
     ):
         samples.append(Sample(name, told, float(condition_of(body, kind) == "True"), labels))
+    lost = float(condition_of(body, "MetricsAvailable") == "False")
+    samples.append(Sample("scaling_metrics_lost", "1 while something that is followed is not seen.", lost, labels))
     if budget := status.get("budget"):
         told = "Pods that the database has connections for."
         samples.append(Sample("scaling_budget_max_pods", told, float(budget.get("maxPods", 0)), labels))
+    for metric in status.get("metrics") or ():
+        if "pods" in metric:
+            told, named = "Pods that a query asks for; absent while it is lost.", {"metric": str(metric["name"])}
+            samples.append(Sample("scaling_metric_replicas", told, float(metric["pods"]), labels | named))
     if upcoming := status.get("nextTransition"):
         moment = from_rfc3339(upcoming["time"]).timestamp()
         samples.append(Sample("scaling_next_transition_timestamp_seconds", "When the bounds change.", moment, labels))

@@ -4,6 +4,7 @@ from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS, LABEL_OWNER, se
 from aada_operator.api.scaling import ScalingPolicySpec
 from aada_operator.core.resources import AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, Object, owner_reference
 from aada_operator.scaling.decide import Bounds
+from aada_operator.scaling.memory import Memory, written
 
 
 def deployment_name(spec: ScalingPolicySpec) -> str:
@@ -11,10 +12,14 @@ def deployment_name(spec: ScalingPolicySpec) -> str:
     return f"{spec.target.lms_ref.name}-{spec.target.component}"
 
 
-def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds) -> Object:
-    """The HorizontalPodAutoscaler; it goes with its policy, and the size stays."""
+def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds, memory: Memory) -> Object:
+    """The HorizontalPodAutoscaler; it goes with its policy, and the size stays.
+
+    Without a metric of its own the server would have it follow the CPU: so it has no choice then.
+    """
     metadata = owner["metadata"]
     lms, component = spec.target.lms_ref.name, spec.target.component
+    resources = spec.resource_metrics()
     stabilization = int(seconds(spec.behavior.scale_down_stabilization))
     return {
         "apiVersion": AUTOSCALERS.api_version,
@@ -28,6 +33,7 @@ def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds) -> Object
                 LABEL_LMS: lms,
                 LABEL_COMPONENT: component,
             },
+            "annotations": written(memory),
             "ownerReferences": [owner_reference(owner)],
         },
         "spec": {
@@ -37,8 +43,8 @@ def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds) -> Object
                 "name": deployment_name(spec),
             },
             "minReplicas": bounds.min,
-            "maxReplicas": bounds.max,
-            "metrics": [_metric(one.resource, one.percent) for one in spec.metrics],
+            "maxReplicas": bounds.max if resources else bounds.min,
+            "metrics": [_metric(one.resource, one.percent) for one in resources],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": stabilization}},
         },
     }

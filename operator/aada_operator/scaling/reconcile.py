@@ -1,8 +1,10 @@
 """A ScalingPolicy, visited: the size handed over, the bounds found, the autoscaler kept, others kept from the size.
 
-Nothing is remembered: whose size it is stands on the Deployment, the bounds on the autoscaler, the limit on the server.
+The operator remembers nothing: whose size it is stands on the Deployment, the bounds, and what was asked for lately, on
+the autoscaler, the limit on the server.
 """
 
+import asyncio
 import logging
 
 from aada_operator.adapters import children
@@ -15,15 +17,29 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.managed_fields import SCALING_MANAGER
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, key_of
-from aada_operator.scaling import budget, calendar, connections, decide, hold, manifests, report
+from aada_operator.scaling import (
+    activity,
+    budget,
+    calendar,
+    connections,
+    decide,
+    demand,
+    hold,
+    manifests,
+    queries,
+    report,
+)
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
+from aada_operator.scaling.memory import recall
 from aada_operator.scaling.report import Seen
 from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler
 
 logger = logging.getLogger(__name__)
 # The server's settings are not watched: they are asked this often, in seconds.
 RESYNC = 30.0
+# Queries are asked as often as Kubernetes asks its metrics.
+QUERIED = 15.0
 
 
 def capability(kube: Kube, allow_local: bool) -> Capability[ScalingPolicySpec]:
@@ -47,14 +63,14 @@ class ScalingReconciler:
         await self._make_room(visit, world)
         await self._take_size(world)
         seen = await self._see(visit, world)
-        wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds)
+        wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted)
         failpoint("scaling.after-autoscaler")
         await self._put_back(visit, world, seen)
         report.scaling(visit, world.deployment, seen, applied.live)
         await self._fence(visit, world, seen)
         left = (seen.upcoming.time - visit.now).total_seconds() if seen.upcoming else RESYNC
-        return min(left, RESYNC)
+        return min(left, QUERIED if seen.readings else RESYNC)
 
     async def finalize(self, visit: ScalingVisit) -> float | None:
         """The policy is deleted: nothing is scaled any more, the size stays, the limit goes."""
@@ -133,11 +149,21 @@ class ScalingReconciler:
         spec = visit.spec
         size = decide.meant(world.deployment, world.autoscaler, spec)
         says, upcoming = calendar.at(spec.calendar, visit.now), calendar.next_transition(spec.calendar, visit.now)
-        found = await connections.look(self._kube, visit, world, self._allow_local)
+        found, pressure, readings = await asyncio.gather(
+            connections.look(self._kube, visit, world, self._allow_local),
+            activity.look(self._kube, visit, world, self._allow_local),
+            queries.look(self._kube, visit, size.wanted, self._allow_local),
+        )
+        lost = demand.gets_none(spec, world.autoscaler)
+        memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
+        memory = decide.followed(memory, spec, pressure, visit.now)
         asked_in_vain = found.failed and spec.connection_budget == "Enforce"
-        top = decide.without_answer(spec, world.autoscaler, size) if asked_in_vain else decide.upper(spec, found.solved)
-        held = hold.holder(world.claims, world.deployment, world.autoscaler)
-        return Seen(decide.bounds(spec, says, top, size, held), size, says, upcoming, found, held)
+        last = decide.last_maximum(spec, world.autoscaler, memory)
+        top = decide.without_answer(spec, last, size) if asked_in_vain else decide.upper(spec, found.solved)
+        # Without metrics of its own an autoscaler never has a choice: that says nothing of an operation.
+        held = hold.holder(world.claims, world.deployment, world.autoscaler if spec.resource_metrics() else None)
+        bounds = decide.bounds(spec, says, decide.held(spec, top, size, memory), size, memory.floor, held)
+        return Seen(bounds, size, says, upcoming, found, readings, decide.noted(spec, memory, bounds), pressure, held)
 
     async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""

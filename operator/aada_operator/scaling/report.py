@@ -12,19 +12,32 @@ from aada_operator.core.controller import Visit
 from aada_operator.core.database import UNLIMITED, ConnectionLimits
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import Object
-from aada_operator.scaling import decide
+from aada_operator.scaling import decide, report_metrics
 from aada_operator.scaling.budget import Connections
 from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
+from aada_operator.scaling.demand import Reading
 from aada_operator.scaling.hold import Hold
+from aada_operator.scaling.memory import Memory
+from aada_operator.scaling.pressure import DATABASE_BOUND, Pressure
+from aada_operator.scaling.report_metrics import ACTIVE, FALLBACK, LIMITED
 
-ACTIVE = "MetricsAvailable"
-LIMITED = "ScalingLimited"
 BUDGET = "ConnectionBudgetExceeded"
 FENCED = "ConnectionsFenced"
 MANAGED = "ReplicasManaged"
 PAUSED = "Paused"
-KNOWN = (conditions.READY, conditions.RECONCILING, ACTIVE, LIMITED, BUDGET, FENCED, MANAGED, PAUSED)
+KNOWN = (
+    conditions.READY,
+    conditions.RECONCILING,
+    ACTIVE,
+    FALLBACK,
+    LIMITED,
+    BUDGET,
+    DATABASE_BOUND,
+    FENCED,
+    MANAGED,
+    PAUSED,
+)
 # How long a size that was put back is told of by its condition.
 TOLD = timedelta(minutes=5)
 _FIX = {
@@ -49,15 +62,20 @@ class Seen:
     says: Says
     upcoming: Transition | None
     connections: Connections
+    readings: tuple[Reading, ...]
+    memory: Memory
+    pressure: Pressure
     hold: Hold | None = None
 
 
 def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, autoscaler: Object) -> None:
     """The policy is at work."""
     _numbers(visit, deployment, seen, autoscaler)
-    _metrics(visit, deployment, autoscaler)
-    _limited(visit, seen.bounds, autoscaler)
+    report_metrics.followed(visit, deployment, seen.readings, autoscaler)
+    report_metrics.falls_back(visit, seen.memory)
+    report_metrics.limited(visit, seen.bounds, seen.memory.floor, autoscaler)
     _budget(visit, seen.connections)
+    report_metrics.database(visit, seen.pressure, seen.memory)
     _managed(visit)
     visit.conditions.set(PAUSED, False, "Running")
     visit.conditions.set(conditions.RECONCILING, False, "UpToDate")
@@ -68,14 +86,14 @@ def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, aut
 
 def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     """spec.suspend: nothing is scaled."""
-    for field in ("limitedBy", "nextTransition", "budget"):
+    for field in ("limitedBy", "nextTransition", "budget", "metrics"):
         visit.status.pop(field, None)
     pods = decide.size_of(deployment).wanted if deployment else 0
     there = int(((deployment or {}).get("status") or {}).get("replicas", 0))
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"
     message = f"spec.suspend is true: {pods} pods stay; {command} changes that"
-    for kind in (ACTIVE, LIMITED, BUDGET, FENCED, MANAGED):
+    for kind in (ACTIVE, FALLBACK, LIMITED, BUDGET, DATABASE_BOUND, FENCED, MANAGED):
         visit.conditions.set(kind, "Unknown", "Suspended")
     visit.conditions.set(PAUSED, True, "Suspended", message)
     visit.conditions.set(conditions.RECONCILING, False, "Suspended")
@@ -128,6 +146,7 @@ def _numbers(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, au
         "current": int((deployment.get("status") or {}).get("replicas", 0)),
         "budget": _solution(seen.connections.solved) if seen.connections.solved else None,
         "nextTransition": _transition(visit.spec, seen.upcoming) if seen.upcoming else None,
+        "metrics": report_metrics.numbers(seen.readings) or None,
     }
 
 
@@ -151,39 +170,6 @@ def _transition(spec: ScalingPolicySpec, upcoming: Transition) -> dict[str, Any]
     because = f"freeze {upcoming.says.freeze}" if upcoming.says.freeze else upcoming.says.because
     floor = max(spec.min_replicas, upcoming.says.floor)
     return {"time": to_rfc3339(upcoming.time), "minReplicas": floor, "because": because or "nothing of the calendar"}
-
-
-def _metrics(visit: Visit[ScalingPolicySpec], deployment: Object, autoscaler: Object) -> None:
-    """Whether the autoscaler sees what it follows; without, it holds the size within the bounds."""
-    holds = "the size stays as it is, within the bounds"
-    if missing := decide.unrequested(visit.spec, deployment):
-        component = visit.spec.target.component
-        message = f"set resources.requests.{' and .'.join(missing)} of component {component}: a percentage is of that"
-        visit.conditions.set(ACTIVE, False, "RequestsMissing", f"{message}; until then {holds}")
-        return
-    said = _condition(autoscaler, "ScalingActive")
-    if said is None:
-        visit.conditions.set(ACTIVE, "Unknown", "AwaitingMetrics", "the autoscaler has not looked yet")
-    elif said["status"] == "True":
-        visit.conditions.set(ACTIVE, True, "Followed", "")
-    else:
-        message = (
-            f"the autoscaler gets no metrics ({said.get('reason', '')}): is metrics-server there? Until then {holds}"
-        )
-        visit.conditions.set(ACTIVE, False, "MetricsMissing", message)
-
-
-def _limited(visit: Visit[ScalingPolicySpec], found: Bounds, autoscaler: Object) -> None:
-    said = _condition(autoscaler, "ScalingLimited")
-    if said is None:
-        visit.conditions.set(LIMITED, "Unknown", "AwaitingMetrics", "the autoscaler has not looked yet")
-    elif said["status"] == "True" and said.get("reason") == "TooManyReplicas":
-        message = f"the load asks for more than {found.max} pods: {found.limited_by} allows no more"
-        visit.conditions.set(LIMITED, True, "AtMaximum", message)
-    elif said["status"] == "True":
-        visit.conditions.set(LIMITED, True, "AtMinimum", f"the load asks for fewer than {found.min} pods")
-    else:
-        visit.conditions.set(LIMITED, False, "WithinBounds", "")
 
 
 def _budget(visit: Visit[ScalingPolicySpec], found: Connections) -> None:
@@ -237,8 +223,3 @@ def _summary(seen: Seen) -> str:
     if seen.hold and limits.limited_by == decide.OPERATION:
         return f"{limits.max} pods{because} stay until {seen.hold.by} is done; then the load is followed again"
     return f"{limits.min} to {limits.max} pods{because}, no more because of {limits.limited_by}"
-
-
-def _condition(autoscaler: Object, kind: str) -> Object | None:
-    said = (autoscaler.get("status") or {}).get("conditions") or []
-    return next((one for one in said if one["type"] == kind), None)

@@ -9,6 +9,19 @@ _EXAM: dict[str, Any] = {"name": "finals", "from": "2026-12-14T08:00", "to": "20
 _FREEZE: dict[str, Any] = {"name": "visit", "from": "2026-10-05T06:00", "to": "2026-10-06T06:00"}
 
 
+_REQUESTS: dict[str, Any] = {"name": "requests", "query": "sum(rate(http_requests_total[2m]))", "target": 50}
+_PROMETHEUS: dict[str, Any] = {"url": "http://prometheus.monitoring.svc:9090"}
+
+
+def _query(*others: dict[str, Any], prometheus: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A query with other metrics."""
+    return {"prometheus": _PROMETHEUS, "metrics": [*others, {"prometheus": _REQUESTS | (prometheus or {})}]}
+
+
+def _server(**patch: Any) -> dict[str, Any]:
+    return {"prometheus": _PROMETHEUS | patch}
+
+
 def _calendar(**patch: Any) -> dict[str, Any]:
     return {"calendar": patch}
 
@@ -33,6 +46,33 @@ SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], .
     ("one metric twice", False, "operator", {"metrics": [{"cpu": "70%"}, {"cpu": "80%"}]}),
     ("a metric without a percentage", False, "both", {"metrics": [{"cpu": "0.7"}]}),
     ("a metric of nothing", False, "both", {"metrics": [{"cpu": "0%"}]}),
+    ("a query and the CPU", True, "both", _query({"cpu": "70%"})),
+    ("a query alone", True, "both", _query()),
+    ("a query without a server", False, "both", {"metrics": [{"prometheus": _REQUESTS}]}),
+    ("a query and the CPU in one entry", False, "both",
+     _query() | {"metrics": [{"cpu": "70%", "prometheus": _REQUESTS}]}),
+    ("two queries of one name", False, "operator", _query({"prometheus": _REQUESTS})),
+    ("a query of which a pod bears nothing", False, "both", _query(prometheus={"target": 0})),
+    ("a query of nothing", False, "both", _query(prometheus={"query": ""})),
+    ("a fraction of a session for each pod", True, "both", _query(prometheus={"target": 0.5})),
+    ("a fallback", True, "both", {"fallback": {"replicas": 4, "after": "90s"}}),
+    ("a fallback to no pods", False, "both", {"fallback": {"replicas": 0}}),
+    ("a fallback without pods", False, "both", {"fallback": {"after": "90s"}}),
+    ("a fallback to more pods than there may be", False, "both", {"fallback": {"replicas": 6}}),
+    ("a fallback after a day", False, "operator", {"fallback": {"replicas": 3, "after": "1d"}}),
+    ("the cores of the database", True, "both", {"databaseBound": {"action": "Warn", "cores": 4}}),
+    ("a database of no cores", False, "both", {"databaseBound": {"cores": 0}}),
+    ("an action that is none", False, "both", {"databaseBound": {"action": "Pray"}}),
+    ("the CPU of the database by a query", True, "both", _server() | {"databaseBound": {"cpuQuery": "avg(cpu)"}}),
+    ("the CPU of the database of nobody asked", False, "both", {"databaseBound": {"cpuQuery": "avg(cpu)"}}),
+    ("a server with a token and a CA", True, "both", _server(
+        url="https://prometheus.monitoring.svc:9090/prometheus", timeout="2s",
+        bearerTokenSecretRef={"name": "prometheus", "key": "token"}, caSecretRef={"name": "ca", "key": "ca.crt"})),
+    ("a password in the address", False, "both", _server(url="https://me:secret@prometheus:9090")),
+    ("an address with a query", False, "both", _server(url="http://prometheus:9090/api?query=up")),
+    ("an address of another protocol", False, "both", _server(url="ftp://prometheus")),
+    ("an answer within a minute", False, "operator", _server(timeout="1m")),
+    ("an answer in no time", False, "operator", _server(timeout="0s")),
     ("ten minutes before it goes back", True, "both", {"behavior": {"scaleDownStabilization": "10m"}}),
     ("a day before it goes back", False, "operator", {"behavior": {"scaleDownStabilization": "1d"}}),
     ("every mode of the budget", True, "both", {"connectionBudget": "Warn"}),

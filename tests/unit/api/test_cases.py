@@ -40,7 +40,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     assert error is not None
     message = explain(error)
     named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
-    scaling = ("maxReplicas", "metrics", "calendar")
+    scaling = ("maxReplicas", "metrics", "calendar", "fallback", "databaseBound")
     rotating = ("strategy", "windowsFrom", "jwt", "emergency")
     fields = (*named, *scaling, *rotating)
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in fields)))
@@ -115,6 +115,10 @@ NOT_BY_SCHEMA = (
     "more at least than at most",
     "two metrics in one entry",
     "an entry without a metric",
+    "a query without a server",
+    "the CPU of the database of nobody asked",
+    "a fallback to more pods than there may be",
+    "a query and the CPU in one entry",
     "hours over midnight",
     "a term that ends before it begins",
     "two exams of one name",

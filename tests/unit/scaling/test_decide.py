@@ -65,9 +65,8 @@ def test_a_freeze_leaves_the_size_as_it_is() -> None:
 
 
 def test_a_database_that_cannot_be_asked_leaves_the_upper_bound_as_it_was() -> None:
-    live = {"spec": {"maxReplicas": 4}}
-    assert decide.without_answer(spec(), live, CALM) == (4, "DatabaseUnreachable")
-    assert decide.without_answer(spec(maxReplicas=3), live, CALM) == (3, "DatabaseUnreachable")
+    assert decide.without_answer(spec(), 4, CALM) == (4, "DatabaseUnreachable")
+    assert decide.without_answer(spec(maxReplicas=3), 4, CALM) == (3, "DatabaseUnreachable")
     assert decide.without_answer(spec(), None, Size(3, settled=True)) == (3, "DatabaseUnreachable")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aada_operator.adapters import prometheus
 from aada_operator.api.scaling import SCALING_POLICY, ScalingPolicySpec
 from aada_operator.scaling import report
 from aada_operator.scaling.gauges import gauges
@@ -17,7 +18,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "scaling.md").read_text()
 SOURCES = sorted(Path(report.__file__).parent.glob("*.py"))
 # Kinds, and words of Kubernetes.
-OTHERS = {"DesiredWithinRange", "TooManyReplicas", "ScalingActive", "AadaLms"}
+OTHERS = {"DesiredWithinRange", "TooManyReplicas", "ScalingActive", "ScalingDisabled", "AadaLms"}
 _WORD = re.compile(r'"((?:[A-Z][a-z]+){2,})"')
 
 
@@ -32,7 +33,7 @@ def test_the_reasons_are_found() -> None:
     assert {"AnotherAutoscaler", "ScaledByHand", "Followed", "Limited", "OtherComponents", "HandingOver"} <= words()
 
 
-@pytest.mark.parametrize("reason", sorted(words()))
+@pytest.mark.parametrize("reason", sorted({*words(), *prometheus.REASONS}))
 def test_the_page_explains(reason: str) -> None:
     assert f"`{reason}`" in PAGE
 
@@ -60,12 +61,13 @@ def test_what_kubectl_shows_has_the_columns_of_the_definition() -> None:
 def test_every_metric_is_told() -> None:
     status = {
         "min": 2, "max": 5, "desired": 3, "current": 3, "budget": {"maxPods": 5},
-        "nextTransition": {"time": "2026-03-01T04:00:00Z"},
+        "nextTransition": {"time": "2026-03-01T04:00:00Z"}, "metrics": [{"name": "requests", "pods": 3}],
     }  # fmt: skip
     found = {sample.name: sample for sample in gauges({"spec": {"target": {"component": "backend"}}, "status": status})}
-    assert len(found) == 8
+    assert len(found) == 12
     assert found["scaling_max_replicas"].value == 5
     assert found["scaling_max_replicas"].labels["component"] == "backend"
+    assert found["scaling_metric_replicas"].labels["metric"] == "requests"
     assert [name for name in found if name.removeprefix("scaling") not in PAGE.replace("`…_", "`_")] == []
 
 

@@ -84,19 +84,19 @@ def test_between_a_migration_and_its_rollout_the_size_is_not_let_go() -> None:
 
 
 def test_the_size_is_held_from_both_sides_and_the_calendar_may_add() -> None:
-    assert bounds(spec(), Says(), TOP, FOUR, RELEASE) == Bounds(4, 4, "Operation")
-    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, RELEASE) == Bounds(5, 5, "Operation")
-    assert bounds(spec(), Says(5, freeze="visit"), TOP, FOUR, RELEASE) == Bounds(4, 4, "Freeze")
+    assert bounds(spec(), Says(), TOP, FOUR, hold=RELEASE) == Bounds(4, 4, "Operation")
+    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, hold=RELEASE) == Bounds(5, 5, "Operation")
+    assert bounds(spec(), Says(5, freeze="visit"), TOP, FOUR, hold=RELEASE) == Bounds(4, 4, "Freeze")
 
 
 def test_the_calendar_adds_no_more_than_the_database_bears_and_nobody_leaves_for_it() -> None:
     exam = Says(9, "exam finals")
-    assert bounds(spec(maxReplicas=9), exam, (5, "ConnectionBudget"), FOUR, RELEASE) == Bounds(5, 5, "Operation")
-    assert bounds(spec(maxReplicas=9), exam, (3, "ConnectionBudget"), FOUR, RELEASE) == Bounds(4, 4, "Operation")
+    assert bounds(spec(maxReplicas=9), exam, (5, "ConnectionBudget"), FOUR, hold=RELEASE) == Bounds(5, 5, "Operation")
+    assert bounds(spec(maxReplicas=9), exam, (3, "ConnectionBudget"), FOUR, hold=RELEASE) == Bounds(4, 4, "Operation")
 
 
 def test_a_rotation_has_counted_its_pods_and_not_even_the_calendar_adds_any() -> None:
-    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, Hold("a rotation", strict=True)).max == 4
+    assert bounds(spec(), Says(5, "class hours"), TOP, FOUR, hold=Hold("a rotation", strict=True)).max == 4
 
 
 # --- in the cluster -------------------------------------------------------------------------------------------------

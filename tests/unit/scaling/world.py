@@ -10,7 +10,7 @@ from aada_operator.adapters import postgres_limits
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.conditions import ConditionSet
 from aada_operator.core.controller import Controller, Visit
-from aada_operator.core.database import ConnectionLimits, RoleLimit
+from aada_operator.core.database import Activity, ConnectionLimits, RoleLimit
 from aada_operator.core.errors import Waiting
 from aada_operator.core.managed_fields import FIELD_MANAGER
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, ApiResource, Object
@@ -18,7 +18,7 @@ from aada_operator.core.workqueue import Key
 from aada_operator.lms.workloads import WorkloadsReconciler
 from aada_operator.lms.world import Secrets
 from aada_operator.lms.world import World as LmsWorld
-from aada_operator.scaling import connections, fence, reconcile
+from aada_operator.scaling import activity, connections, fence, reconcile
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, NoEvents, SetClock, custom_resource
 from tests.unit.scaling.samples import TARGET, component
 
@@ -104,7 +104,9 @@ class World:
         self.declare(replicas)
         self.server.secret("aada-db", url="postgresql://…", username="aada_lms_a")
         self.spec = {"target": TARGET} | spec
+        self.activity = Activity(sessions=10, slots=97)
         monkeypatch.setattr(connections, "limits_of", self._limits_of)
+        monkeypatch.setattr(activity, "activity_of", self._activity_of)
         monkeypatch.setattr(fence, "admin_session", _nobody)
         monkeypatch.setattr(fence, "alone", _nobody)
         monkeypatch.setattr(postgres_limits, "limit", self._limit)
@@ -136,6 +138,11 @@ class World:
         if self.away:
             raise self.away
         return self.limits
+
+    async def _activity_of(self, *_: Any) -> Activity:
+        if self.away:
+            raise self.away
+        return self.activity
 
     async def _limit(self, _: Any, roles: list[str], connections_: int) -> None:
         changed = tuple(
