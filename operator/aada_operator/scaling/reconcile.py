@@ -16,6 +16,7 @@ from aada_operator.core.failpoints import failpoint
 from aada_operator.core.managed_fields import SCALING_MANAGER
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, key_of
 from aada_operator.scaling import budget, calendar, connections, decide, manifests, report
+from aada_operator.scaling.closures import ClosureReader
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.report import Seen
@@ -33,11 +34,12 @@ def capability(kube: Kube, allow_local: bool) -> Capability[ScalingPolicySpec]:
 
 
 class ScalingReconciler:
-    """Brings policies about; it remembers nothing."""
+    """Brings policies about; it remembers nothing but what it has read of files that did not change."""
 
     def __init__(self, kube: Kube, allow_local: bool) -> None:
         self._kube = kube
         self._allow_local = allow_local
+        self._closures = ClosureReader(kube)
 
     async def reconcile(self, visit: ScalingVisit) -> float:
         """One visit; returns seconds until the next."""
@@ -132,11 +134,13 @@ class ScalingReconciler:
         """What bears on the size, and the bounds that follow."""
         spec = visit.spec
         size = decide.meant(world.deployment, world.autoscaler, spec)
-        says, upcoming = calendar.at(spec.calendar, visit.now), calendar.next_transition(spec.calendar, visit.now)
+        closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
+        says = calendar.at(spec.calendar, visit.now, closures.times)
+        upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
         found = await connections.look(self._kube, visit, world, self._allow_local)
         asked_in_vain = found.failed and spec.connection_budget == "Enforce"
         top = decide.without_answer(spec, world.autoscaler, size) if asked_in_vain else decide.upper(spec, found.solved)
-        return Seen(decide.bounds(spec, says, top, size), size, says, upcoming, found)
+        return Seen(decide.bounds(spec, says, top, size), size, says, upcoming, closures, found)
 
     async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""

@@ -15,14 +15,16 @@ from aada_operator.scaling import budget, decide
 from aada_operator.scaling.budget import LEAVING, SURGE, Budget, Connections
 from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
+from aada_operator.scaling.ical import Closures
 
 ACTIVE = "MetricsAvailable"
 LIMITED = "ScalingLimited"
 BUDGET = "ConnectionBudgetExceeded"
 FENCED = "ConnectionsFenced"
 MANAGED = "ReplicasManaged"
+CALENDAR = "CalendarAvailable"
 PAUSED = "Paused"
-KNOWN = (conditions.READY, conditions.RECONCILING, ACTIVE, LIMITED, BUDGET, FENCED, MANAGED, PAUSED)
+KNOWN = (conditions.READY, conditions.RECONCILING, ACTIVE, LIMITED, BUDGET, FENCED, MANAGED, CALENDAR, PAUSED)
 # How long a size that was put back is told of by its condition.
 TOLD = timedelta(minutes=5)
 _FIX = {
@@ -41,6 +43,7 @@ class Seen:
     size: Size
     says: Says
     upcoming: Transition | None
+    closures: Closures
     connections: Connections
 
 
@@ -51,6 +54,7 @@ def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, aut
     _limited(visit, seen.bounds, autoscaler)
     _budget(visit, seen.connections)
     _managed(visit)
+    _calendar(visit, seen.closures)
     visit.conditions.set(PAUSED, False, "Running")
     visit.conditions.set(conditions.RECONCILING, False, "UpToDate")
     visit.conditions.set(conditions.READY, True, "Scaling", _summary(seen))
@@ -66,7 +70,7 @@ def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"
     message = f"spec.suspend is true: {pods} pods stay; {command} changes that"
-    for kind in (ACTIVE, LIMITED, BUDGET, FENCED, MANAGED):
+    for kind in (ACTIVE, LIMITED, BUDGET, FENCED, MANAGED, CALENDAR):
         visit.conditions.set(kind, "Unknown", "Suspended")
     visit.conditions.set(PAUSED, True, "Suspended", message)
     visit.conditions.set(conditions.RECONCILING, False, "Suspended")
@@ -211,6 +215,15 @@ def _managed(visit: Visit[ScalingPolicySpec]) -> None:
         visit.conditions.set(MANAGED, False, "ScaledByHand", message)
     else:
         visit.conditions.set(MANAGED, True, "ByPolicy", "")
+
+
+def _calendar(visit: Visit[ScalingPolicySpec], closures: Closures) -> None:
+    """Whether all of the calendar counts, or all but the file that it names."""
+    if closures.reason:
+        message = f"{closures.message}; until then load and the rest of the calendar count"
+        visit.conditions.set(CALENDAR, False, closures.reason, message)
+    else:
+        visit.conditions.set(CALENDAR, True, "Complete", "")
 
 
 def _summary(seen: Seen) -> str:
