@@ -5,11 +5,12 @@ every visit, and read anew when it or the day has changed.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from aada_operator.adapters.kube import Kube
@@ -30,24 +31,13 @@ _TWO_DAYS = timedelta(days=2)
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
 
-@dataclass(frozen=True)
-class _Request:
-    text: str
-    zone: str
-    day: date
-
-    def as_json(self) -> bytes:
-        first, last = self.day - _TWO_DAYS, self.day + HORIZON + _TWO_DAYS
-        asked = {"text": self.text, "zone": self.zone, "first": first.isoformat(), "last": last.isoformat()}
-        return json.dumps(asked | {"cpuSeconds": CPU_SECONDS, "memory": MEMORY}).encode()
-
-
 @dataclass
 class ClosureReader:
     """Reads files; what it has read of each is kept while neither the file nor the day changes."""
 
     kube: Kube
-    _known: dict[tuple[str, CalendarFile], tuple[_Request, Closures]] = field(default_factory=dict)
+    # By namespace and file: what was asked last, as a hash, and what came of it.
+    _known: dict[tuple[str, CalendarFile], tuple[bytes, Closures]] = field(default_factory=dict)
 
     async def look(self, namespace: str, calendar: Calendar | None, now: datetime) -> Closures:
         """The times from two days ago to the calendar's horizon."""
@@ -55,11 +45,11 @@ class ClosureReader:
         if calendar is None or file is None:
             return Closures()
         try:
-            text = await self._text(namespace, file)
-            request = _Request(text, calendar.time_zone, now.astimezone(ZoneInfo(calendar.time_zone)).date())
+            request = _request(await self._text(namespace, file), calendar.time_zone, now)
+            asked = hashlib.sha256(request).digest()
             known = self._known.get((namespace, file))
-            if known is None or known[0] != request:
-                known = self._known[namespace, file] = request, await _read(request, file)
+            if known is None or known[0] != asked:
+                known = self._known[namespace, file] = asked, await _read(request, file)
             return known[1]
         except Waiting as waiting:
             return Closures(reason=waiting.reason, message=waiting.message)
@@ -79,9 +69,15 @@ class ClosureReader:
         return str(text)
 
 
-async def _read(request: _Request, file: CalendarFile) -> Closures:
+def _request(text: str, zone: str, now: datetime) -> bytes:
+    today = now.astimezone(ZoneInfo(zone)).date()
+    window = {"first": str(today - _TWO_DAYS), "last": str(today + HORIZON + _TWO_DAYS)}
+    return json.dumps({"text": text, "zone": zone, **window, "cpuSeconds": CPU_SECONDS, "memory": MEMORY}).encode()
+
+
+async def _read(request: bytes, file: CalendarFile) -> Closures:
     try:
-        return Closures(times=await expand(request.as_json()))
+        return Closures(times=await expand(request))
     except BadCalendar as bad:
         return Closures(reason=bad.reason, message=f"{file.key} of ConfigMap {file.name}: {bad}")
 
