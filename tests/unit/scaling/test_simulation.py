@@ -58,6 +58,7 @@ def test_a_load_that_grows_is_followed_up_at_once_and_down_after_five_minutes() 
 def test_the_pods_are_ready_before_the_class_begins() -> None:
     steps, _ = replayed(("07:00", 0.5), ("10:00", 0.5), calendar={"classHours": [HOURS]})
     assert size_at(steps, "07:44:45") == (2, 2)
+    assert size_at(steps, "07:45:15") == (4, 2)
     assert size_at(steps, "07:45:30") == (4, 4)
     assert steps[-1].pods == 2
 
@@ -86,6 +87,7 @@ def test_a_metric_that_is_lost_leaves_the_size_as_it_is() -> None:
     steps, found = replayed(("08:00", 3.0), ("08:10", None), ("08:30", 0.1), ("08:31", 0.1))
     assert {step.pods for step in steps if step.load is None} == {5}
     assert found.minutes_without_metrics == 20
+    assert steps[-1].pods == 2, "what was asked for before is too long ago"
 
 
 def test_a_freeze_leaves_the_size_as_it_is() -> None:

@@ -24,7 +24,7 @@ CHICAGO = ZoneInfo("America/Chicago")
         ("1788267600.000,1\n1788267900.0,2\n", "seconds with a fraction, as Prometheus answers"),
         ("Time,cores\n1788267600000,1\n1788267900000,2\n", "milliseconds since 1970"),
         ("sep=,\nTime,cores\n1788267600,1\n1788267900,2\n", "made for a spreadsheet"),
-        ("\ufeffTime,cores\n1788267600,1\n\n1788267900,2\n", "with a byte order mark and an empty line"),
+        ("\ufeff1788267600,1\n\n1788267900,2\n", "with a byte order mark and an empty line"),
     ],
 )
 def test_the_same_samples_are_read_from(text: str, words: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from aada_operator.scaling.simulation.errors import Unusable
@@ -34,19 +34,16 @@ def check(out: Path) -> None:
 def draw(steps: Sequence[Step], zone: ZoneInfo, title: str, out: Path) -> None:
     """Write the picture; the same day gives the same bytes."""
     import matplotlib as mpl
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     # Ids of an SVG are random otherwise, and letters would be drawn as paths.
-    with mpl.rc_context({"svg.hashsalt": "aada-operator", "svg.fonttype": "none"}):
+    style = {"svg.hashsalt": "aada-operator", "svg.fonttype": "none", "date.converter": "concise", "timezone": zone.key}
+    with mpl.rc_context(style):
         kept = _changes(steps)
         figure = Figure(figsize=(11, 6.5), layout="constrained")
         pods, load = figure.subplots(2, sharex=True)
         _pods(pods, kept, title)
         _load(load, kept)
-        locator = AutoDateLocator(tz=zone)
-        load.xaxis.set_major_locator(locator)
-        load.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else {"Software": None})
 
 
@@ -58,7 +55,7 @@ def _changes(steps: Sequence[Step]) -> list[Step]:
 
 
 def _pods(axes: "Axes", steps: Sequence[Step], title: str) -> None:
-    times = [step.time for step in steps]
+    times: Any = [step.time for step in steps]  # matplotlib draws datetimes, but its types do not know
     least, most = [step.bounds.min for step in steps], [step.bounds.max for step in steps]
     axes.fill_between(times, least, most, step="post", color="0.9", label="bounds (calendar, database)")
     axes.step(times, [step.pods for step in steps], where="post", color="C0", label="pods")
@@ -70,7 +67,7 @@ def _pods(axes: "Axes", steps: Sequence[Step], title: str) -> None:
 
 
 def _load(axes: "Axes", steps: Sequence[Step]) -> None:
-    times = [step.time for step in steps]
+    times: Any = [step.time for step in steps]  # matplotlib draws datetimes, but its types do not know
     loads = [float("nan") if step.load is None else step.load for step in steps]
     borne = [step.borne for step in steps]
     over = [step.load is not None and step.load > step.borne for step in steps]
