@@ -36,8 +36,8 @@ class ClosureReader:
     """Reads files; what it has read of each is kept while neither the file nor the day changes."""
 
     kube: Kube
-    # By namespace and file: what was asked last, as a hash, and what came of it.
-    _known: dict[tuple[str, CalendarFile], tuple[bytes, Closures]] = field(default_factory=dict)
+    # By namespace, time zone and file: what was asked last, as a hash, and what came of it.
+    _known: dict[tuple[str, str, CalendarFile], tuple[bytes, Closures]] = field(default_factory=dict)
 
     async def look(self, namespace: str, calendar: Calendar | None, now: datetime) -> Closures:
         """The times from two days ago to the calendar's horizon."""
@@ -45,11 +45,12 @@ class ClosureReader:
         if calendar is None or file is None:
             return Closures()
         try:
+            place = namespace, calendar.time_zone, file
             request = _request(await self._text(namespace, file), calendar.time_zone, now)
             asked = hashlib.sha256(request).digest()
-            known = self._known.get((namespace, file))
+            known = self._known.get(place)
             if known is None or known[0] != asked:
-                known = self._known[namespace, file] = asked, await _read(request, file)
+                known = self._known[place] = asked, await _read(request, file)
             return known[1]
         except Waiting as waiting:
             return Closures(reason=waiting.reason, message=waiting.message)
@@ -89,6 +90,19 @@ async def expand(request: bytes) -> tuple[Interval, ...]:
         BadCalendar: the reasons of `closed_times`.
         Waiting: the same, of a file that may be good: this machine is too busy.
     """
+    try:
+        code, output = await _run(request)
+    except OSError:  # a TimeoutError is one, too
+        raise Waiting(COSTLY, "its events were not read in a minute: is the operator short of CPU?") from None
+    if code != 0:
+        raise BadCalendar(COSTLY, "its events take too long, or too much memory: repeat them by day, not by hour")
+    answer = json.loads(output)
+    if "reason" in answer:
+        raise BadCalendar(answer["reason"], answer["message"])
+    return tuple((datetime.fromisoformat(begin), datetime.fromisoformat(end)) for begin, end in answer["times"])
+
+
+async def _run(request: bytes) -> tuple[int | None, bytes]:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "aada_operator.scaling.ical", stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL,
@@ -96,15 +110,8 @@ async def expand(request: bytes) -> tuple[Interval, ...]:
     )  # fmt: skip
     try:
         output, _ = await asyncio.wait_for(process.communicate(request), PATIENCE)
-    except TimeoutError:
-        raise Waiting(COSTLY, "its events were not read in a minute: is the operator short of CPU?") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0:
-        raise BadCalendar(COSTLY, "its events take too long, or too much memory: repeat them by day, not by hour")
-    answer = json.loads(output)
-    if "reason" in answer:
-        raise BadCalendar(answer["reason"], answer["message"])
-    return tuple((datetime.fromisoformat(begin), datetime.fromisoformat(end)) for begin, end in answer["times"])
+    return process.returncode, output

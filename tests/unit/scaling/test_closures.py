@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aada_operator.api.calendar import Calendar
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import CONFIG_MAPS, ApiResource, Object
 from aada_operator.scaling import closures
@@ -140,6 +141,16 @@ async def test_a_file_is_read_once_a_day_and_costs_no_write(make: Make, reads: l
     world.clock.advance(hours=23)
     await world.turns(3)
     assert len(reads) == 2
+
+
+async def test_schools_in_two_time_zones_can_have_one_file(make: Make, reads: list[bytes]) -> None:
+    world = await school(make, ics(TODAY))
+    reader = closures.ClosureReader(world.server)  # type: ignore[arg-type]
+    calendars = [Calendar.model_validate(CALENDAR | {"timeZone": zone}) for zone in ("Etc/UTC", "Asia/Tokyo")]
+    for _ in range(2):
+        found = [await reader.look(NAMESPACE, calendar, world.clock.now()) for calendar in calendars]
+    assert [str(one.times[0][0]) for one in found] == ["2026-03-01 00:00:00+00:00", "2026-02-28 15:00:00+00:00"]
+    assert len(reads) == 1 + 2, "each once"
 
 
 async def test_a_pause_has_nothing_to_say_of_the_file(make: Make) -> None:
