@@ -37,8 +37,9 @@ def draw(steps: Sequence[Step], zone: ZoneInfo, title: str, out: Path) -> None:
     from matplotlib.figure import Figure
 
     # Ids of an SVG are random otherwise, and letters would be drawn as paths.
-    style = {"svg.hashsalt": "aada-operator", "svg.fonttype": "none", "date.converter": "concise", "timezone": zone.key}
-    with mpl.rc_context(style):
+    with mpl.rc_context({
+        "svg.hashsalt": "aada-operator", "svg.fonttype": "none", "date.converter": "concise", "timezone": zone.key,
+    }):  # fmt: skip
         kept = _changes(steps)
         figure = Figure(figsize=(11, 6.5), layout="constrained")
         pods, load = figure.subplots(2, sharex=True)
