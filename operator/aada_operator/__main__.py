@@ -1,4 +1,4 @@
-"""The command line: ``aada-operator run | worker | crds | keygen``."""
+"""The command line: ``aada-operator run | worker | crds | keygen | simulate``."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ from pathlib import Path
 from pythonjsonlogger.json import JsonFormatter
 
 from aada_operator import __version__
+from aada_operator.scaling.simulation import arguments
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     keygen = commands.add_parser("keygen", help="make an age key pair for encrypted backups")
     keygen.add_argument("--out", type=Path, help="file for the private key (mode 0600); default: print it")
     keygen.set_defaults(command=_keygen)
+    simulate = commands.add_parser("simulate", help="replay what was recorded, without a cluster")
+    scaling = simulate.add_subparsers(required=True, metavar="WHAT").add_parser(
+        "scaling", help="how many pods a ScalingPolicy would have had", description="Replay a day of a ScalingPolicy."
+    )
+    arguments.add(scaling)
+    scaling.set_defaults(command=_simulate_scaling)
     return parser
 
 
@@ -83,6 +90,12 @@ def _keygen(chosen: argparse.Namespace) -> int:
     from aada_operator.worker import keys
 
     return keys.main(chosen.out)
+
+
+def _simulate_scaling(chosen: argparse.Namespace) -> int:
+    from aada_operator.scaling.simulation import command
+
+    return command.main(chosen)
 
 
 def configure_logging(form: str, level: str) -> None:

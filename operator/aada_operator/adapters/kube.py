@@ -218,3 +218,12 @@ def same_quantity(one: object, other: object) -> bool:
         return bool(parse_quantity(one) == parse_quantity(other))
     except (ValueError, TypeError):
         return False
+
+
+def cores(quantity: object) -> float:
+    """Processor cores of a quantity like ``250m``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return float(parse_quantity(quantity))

@@ -6,11 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from aada_operator.api.common import DnsLabel, Duration, Model, TimeZone, named_list, rules, seconds
+from aada_operator.api.common import (
+    DnsLabel,
+    Duration,
+    Model,
+    ObjectName,
+    SecretKeyName,
+    TimeZone,
+    named_list,
+    rules,
+    seconds,
+)
 
 _CLASS_ENDS = "to: must be later than from; hours over midnight are two entries"
 _TERM_ENDS = "to: the last day of a term cannot be before its first"
 _WINDOW_ENDS = "to: must be later than from"
+_NO_HOLIDAYS = "holidays: name a country, a configMapRef, or both"
+_NO_COUNTRY = "subdivision: belongs to a country: name that, too"
 _LONGEST_PREWARM = 86_400
 
 
@@ -113,16 +125,41 @@ class Freeze(Window):
     """A time in which the number of pods stays as it is at its begin."""
 
 
-class Holidays(Model):
-    """Days on which class hours do not count."""
+class CalendarFile(Model):
+    """An iCalendar file (RFC 5545) in a ConfigMap of the same namespace."""
 
-    country: Annotated[str, Field(max_length=2, pattern=r"^[A-Z]{2}$", description="ISO 3166 code, as US.")]
+    name: Annotated[ObjectName, Field(description="Name of the ConfigMap.")]
+    key: Annotated[SecretKeyName, Field(description="Key inside the ConfigMap, as holidays.ics.")]
+
+
+class Holidays(Model):
+    """Times in which class hours do not count: of a country, of a file, or of both."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.country) || has(self.configMapRef)", _NO_HOLIDAYS),
+            ("has(self.country) || !has(self.subdivision)", _NO_COUNTRY),
+        )
+    )
+
+    country: Annotated[
+        str | None, Field(max_length=2, pattern=r"^[A-Z]{2}$", description="ISO 3166 code, as US: public holidays.")
+    ] = None
     subdivision: Annotated[
         str | None, Field(max_length=10, pattern=r"^[A-Za-z0-9-]+$", description="State or province, as IL.")
+    ] = None
+    config_map_ref: Annotated[
+        CalendarFile | None, Field(description="Events of an iCalendar file: all-day ones, and parts of a day.")
     ] = None
 
     @model_validator(mode="after")
     def _is_known(self) -> "Holidays":
+        if not self.country and not self.config_map_ref:
+            raise ValueError(_NO_HOLIDAYS)
+        if not self.country:
+            if self.subdivision:
+                raise ValueError(_NO_COUNTRY)
+            return self
         known = _countries()
         if self.country not in known:
             raise ValueError(f"country: {self.country!r} has no public holidays here; example: US")
@@ -152,7 +189,7 @@ class Calendar(Model):
         list[Freeze],
         Field(max_length=20, json_schema_extra=named_list(), description="Times in which nothing is scaled."),
     ] = []
-    holidays: Annotated[Holidays | None, Field(description="Days without class hours.")] = None
+    holidays: Annotated[Holidays | None, Field(description="Days, or parts of days, without class hours.")] = None
     prewarm: Annotated[
         Duration,
         AfterValidator(_check_prewarm),

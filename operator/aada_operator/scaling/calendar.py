@@ -4,14 +4,16 @@ Times of the calendar are those of the school's clocks. Where a clock is set for
 or comes twice is read so that class hours are never shorter than on the wall.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from aada_operator.api.calendar import Calendar, ClassHours, Holidays, Window
 from aada_operator.api.common import seconds
+from aada_operator.scaling.wall import Interval, earliest, latest
 
 # How far the next change is looked for: longer than any holidays.
 HORIZON = timedelta(days=120)
@@ -49,16 +51,16 @@ class _Span:
         return self.begin <= moment < self.end
 
 
-def at(calendar: Calendar | None, now: datetime) -> Says:
-    """What it says now."""
-    return _says(list(_spans(calendar, now, now)), now) if calendar else Says()
+def at(calendar: Calendar | None, now: datetime, closed: Sequence[Interval] = ()) -> Says:
+    """What it says now; in times that are ``closed``, which are in order and apart, class hours do not count."""
+    return _says(list(_spans(calendar, now, now, closed)), now) if calendar else Says()
 
 
-def next_transition(calendar: Calendar | None, now: datetime) -> Transition | None:
+def next_transition(calendar: Calendar | None, now: datetime, closed: Sequence[Interval] = ()) -> Transition | None:
     """The first later time at which it says something else; None when there is none within `HORIZON`."""
     if calendar is None:
         return None
-    spans = list(_spans(calendar, now, now + HORIZON))
+    spans = list(_spans(calendar, now, now + HORIZON, closed))
     present = _says(spans, now)
     edges = sorted({edge for span in spans for edge in (span.begin, span.end) if now < edge <= now + HORIZON})
     changes = ((edge, _says(spans, edge)) for edge in edges)
@@ -72,14 +74,14 @@ def _says(spans: list[_Span], moment: datetime) -> Says:
     return Says(highest.floor, highest.name, freeze) if highest else Says(freeze=freeze)
 
 
-def _spans(calendar: Calendar, first: datetime, last: datetime) -> Iterator[_Span]:
+def _spans(calendar: Calendar, first: datetime, last: datetime, closed: Sequence[Interval]) -> Iterator[_Span]:
     """All that could apply between two moments."""
     zone, prewarm = ZoneInfo(calendar.time_zone), timedelta(seconds=seconds(calendar.prewarm))
     for day in _days(first.astimezone(zone).date() - _DAY, (last + prewarm).astimezone(zone).date() + _DAY):
         if _in_term(calendar, day) and not _is_holiday(calendar.holidays, day):
             for hours in calendar.class_hours:
                 if _DAYS[day.weekday()] in hours.days:
-                    yield _class(hours, day, zone, prewarm)
+                    yield from _class(hours, day, zone, prewarm, closed)
     for exam in calendar.exam_windows:
         begin, end = _moments(exam, zone)
         yield _Span(begin - prewarm, end, exam.min_replicas, f"exam {exam.name}")
@@ -87,27 +89,29 @@ def _spans(calendar: Calendar, first: datetime, last: datetime) -> Iterator[_Spa
         yield _Span(*_moments(freeze, zone), 0, freeze.name, freezes=True)
 
 
-def _class(hours: ClassHours, day: date, zone: ZoneInfo, prewarm: timedelta) -> _Span:
-    begin = _earliest(datetime.combine(day, time.fromisoformat(hours.from_)), zone)
-    end = _latest(datetime.combine(day, time.fromisoformat(hours.to)), zone)
-    return _Span(begin - prewarm, end, hours.min_replicas, CLASS_HOURS)
+def _class(
+    hours: ClassHours, day: date, zone: ZoneInfo, prewarm: timedelta, closed: Sequence[Interval]
+) -> Iterator[_Span]:
+    begin = earliest(datetime.combine(day, time.fromisoformat(hours.from_)), zone)
+    end = latest(datetime.combine(day, time.fromisoformat(hours.to)), zone)
+    for first, last in _outside(begin, end, closed):
+        yield _Span(first - prewarm, last, hours.min_replicas, CLASS_HOURS)
+
+
+def _outside(begin: datetime, end: datetime, closed: Sequence[Interval]) -> Iterator[Interval]:
+    """What is left of a time without those that are closed."""
+    for off, on in closed[bisect_right(closed, begin, key=lambda interval: interval[1]) :]:
+        if begin < min(off, end):
+            yield begin, min(off, end)
+        begin = max(begin, on)
+        if begin >= end:
+            return
+    if begin < end:
+        yield begin, end
 
 
 def _moments(window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    return _earliest(datetime.fromisoformat(window.from_), zone), _latest(datetime.fromisoformat(window.to), zone)
-
-
-def _readings(wall: datetime, zone: ZoneInfo) -> list[datetime]:
-    """A time on the wall as moments: two where the clock is set, one otherwise."""
-    return [wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
-
-
-def _earliest(wall: datetime, zone: ZoneInfo) -> datetime:
-    return min(_readings(wall, zone))
-
-
-def _latest(wall: datetime, zone: ZoneInfo) -> datetime:
-    return max(_readings(wall, zone))
+    return earliest(datetime.fromisoformat(window.from_), zone), latest(datetime.fromisoformat(window.to), zone)
 
 
 def _days(first: date, last: date) -> Iterator[date]:
@@ -121,7 +125,9 @@ def _in_term(calendar: Calendar, day: date) -> bool:
 
 
 def _is_holiday(holidays: Holidays | None, day: date) -> bool:
-    return holidays is not None and day in _public(holidays.country, holidays.subdivision, day.year)
+    if holidays is None or holidays.country is None:
+        return False
+    return day in _public(holidays.country, holidays.subdivision, day.year)
 
 
 @lru_cache(maxsize=64)

@@ -29,9 +29,12 @@ from aada_operator.scaling import (
     queries,
     report,
 )
+from aada_operator.scaling.budget import Connections
+from aada_operator.scaling.closures import ClosureReader
+from aada_operator.scaling.decide import Size
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
-from aada_operator.scaling.memory import recall
+from aada_operator.scaling.memory import Memory, recall
 from aada_operator.scaling.report import Seen
 from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler
 
@@ -49,11 +52,12 @@ def capability(kube: Kube, allow_local: bool) -> Capability[ScalingPolicySpec]:
 
 
 class ScalingReconciler:
-    """Brings policies about; it remembers nothing."""
+    """Brings policies about; it remembers nothing but what it has read of files that did not change."""
 
     def __init__(self, kube: Kube, allow_local: bool) -> None:
         self._kube = kube
         self._allow_local = allow_local
+        self._closures = ClosureReader(kube)
 
     async def reconcile(self, visit: ScalingVisit) -> float:
         """One visit; returns seconds until the next."""
@@ -148,7 +152,9 @@ class ScalingReconciler:
         """What bears on the size, and the bounds that follow."""
         spec = visit.spec
         size = decide.meant(world.deployment, world.autoscaler, spec)
-        says, upcoming = calendar.at(spec.calendar, visit.now), calendar.next_transition(spec.calendar, visit.now)
+        closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
+        says = calendar.at(spec.calendar, visit.now, closures.times)
+        upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
         found, pressure, readings = await asyncio.gather(
             connections.look(self._kube, visit, world, self._allow_local),
             activity.look(self._kube, visit, world, self._allow_local),
@@ -157,13 +163,11 @@ class ScalingReconciler:
         lost = demand.gets_none(spec, world.autoscaler)
         memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
         memory = decide.followed(memory, spec, pressure, visit.now)
-        asked_in_vain = found.failed and spec.connection_budget == "Enforce"
-        last = decide.last_maximum(spec, world.autoscaler, memory)
-        top = decide.without_answer(spec, last, size) if asked_in_vain else decide.upper(spec, found.solved)
         # Without metrics of its own an autoscaler never has a choice: that says nothing of an operation.
         held = hold.holder(world.claims, world.deployment, world.autoscaler if spec.resource_metrics() else None)
-        bounds = decide.bounds(spec, says, decide.held(spec, top, size, memory), size, memory.floor, held)
-        return Seen(bounds, size, says, upcoming, found, readings, decide.noted(spec, memory, bounds), pressure, held)
+        bounds = decide.bounds(spec, says, _top(spec, world, size, memory, found), size, memory.floor, held)
+        memory = decide.noted(spec, memory, bounds)
+        return Seen(bounds, size, says, upcoming, closures, found, readings, memory, pressure, held)
 
     async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""
@@ -192,3 +196,12 @@ class ScalingReconciler:
                 report.unfenced(visit, seen)
         except Waiting as waiting:
             report.not_fenced(visit, waiting)
+
+
+def _top(spec: ScalingPolicySpec, world: World, size: Size, memory: Memory, found: Connections) -> tuple[int, str]:
+    """Pods at the most, and why no more."""
+    if found.failed and spec.connection_budget == "Enforce":
+        top = decide.without_answer(spec, decide.last_maximum(spec, world.autoscaler, memory), size)
+    else:
+        top = decide.upper(spec, found.solved)
+    return decide.held(spec, top, size, memory)

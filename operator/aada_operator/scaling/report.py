@@ -18,6 +18,7 @@ from aada_operator.scaling.calendar import Says, Transition
 from aada_operator.scaling.decide import Bounds, Size
 from aada_operator.scaling.demand import Reading
 from aada_operator.scaling.hold import Hold
+from aada_operator.scaling.ical import Closures
 from aada_operator.scaling.memory import Memory
 from aada_operator.scaling.pressure import DATABASE_BOUND, Pressure
 from aada_operator.scaling.report_metrics import ACTIVE, FALLBACK, LIMITED
@@ -25,6 +26,7 @@ from aada_operator.scaling.report_metrics import ACTIVE, FALLBACK, LIMITED
 BUDGET = "ConnectionBudgetExceeded"
 FENCED = "ConnectionsFenced"
 MANAGED = "ReplicasManaged"
+CALENDAR = "CalendarAvailable"
 PAUSED = "Paused"
 KNOWN = (
     conditions.READY,
@@ -36,6 +38,7 @@ KNOWN = (
     DATABASE_BOUND,
     FENCED,
     MANAGED,
+    CALENDAR,
     PAUSED,
 )
 # How long a size that was put back is told of by its condition.
@@ -61,6 +64,7 @@ class Seen:
     size: Size
     says: Says
     upcoming: Transition | None
+    closures: Closures
     connections: Connections
     readings: tuple[Reading, ...]
     memory: Memory
@@ -77,6 +81,7 @@ def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, aut
     _budget(visit, seen.connections)
     report_metrics.database(visit, seen.pressure, seen.memory)
     _managed(visit)
+    _calendar(visit, seen.closures)
     visit.conditions.set(PAUSED, False, "Running")
     visit.conditions.set(conditions.RECONCILING, False, "UpToDate")
     reason = "HeldByOperation" if seen.bounds.limited_by == decide.OPERATION else "Scaling"
@@ -93,7 +98,7 @@ def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"
     message = f"spec.suspend is true: {pods} pods stay; {command} changes that"
-    for kind in (ACTIVE, FALLBACK, LIMITED, BUDGET, DATABASE_BOUND, FENCED, MANAGED):
+    for kind in (ACTIVE, FALLBACK, LIMITED, BUDGET, DATABASE_BOUND, FENCED, MANAGED, CALENDAR):
         visit.conditions.set(kind, "Unknown", "Suspended")
     visit.conditions.set(PAUSED, True, "Suspended", message)
     visit.conditions.set(conditions.RECONCILING, False, "Suspended")
@@ -215,6 +220,15 @@ def _managed(visit: Visit[ScalingPolicySpec]) -> None:
         visit.conditions.set(MANAGED, False, "ScaledByHand", message)
     else:
         visit.conditions.set(MANAGED, True, "ByPolicy", "")
+
+
+def _calendar(visit: Visit[ScalingPolicySpec], closures: Closures) -> None:
+    """Whether all of the calendar counts, or all but the file that it names."""
+    if closures.reason:
+        message = f"{closures.message}; until then load and the rest of the calendar count"
+        visit.conditions.set(CALENDAR, False, closures.reason, message)
+    else:
+        visit.conditions.set(CALENDAR, True, "Complete", "")
 
 
 def _summary(seen: Seen) -> str:

@@ -21,6 +21,7 @@ from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.services import install_postgres
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
+from tests.unit.scaling.calendars import event, ics
 
 POLICY = "backend"
 REF, AUTOSCALER, DEPLOYMENT = f"scp/{POLICY}", f"hpa/{POLICY}", "deployment/aada-backend"
@@ -115,6 +116,26 @@ def test_class_hours_raise_the_floor(school: School) -> None:
     school.workspace.wait_condition(REF, "Ready")
     school.workspace.wait_for(REF, lambda body: body["status"].get("current") == 2)
     assert (school.workspace.get(REF) or {})["status"]["min"] == 2
+
+
+def test_a_calendar_that_is_replaced_counts_and_a_broken_one_is_told(school: School) -> None:
+    """Without `look_again`: the policy notices by itself."""
+    file = {"name": "holidays", "key": "school.ics"}
+    school.workspace.apply(_calendar_file(ics()))
+    school.declare(calendar={"classHours": [ALL_DAY], "holidays": {"configMapRef": file}})
+    school.workspace.says(REF, "CalendarAvailable", "Complete")
+    school.has(2)
+    school.workspace.apply(_calendar_file(ics(event("DTSTART;VALUE=DATE:20200101", "RRULE:FREQ=DAILY"))))
+    school.workspace.wait_for(REF, lambda body: body["status"].get("min") == 1, LONG)
+    school.workspace.apply(_calendar_file("no calendar"))
+    assert "until then load" in school.workspace.says(REF, "CalendarAvailable", "CalendarInvalid")
+    school.workspace.wait_for(REF, lambda body: body["status"].get("min") == 2, LONG)
+    school.has(2)
+    assert "CalendarInvalid" in {one["reason"] for one in school.workspace.events(f"ScalingPolicy/{POLICY}")}
+
+
+def _calendar_file(text: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "holidays"}, "data": {"school.ics": text}}
 
 
 def test_a_release_leaves_the_size_alone(school: School) -> None:

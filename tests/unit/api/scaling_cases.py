@@ -7,6 +7,7 @@ from typing import Any, Literal
 _HOURS: dict[str, Any] = {"from": "08:00", "to": "15:30", "minReplicas": 3}
 _EXAM: dict[str, Any] = {"name": "finals", "from": "2026-12-14T08:00", "to": "2026-12-14T12:00", "minReplicas": 5}
 _FREEZE: dict[str, Any] = {"name": "visit", "from": "2026-10-05T06:00", "to": "2026-10-06T06:00"}
+_FILE: dict[str, Any] = {"name": "holidays", "key": "school.ics"}
 
 
 _REQUESTS: dict[str, Any] = {"name": "requests", "query": "sum(rate(http_requests_total[2m]))", "target": 50}
@@ -104,6 +105,12 @@ SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], .
     ("holidays of another country's state", False, "operator",
      _calendar(holidays={"country": "US", "subdivision": "BY"})),
     ("holidays of a country in words", False, "both", _calendar(holidays={"country": "Illinois"})),
+    ("holidays of a file", True, "both", _calendar(holidays={"configMapRef": _FILE})),
+    ("holidays of a country and of a file", True, "both", _calendar(holidays={"country": "US", "configMapRef": _FILE})),
+    ("holidays of nobody", False, "both", _calendar(holidays={})),
+    ("holidays of a state without a country", False, "both",
+     _calendar(holidays={"subdivision": "IL", "configMapRef": _FILE})),
+    ("a file without its key", False, "both", _calendar(holidays={"configMapRef": {"name": "holidays"}})),
     ("a time zone", True, "both", _calendar(timeZone="America/Chicago")),
     ("a clock that is none", False, "operator", _calendar(timeZone="Europe/Atlantis")),
     ("an hour ahead", True, "both", _calendar(prewarm="1h")),

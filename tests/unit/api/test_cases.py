@@ -125,6 +125,8 @@ NOT_BY_SCHEMA = (
     "exams that end before they begin",
     "two freezes of one name",
     "a freeze with a floor",
+    "holidays of nobody",
+    "holidays of a state without a country",
 )
 
 
