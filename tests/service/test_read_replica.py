@@ -1,0 +1,294 @@
+"""An AadaLms that reads from a real streaming replica: when it does, when it does not, and who has to know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from aada_operator.core.resources import AADA_LMS, ENDPOINT_SLICES, SERVICES, Object
+from tests.service.lms_world import KEY, LMS, LmsWorld
+from tests.service.servers import PostgresServer, Standby, wait_for
+
+SERVICE = "aada-db-read"
+READ_URL = "READ_DATABASE_URL"
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def standby(primary: PostgresServer) -> Iterator[Standby]:
+    with Standby(primary) as server:
+        yield server
+
+
+class School(LmsWorld):
+    """An AadaLms with a read replica."""
+
+    def __init__(self, primary: PostgresServer, standby: Standby, database: str) -> None:
+        super().__init__(primary, database)
+        self.standby = standby
+        self.replica: Object = {"host": standby.host, "port": standby.port, "publishWhenLagBelow": "1s"}
+
+    async def look(self, seconds: float = 10) -> str:
+        """Time goes by, and the operator looks; returns what it says."""
+        self.clock.advance(seconds=seconds)
+        self.run_jobs()
+        self.roll_out()
+        await self.visit()
+        return self.condition("ReadReplicaReady")
+
+    async def until(self, said: str) -> None:
+        """Look until the condition says so."""
+        for _ in range(40):
+            if await self.look(1) == said:
+                return
+        raise AssertionError(f"still {self.condition('ReadReplicaReady')}: {self.message('ReadReplicaReady')}")
+
+    def declare(self, **patch: Any) -> None:
+        """Change what is declared of the database."""
+        self.server.read(AADA_LMS, LMS)["spec"]["database"] |= patch
+
+    @property
+    def port(self) -> int:
+        """Where the Service leads."""
+        found = self.server.read(ENDPOINT_SLICES, SERVICE)
+        assert found["endpoints"] == [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
+        return int(found["ports"][0]["port"])
+
+    def log_in(self, server: PostgresServer, **options: Any) -> psycopg.Connection[Any]:
+        """A session of the application, with what it reads with."""
+        url = urlsplit(self.secret()[READ_URL])
+        return psycopg.connect(host=server.host, port=server.port, dbname=url.path[1:], user=url.username,
+                               password=url.password, autocommit=True, **options)  # fmt: skip
+
+    def is_ended(self, session: psycopg.Connection[Any]) -> None:
+        """Wait until a session on the replica is gone."""
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {session.info.backend_pid}"
+        wait_for(lambda: self.standby.value(query) == 0, "the end of a session")
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+
+    def write(self) -> None:
+        """The school works: a commit on the primary."""
+        self.postgres.execute("CREATE TABLE IF NOT EXISTS work (id int); INSERT INTO work VALUES (1)", self.database)
+
+    def pause_replay(self) -> None:
+        self.standby.execute("SELECT pg_wal_replay_pause()")
+        wait_for(lambda: self.standby.value("SELECT pg_get_wal_replay_pause_state()") == "paused", "the pause")
+
+    def resume_replay(self) -> None:
+        self.standby.execute("SELECT pg_wal_replay_resume()")
+        self.standby.catch_up()
+
+
+@pytest.fixture
+async def school(primary: PostgresServer, standby: Standby) -> AsyncIterator[School]:
+    """Reads go to the replica."""
+    name = f"lms_{os.urandom(4).hex()}"
+    made = School(primary, standby, name)
+    made.create()
+    env = {"DATABASE_URL": "url", READ_URL: READ_URL}
+    made.declare(readReplica=made.replica, env=env)
+    await made.settle()
+    await made.until("True ReadsFromReplica")
+    yield made
+    standby.execute("SELECT pg_wal_replay_resume()")
+    primary.dropdb(name)
+    for role in (f"{name}_a", f"{name}_owner"):
+        primary.execute(f'DROP OWNED BY "{role}"')
+        primary.execute(f'DROP ROLE "{role}"')
+
+
+async def test_the_application_reads_from_the_replica_through_a_service_that_stays(school: School) -> None:
+    assert school.condition("Ready") == "True Ready"
+    assert urlsplit(school.secret()[READ_URL]).hostname == SERVICE
+    assert urlsplit(school.secret()["url"]).hostname == school.postgres.host
+    service = school.server.read(SERVICES, SERVICE)["spec"]
+    assert "selector" not in service, "nobody else may lead it anywhere"
+    assert (service["ports"][0]["port"], school.port) == (school.postgres.port, school.standby.port)
+    with school.log_in(school.standby) as session:
+        assert session.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+    assert school.lms["status"]["readReplica"] == {"readsFrom": "Replica", "lagSeconds": 0}
+
+
+async def test_a_replica_at_rest_costs_no_write(school: School) -> None:
+    before = len(school.server.writes)
+    for _ in range(3):
+        await school.look()
+    assert school.server.writes[before:] == []
+
+
+async def test_a_replica_is_looked_at_often_although_the_lms_is_stuck(school: School) -> None:
+    school.declare(adminSecretRef={"name": "no-such-secret"})
+    assert await school.controller.visit(KEY) == 10
+    school.server.read(AADA_LMS, LMS)["spec"]["components"][0]["replicas"] = -1
+    assert await school.controller.visit(KEY) == 300, "a spec that cannot be read says nothing of a replica"
+
+
+async def test_an_idle_school_is_no_lag(school: School) -> None:
+    """Nothing was written for longer than the limit: nothing is missing."""
+    age = "SELECT now() - pg_last_xact_replay_timestamp() > interval '1.5 s'"
+    wait_for(lambda: bool(school.standby.value(age)), "time in which nobody writes")
+    assert await school.look() == "True ReadsFromReplica"
+
+
+async def test_reads_leave_a_replica_that_lags_and_return_a_minute_after_it_caught_up(school: School) -> None:
+    school.pause_replay()
+    school.write()
+    await school.until("False ReplicaLagging")
+    assert school.port == school.postgres.port
+    assert school.lms["status"]["readReplica"]["readsFrom"] == "Primary"
+    assert school.condition("Ready") == "True Ready", "the primary serves"
+    school.resume_replay()
+    assert await school.look() == "False ReplicaCatchingUp"
+    assert school.port == school.postgres.port
+    school.restart()
+    assert await school.look() == "False ReplicaCatchingUp", "an operator that knows nothing goes on with it"
+    assert await school.look(60) == "True ReadsFromReplica"
+    assert school.port == school.standby.port
+
+
+async def test_a_lag_below_the_limit_is_no_reason_to_leave(school: School) -> None:
+    school.declare(readReplica=school.replica | {"publishWhenLagBelow": "1h"})
+    school.pause_replay()
+    school.write()
+    assert await school.look() == "True ReadsFromReplica"
+    assert school.port == school.standby.port
+
+
+async def test_pools_leave_a_replica_that_lags_too_and_nobody_is_interrupted(school: School) -> None:
+    with school.log_in(school.standby) as idle, school.log_in(school.standby) as busy:
+        busy.execute("BEGIN")
+        busy.execute("SELECT 1")
+        school.pause_replay()
+        school.write()
+        await school.until("False ReplicaLagging")
+        await school.look()
+        school.is_ended(idle)
+        assert busy.execute("SELECT 2").fetchone() == (2,)
+
+
+async def test_sessions_stay_on_a_replica_that_is_well(school: School) -> None:
+    with school.log_in(school.standby) as idle:
+        await school.look()
+        assert idle.execute("SELECT 1").fetchone() == (1,)
+
+
+async def test_a_database_that_was_replaced_is_not_read_on(school: School) -> None:
+    """A Cutover gave it another name: sessions that are open there would read what was before."""
+    school.postgres.createdb(f"{school.database}_new", template=school.database, owner=f"{school.database}_owner")
+    school.standby.catch_up()
+    with school.log_in(school.standby) as reader:
+        for old, new in (("", "_old"), ("_new", "")):
+            school.postgres.execute(f'ALTER DATABASE "{school.database}{old}" RENAME TO "{school.database}{new}"')
+        school.standby.catch_up()
+        assert await school.look() == "True ReadsFromReplica"
+        school.is_ended(reader)
+    school.postgres.dropdb(f"{school.database}_old")
+
+
+async def test_a_replica_that_is_killed_is_left_and_returned_to(school: School) -> None:
+    school.standby.stop("immediate")
+    try:
+        assert await school.look() == "False ReplicaUnreachable"
+        assert school.port == school.postgres.port
+        assert "lagSeconds" not in school.lms["status"]["readReplica"]
+    finally:
+        school.standby.start()
+    school.standby.catch_up()
+    assert await school.look() == "False ReplicaCatchingUp"
+    assert await school.look(60) == "True ReadsFromReplica"
+
+
+async def test_a_server_that_is_no_standby_is_never_read_from(school: School) -> None:
+    school.declare(readReplica=school.replica | {"port": school.postgres.port})
+    assert await school.look() == "False NotAReplica"
+    with PostgresServer() as other:
+        other.execute(f"CREATE ROLE \"{school.database}_a\" LOGIN PASSWORD '{school.secret()['password']}'")
+        other.createdb(school.database)
+        with Standby(other) as foreign:
+            school.declare(readReplica=school.replica | {"port": foreign.port})
+            assert await school.look() == "False NotAReplica"
+            assert "another server" in school.message("ReadReplicaReady")
+    assert school.port == school.postgres.port
+
+
+async def test_while_the_primary_is_away_reads_go_on(school: School) -> None:
+    school.postgres.stop()
+    try:
+        assert await school.look() == "False PrimaryUnreachable"
+        assert school.port == school.standby.port
+    finally:
+        school.postgres.start()
+    await school.until("True ReadsFromReplica")
+
+
+async def test_a_replica_that_is_not_declared_any_more_leaves_the_url_working(school: School) -> None:
+    """Pods that run have the URL, and will have it until they are replaced."""
+    school.declare(readReplica=None)
+    assert await school.look() == "Unknown NoReplica"
+    assert school.port == school.postgres.port
+    school.declare(host="no-such-host.invalid")
+    await school.look()
+    assert school.port == school.postgres.port
+
+
+async def test_while_suspended_reads_stay_where_they_are(school: School) -> None:
+    school.server.read(AADA_LMS, LMS)["spec"]["suspend"] = True
+    school.standby.stop("immediate")
+    try:
+        assert await school.look() == "Unknown Suspended"
+        assert school.port == school.standby.port
+    finally:
+        school.standby.start()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_kill_at_any_write_of_the_way_there_and_back_changes_nothing_in_the_end(
+    primary: PostgresServer, standby: Standby, moment: str
+) -> None:
+    name = f"lms_{os.urandom(4).hex()}"
+    for number in range(8):
+        school = School(primary, standby, name)
+        school.create()
+        school.declare(readReplica=school.replica)
+        setattr(school.server, f"crash_{moment}", number)
+        await school.settle()
+        await school.until("True ReadsFromReplica")
+        school.log_in(standby).close()
+        primary.dropdb(name)
+        for role in (f"{name}_a", f"{name}_owner"):
+            primary.execute(f'DROP ROLE "{role}"')
+
+
+async def test_a_secret_that_was_given_is_left_as_it_is(school: School) -> None:
+    """Who gave it writes the URL, too; until then the pods that want it wait, and say so."""
+    given = {key: value for key, value in school.secret().items() if key != READ_URL}
+    school.server.secret("given", **given)
+    school.declare(appSecretName="given")
+    await school.look()
+    assert READ_URL not in school.secret("given")
+    assert READ_URL in school.message("SecretsFresh")
+
+
+async def test_a_replica_that_is_declared_later_gets_its_url_into_the_secret(
+    primary: PostgresServer, standby: Standby
+) -> None:
+    school = School(primary, standby, f"lms_{os.urandom(4).hex()}")
+    school.create()
+    await school.settle()
+    assert READ_URL not in school.secret()
+    school.declare(readReplica=school.replica, env={"DATABASE_URL": "url", READ_URL: READ_URL})
+    await school.settle()
+    school.log_in(primary).close()
+    assert school.condition("Ready") == "True Ready"
+    assert school.condition("DatabaseReachable") == "True Connected"
