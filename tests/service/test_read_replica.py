@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
-from aada_operator.core.resources import AADA_LMS, ENDPOINT_SLICES, SERVICES, Object
-from tests.service.lms_world import KEY, LMS, LmsWorld
+from aada_operator.core.resources import AADA_LMS, SECRETS, SERVICES
+from tests.service.lms_world import KEY, LMS
+from tests.service.read_world import READ_URL, SERVICE, School, dropped
 from tests.service.servers import PostgresServer, Standby, wait_for
-
-SERVICE = "aada-db-read"
-READ_URL = "READ_DATABASE_URL"
 
 
 @pytest.fixture(scope="module")
@@ -30,82 +25,16 @@ def standby(primary: PostgresServer) -> Iterator[Standby]:
         yield server
 
 
-class School(LmsWorld):
-    """An AadaLms with a read replica."""
-
-    def __init__(self, primary: PostgresServer, standby: Standby, database: str) -> None:
-        super().__init__(primary, database)
-        self.standby = standby
-        self.replica: Object = {"host": standby.host, "port": standby.port, "publishWhenLagBelow": "1s"}
-
-    async def look(self, seconds: float = 10) -> str:
-        """Time goes by, and the operator looks; returns what it says."""
-        self.clock.advance(seconds=seconds)
-        self.run_jobs()
-        self.roll_out()
-        await self.visit()
-        return self.condition("ReadReplicaReady")
-
-    async def until(self, said: str) -> None:
-        """Look until the condition says so."""
-        for _ in range(40):
-            if await self.look(1) == said:
-                return
-        raise AssertionError(f"still {self.condition('ReadReplicaReady')}: {self.message('ReadReplicaReady')}")
-
-    def declare(self, **patch: Any) -> None:
-        """Change what is declared of the database."""
-        self.server.read(AADA_LMS, LMS)["spec"]["database"] |= patch
-
-    @property
-    def port(self) -> int:
-        """Where the Service leads."""
-        found = self.server.read(ENDPOINT_SLICES, SERVICE)
-        assert found["endpoints"] == [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
-        return int(found["ports"][0]["port"])
-
-    def log_in(self, server: PostgresServer, **options: Any) -> psycopg.Connection[Any]:
-        """A session of the application, with what it reads with."""
-        url = urlsplit(self.secret()[READ_URL])
-        return psycopg.connect(host=server.host, port=server.port, dbname=url.path[1:], user=url.username,
-                               password=url.password, autocommit=True, **options)  # fmt: skip
-
-    def is_ended(self, session: psycopg.Connection[Any]) -> None:
-        """Wait until a session on the replica is gone."""
-        query = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {session.info.backend_pid}"
-        wait_for(lambda: self.standby.value(query) == 0, "the end of a session")
-        with pytest.raises(psycopg.OperationalError):
-            session.execute("SELECT 1")
-
-    def write(self) -> None:
-        """The school works: a commit on the primary."""
-        self.postgres.execute("CREATE TABLE IF NOT EXISTS work (id int); INSERT INTO work VALUES (1)", self.database)
-
-    def pause_replay(self) -> None:
-        self.standby.execute("SELECT pg_wal_replay_pause()")
-        wait_for(lambda: self.standby.value("SELECT pg_get_wal_replay_pause_state()") == "paused", "the pause")
-
-    def resume_replay(self) -> None:
-        self.standby.execute("SELECT pg_wal_replay_resume()")
-        self.standby.catch_up()
-
-
 @pytest.fixture
 async def school(primary: PostgresServer, standby: Standby) -> AsyncIterator[School]:
     """Reads go to the replica."""
-    name = f"lms_{os.urandom(4).hex()}"
-    made = School(primary, standby, name)
+    made = School(primary, standby)
     made.create()
-    env = {"DATABASE_URL": "url", READ_URL: READ_URL}
-    made.declare(readReplica=made.replica, env=env)
+    made.declare(readReplica=made.replica, env={"DATABASE_URL": "url", READ_URL: READ_URL})
     await made.settle()
     await made.until("True ReadsFromReplica")
     yield made
-    standby.execute("SELECT pg_wal_replay_resume()")
-    primary.dropdb(name)
-    for role in (f"{name}_a", f"{name}_owner"):
-        primary.execute(f'DROP OWNED BY "{role}"')
-        primary.execute(f'DROP ROLE "{role}"')
+    dropped(made)
 
 
 async def test_the_application_reads_from_the_replica_through_a_service_that_stays(school: School) -> None:
@@ -256,24 +185,22 @@ async def test_while_suspended_reads_stay_where_they_are(school: School) -> None
 async def test_a_kill_at_any_write_of_the_way_there_and_back_changes_nothing_in_the_end(
     primary: PostgresServer, standby: Standby, moment: str
 ) -> None:
-    name = f"lms_{os.urandom(4).hex()}"
     for number in range(8):
-        school = School(primary, standby, name)
+        school = School(primary, standby)
         school.create()
         school.declare(readReplica=school.replica)
         setattr(school.server, f"crash_{moment}", number)
         await school.settle()
         await school.until("True ReadsFromReplica")
         school.log_in(standby).close()
-        primary.dropdb(name)
-        for role in (f"{name}_a", f"{name}_owner"):
-            primary.execute(f'DROP ROLE "{role}"')
+        dropped(school)
 
 
 async def test_a_secret_that_was_given_is_left_as_it_is(school: School) -> None:
     """Who gave it writes the URL, too; until then the pods that want it wait, and say so."""
-    given = {key: value for key, value in school.secret().items() if key != READ_URL}
-    school.server.secret("given", **given)
+    held = school.server.read(SECRETS, "aada-db")["data"]
+    given = {key: value for key, value in held.items() if key != READ_URL}
+    school.server.add(SECRETS, {"metadata": {"name": "given"}, "data": given})
     school.declare(appSecretName="given")
     await school.look()
     assert READ_URL not in school.secret("given")
@@ -283,7 +210,7 @@ async def test_a_secret_that_was_given_is_left_as_it_is(school: School) -> None:
 async def test_a_replica_that_is_declared_later_gets_its_url_into_the_secret(
     primary: PostgresServer, standby: Standby
 ) -> None:
-    school = School(primary, standby, f"lms_{os.urandom(4).hex()}")
+    school = School(primary, standby)
     school.create()
     await school.settle()
     assert READ_URL not in school.secret()
@@ -292,3 +219,4 @@ async def test_a_replica_that_is_declared_later_gets_its_url_into_the_secret(
     school.log_in(primary).close()
     assert school.condition("Ready") == "True Ready"
     assert school.condition("DatabaseReachable") == "True Connected"
+    dropped(school)

@@ -4,10 +4,19 @@ What was decided last stands on the EndpointSlice, so that an operator that know
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from aada_operator.api.read_replica import ANNOTATION_LEFT_REPLICA_AT, ANNOTATION_READS_FROM, Place
+from pydantic import ValidationError
+
+from aada_operator.api.read_replica import (
+    ANNOTATION_LEFT_REPLICA_AT,
+    ANNOTATION_RDS,
+    ANNOTATION_READS_FROM,
+    Place,
+    RdsReplica,
+    RecordedReplica,
+)
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.conditions import Truth
 from aada_operator.core.interlock import Claim, Operation
@@ -21,10 +30,11 @@ AWAY = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Reads:
-    """Where reads are led, and when they left the replica last; None: never."""
+    """Where reads are led, and when they left the replica last; None: never. ``rds`` was asked for there."""
 
     place: Place = PRIMARY
     left_at: datetime | None = None
+    rds: RecordedReplica | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,21 @@ def reads_of(endpoint_slice: Object | None) -> Reads | None:
     notes = endpoint_slice["metadata"].get("annotations") or {}
     left = notes.get(ANNOTATION_LEFT_REPLICA_AT)
     place = REPLICA if notes.get(ANNOTATION_READS_FROM) == REPLICA else PRIMARY
-    return Reads(place, from_rfc3339(left) if left else None)
+    return Reads(place, from_rfc3339(left) if left else None, _recorded(notes.get(ANNOTATION_RDS, "")))
+
+
+def _recorded(text: str) -> RecordedReplica | None:
+    try:
+        return RecordedReplica.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def recorded(before: RecordedReplica | None, declared: RdsReplica | None) -> RecordedReplica | None:
+    """What is to be noted of a replica in RDS: another one than before only once that is forgotten."""
+    if declared is None or (before and not before.declared.is_same(declared)):
+        return before
+    return before.model_copy(update={"declared": declared}) if before else RecordedReplica(declared=declared)
 
 
 def is_cut_over(claims: Iterable[Claim]) -> bool:
@@ -81,13 +105,13 @@ def judge(before: Reads | None, seen: Seen, limit: float, now: datetime) -> Verd
         )
         return Verdict(_left(known, now), "False", "ReplicaLagging", message)
     if known.place == REPLICA or _may_return(known, seen.lag, limit, now):
-        return Verdict(Reads(REPLICA, known.left_at), "True", "ReadsFromReplica")
+        return Verdict(replace(known, place=REPLICA), "True", "ReadsFromReplica")
     message = f"it is less than {limit:g} s behind again: reads go back to it after a minute, below half of that"
     return Verdict(known, "False", "ReplicaCatchingUp", message)
 
 
 def _left(before: Reads, now: datetime) -> Reads:
-    return Reads(PRIMARY, now if before.place == REPLICA else before.left_at)
+    return replace(before, place=PRIMARY, left_at=now if before.place == REPLICA else before.left_at)
 
 
 def _may_return(before: Reads, lag: float, limit: float, now: datetime) -> bool:

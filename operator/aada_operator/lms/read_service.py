@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from aada_operator.api.common import LABEL_LMS, LABEL_OWNER
 from aada_operator.api.read_replica import (
     ANNOTATION_LEFT_REPLICA_AT,
+    ANNOTATION_RDS,
     ANNOTATION_READS_FROM,
     SERVICE,
     service_name,
@@ -29,7 +30,8 @@ def service(owner: Object, port: int) -> Object:
 def endpoint_slice(owner: Object, reads: Reads, family: str, addresses: Iterable[str], port: int) -> Object:
     """Where the Service leads, with the decision that it is made of."""
     left = {ANNOTATION_LEFT_REPLICA_AT: to_rfc3339(reads.left_at)} if reads.left_at else {}
-    metadata = _metadata(owner, {ANNOTATION_READS_FROM: reads.place} | left)
+    rds = {ANNOTATION_RDS: reads.rds.model_dump_json(by_alias=True, exclude_none=True)} if reads.rds else {}
+    metadata = _metadata(owner, {ANNOTATION_READS_FROM: reads.place} | left | rds)
     name = metadata["name"]
     managed = {"kubernetes.io/service-name": name, "endpointslice.kubernetes.io/managed-by": "aada-operator"}
     return {

@@ -131,4 +131,5 @@ def capability(kube: Kube, allow_local: bool = False) -> Capability[AadaLmsSpec]
         known=KNOWN,
         reconcile=LmsReconciler(kube, allow_local).reconcile,
         gauges=gauges,
+        finalize=ReplicaReconciler(kube, allow_local).finalize,
     )

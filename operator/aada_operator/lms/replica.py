@@ -4,29 +4,26 @@ import base64
 import logging
 from dataclasses import replace
 
-from aada_operator.adapters import children, postgres, postgres_replica
+from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
-from aada_operator.adapters.postgres import Endpoint
-from aada_operator.adapters.postgres_errors import TLS_FAILED
-from aada_operator.adapters.postgres_logins import endpoint_of, login_of
+from aada_operator.adapters.postgres_logins import login_of
 from aada_operator.adapters.service_targets import targets
 from aada_operator.api.common import seconds
-from aada_operator.api.lms import Database
-from aada_operator.api.read_replica import READ_URL, ReadReplica, service_name
+from aada_operator.api.read_replica import READ_URL, service_name
 from aada_operator.core.controller import is_held
-from aada_operator.core.errors import OperatorError, Waiting
+from aada_operator.core.errors import OperatorError
 from aada_operator.core.failpoints import failpoint
-from aada_operator.core.replication import Position, Replayed
 from aada_operator.core.resources import ENDPOINT_SLICES, SECRET_ROTATIONS, SECRETS, SERVICES
 from aada_operator.lms import app_secret, read_place, read_service
-from aada_operator.lms.read_place import PRIMARY, REPLICA, Reads, Seen, Verdict
+from aada_operator.lms.rds_replica import RdsSide
+from aada_operator.lms.read_place import Reads, Seen, Verdict
+from aada_operator.lms.replica_look import ReplicaLook
 from aada_operator.lms.world import LmsVisit, World, described
 
 logger = logging.getLogger(__name__)
 READS = "ReadReplicaReady"
 # How often the replica is looked at, in seconds.
 LOOK = 10.0
-_FIELD = "database.readReplica"
 
 
 class ReplicaReconciler:
@@ -42,7 +39,7 @@ class ReplicaReconciler:
     async def reconcile(self, visit: LmsVisit, world: World) -> None:
         """Lead reads where they belong, if there is or was a replica."""
         declared = visit.spec.database.read_replica
-        before = read_place.reads_of(await self._kube.get(ENDPOINT_SLICES, visit.namespace, service_name(visit.name)))
+        before = await self._before(visit)
         if declared is None and before is None:
             visit.conditions.drop(READS)
             visit.status.pop("readReplica", None)
@@ -51,92 +48,60 @@ class ReplicaReconciler:
         if visit.spec.suspend:
             visit.conditions.set(READS, "Unknown", "Suspended", "spec.suspend is true: reads stay where they are")
             return
-        seen = await self._look(visit, world, before or Reads())
+        look = ReplicaLook(self._kube, visit, self._allow_local)
+        known, seen = await look.look(world, before or Reads())
         limit = seconds(declared.publish_when_lag_below) if declared else 0.0
-        verdict = read_place.judge(before, seen, limit, visit.now)
+        verdict = read_place.judge(known, seen, limit, visit.now)
         try:
-            await self._lead(visit, before, verdict.reads)
+            await self._keep(visit, look, before, verdict.reads)
             await self._ensure_url(visit, world)
         except OperatorError as error:
             visit.conditions.set(READS, False, error.reason, error.message)
         else:
             self._tell(visit, seen, verdict)
 
+    async def finalize(self, visit: LmsVisit) -> float | None:
+        """The AadaLms is deleted, and a replica in RDS that was made for it is to go as well.
+
+        Raises:
+            Waiting: RDS cannot be asked.
+        """
+        before, replica = await self._before(visit), visit.spec.database.read_replica
+        noted = [before.rds.declared] if before and before.rds else []
+        for one in [replica.rds] if replica and replica.rds else noted:
+            await RdsSide(self._kube, visit, self._allow_local).discard(one)
+        return None
+
+    async def _before(self, visit: LmsVisit) -> Reads | None:
+        return read_place.reads_of(await self._kube.get(ENDPOINT_SLICES, visit.namespace, service_name(visit.name)))
+
     def _tell(self, visit: LmsVisit, seen: Seen, verdict: Verdict) -> None:
         lag = None if seen.lag is None else round(seen.lag)
         visit.status["readReplica"] = {"readsFrom": verdict.reads.place, "lagSeconds": lag}
         visit.conditions.set(READS, verdict.status, verdict.reason, verdict.message)
 
-    # --- the look -----------------------------------------------------------------------------------------------------
+    async def _keep(self, visit: LmsVisit, look: ReplicaLook, before: Reads | None, reads: Reads) -> None:
+        """Lead reads there, and part with a replica in RDS that nobody declares any more, once nobody reads from it."""
+        replica = visit.spec.database.read_replica
+        declared, rds = replica.rds if replica else None, RdsSide(self._kube, visit, self._allow_local)
+        reads = replace(reads, rds=read_place.recorded(reads.rds, declared))
+        await rds.hold(reads)
+        await self._lead(visit, look, before, reads)
+        if reads.rds and not reads.rds.declared.is_same(declared):
+            await rds.discard(reads.rds.declared)
+            reads = replace(reads, rds=read_place.recorded(None, declared))
+            await self._lead(visit, look, reads, reads)
+            await rds.hold(reads)
 
-    async def _look(self, visit: LmsVisit, world: World, before: Reads) -> Seen:
-        """How far the replica is behind, seen as the application will see it: with its login, by the Service's name."""
-        database, replica = visit.spec.database, visit.spec.database.read_replica
-        if replica is None:
-            return _meant("NoReplica", f"{_FIELD} is not declared: {READ_URL} leads to the primary")
-        if read_place.is_cut_over(world.claims):
-            return _meant("CutoverInProgress", "a Cutover is at work: reads go to the primary until it ends")
-        if await world.secrets.get(database.app_secret(visit.name)) is None:
-            return _meant("WaitingForDatabase", "the application's Secret is made with its roles")
-        try:
-            position = await self._position(visit)
-        except OperatorError as error:
-            return Seen(reason="PrimaryUnreachable", message=_told(error, visit.name), unclear=True)
-        try:
-            found = await self._replayed(visit, replica, position, everywhere=before.place == PRIMARY)
-        except OperatorError as error:
-            return Seen(reason="ReplicaUnreachable", message=_told(error, visit.name))
-        return judged(found, position)
-
-    async def _position(self, visit: LmsVisit) -> Position:
-        database = visit.spec.database
-        endpoint = await self._seen_through_service(visit, None)
-        login = await login_of(self._kube, visit.namespace, database.app_secret(visit.name))
-        async with postgres.session(endpoint, login, database.name) as session:
-            return await postgres_replica.position(session)
-
-    async def _replayed(self, visit: LmsVisit, replica: ReadReplica, after: Position, *, everywhere: bool) -> Replayed:
-        """Ask the replica, and end sessions there whose reads belong elsewhere.
-
-        The Service leads new sessions only: pools would keep theirs, on a replica that fell behind or in a database
-        that was replaced.
-        """
-        database = visit.spec.database
-        endpoint = await self._seen_through_service(visit, replica)
-        login = await login_of(self._kube, visit.namespace, database.app_secret(visit.name))
-        async with postgres.session(endpoint, login, database.name) as session:
-            found = await postgres_replica.replayed(session, after)
-            if found.standby and found.system == after.system:
-                await postgres_replica.end_idle_sessions(session, everywhere=everywhere)
-            return found
-
-    async def _seen_through_service(self, visit: LmsVisit, replica: ReadReplica | None) -> Endpoint:
-        """The replica, or the primary, under the name that the application verifies."""
-        database = visit.spec.database
-        server = await self._server(visit, database, replica)
-        declared = database.read_replica
-        ssl_mode = (declared.ssl_mode if declared else None) or database.ssl_mode
-        return replace(server, ssl_mode=ssl_mode, known_as=service_name(visit.name))
-
-    async def _server(self, visit: LmsVisit, database: Database, replica: ReadReplica | None) -> Endpoint:
-        server = await endpoint_of(self._kube, visit.namespace, database, self._allow_local)
-        if replica is None:
-            return server
-        return replace(server, host=replica.host, port=replica.port or database.port, field=_FIELD)
-
-    # --- the Service and the URL --------------------------------------------------------------------------------------
-
-    async def _lead(self, visit: LmsVisit, before: Reads | None, reads: Reads) -> None:
+    async def _lead(self, visit: LmsVisit, look: ReplicaLook, before: Reads | None, reads: Reads) -> None:
         """Make the Service lead there.
 
         Raises:
             Waiting: HostUnknown, AddressRefused, SecretMissing; or the API server does not answer.
             Stalled: NameTaken, Refused.
         """
-        database = visit.spec.database
-        replica = database.read_replica if reads.place == REPLICA else None
-        target = await targets(self._kube, await self._server(visit, database, replica))
-        await children.ensure(self._kube, SERVICES, read_service.service(visit.body, database.port))
+        target = await targets(self._kube, await look.server(reads))
+        await children.ensure(self._kube, SERVICES, read_service.service(visit.body, visit.spec.database.port))
         failpoint("lms.replica.after-service")
         wanted = read_service.endpoint_slice(visit.body, reads, target.family, target.addresses, target.port)
         await children.ensure(self._kube, ENDPOINT_SLICES, wanted)
@@ -160,26 +125,3 @@ class ReplicaReconciler:
         url = app_secret.read_url(visit.name, database, login.username, login.password)
         await self._kube.patch(SECRETS, secret, {"data": {READ_URL: base64.b64encode(url.encode()).decode()}})
         world.secrets.forget(name)
-
-
-def _meant(reason: str, message: str) -> Seen:
-    return Seen(reason=reason, message=message, status="Unknown")
-
-
-def judged(found: Replayed, position: Position) -> Seen:
-    """How far a replica of the primary at this position is behind, or that it is none."""
-    if not found.standby or found.system != position.system:
-        why = "replays another server's log" if found.standby else "is no standby"
-        return Seen(reason="NotAReplica", message=f"{_FIELD}.host {why}: name a streaming replica of database.host")
-    if found.lag is None:
-        message = "it is behind, and has replayed no commit since it was started: nobody knows by how much"
-        return Seen(reason="ReplicaLagging", message=message)
-    return Seen(lag=found.lag)
-
-
-def _told(error: OperatorError, lms: str) -> str:
-    if isinstance(error, Waiting) and error.reason == TLS_FAILED:
-        name = service_name(lms)
-        message = f"{error.message}. The application verifies it as {name}: the certificate must have that name, or set"
-        return f"{message} {_FIELD}.sslMode to verify-ca"
-    return error.message

@@ -151,3 +151,19 @@ def test_a_replica_that_is_not_declared_any_more_leaves_the_url_working(school: 
     school.declare(None)
     school.says("NoReplica")
     school.reads_from(PRIMARY)
+
+
+def test_a_replica_in_rds_that_is_to_go_holds_the_lms_until_rds_was_told_or_it_may_stay(school: School) -> None:
+    """RDS does not answer here: nobody is cut off from the database by that, and nothing is left behind unnoticed."""
+    school.workspace.secret("aws", AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
+    rds = {
+        "identifier": "aada-read", "sourceIdentifier": "aada", "instanceClass": "db.t4g.medium",
+        "endpoint": "http://postgres:9", "credentialsSecretRef": {"name": "aws"}, "deletionPolicy": "Delete",
+    }  # fmt: skip
+    school.declare({"rds": rds})
+    school.says("RdsUnreachable")
+    school.reads_from(PRIMARY)
+    school.workspace.delete(REF, wait=False)
+    school.workspace.says(REF, "Ready", "RdsUnreachable", timeout=LONG)
+    school.workspace.patch(REF, database={"readReplica": {"rds": rds | {"deletionPolicy": "Retain"}}})
+    school.workspace.wait_gone(REF)

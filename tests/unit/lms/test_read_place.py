@@ -13,7 +13,7 @@ from aada_operator.api.read_replica import ANNOTATION_READS_FROM
 from aada_operator.core.interlock import Claim, Operation
 from aada_operator.core.replication import Position, Replayed
 from aada_operator.core.resources import Object
-from aada_operator.lms import app_secret, read_service, replica
+from aada_operator.lms import app_secret, read_service, replica_look
 from aada_operator.lms.read_place import AWAY, PRIMARY, REPLICA, Reads, Seen, is_cut_over, judge, reads_of
 from tests.unit.lms import samples
 
@@ -127,7 +127,7 @@ POSITION = Position("0/10", "2026-03-01 08:00+00", "system")
 )
 def test_what_the_replica_says(found: Replayed, reason: str, lag: float | None) -> None:
     """A school at rest is no lag; what was promoted, or replays something else, is no replica."""
-    seen = replica.judged(found, POSITION)
+    seen = replica_look.judged(found, POSITION)
     assert (seen.reason, seen.lag) == (reason, lag)
 
 
