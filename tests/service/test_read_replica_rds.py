@@ -152,6 +152,15 @@ async def test_it_goes_with_the_lms_which_waits_until_rds_was_told(school: Schoo
     assert (school.server.names(AADA_LMS), aws.replicas()) == ([], [])
 
 
+async def test_none_is_left_when_another_one_was_declared_just_before_the_deletion(school: School, aws: Aws) -> None:
+    declare(school, aws)
+    await school.until("True ReadsFromReplica")
+    declare(school, aws, identifier="aada-read-2")
+    school.server.remove(AADA_LMS, "aada")
+    await school.visit()
+    assert (school.server.names(AADA_LMS), aws.replicas()) == ([], [])
+
+
 @pytest.mark.parametrize("way", ["Retain", "by hand"])
 async def test_a_replica_stays_that_is_to_stay_or_that_somebody_else_made(school: School, aws: Aws, way: str) -> None:
     if way == "by hand":

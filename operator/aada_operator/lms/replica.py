@@ -67,9 +67,10 @@ class ReplicaReconciler:
             Waiting: RDS cannot be asked.
         """
         before, replica = await self._before(visit), visit.spec.database.read_replica
-        noted = [before.rds.declared] if before and before.rds else []
-        for one in [replica.rds] if replica and replica.rds else noted:
-            await RdsSide(self._kube, visit, self._allow_local).discard(one)
+        declared, noted = replica.rds if replica else None, before.rds.declared if before and before.rds else None
+        for one in (declared, noted if noted and not noted.is_same(declared) else None):
+            if one:
+                await RdsSide(self._kube, visit, self._allow_local).discard(one)
         return None
 
     async def _before(self, visit: LmsVisit) -> Reads | None:
