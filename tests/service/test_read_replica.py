@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +12,7 @@ from aada_operator.core.resources import AADA_LMS, SECRETS, SERVICES
 from tests.service.lms_world import KEY, LMS
 from tests.service.read_world import READ_URL, SERVICE, School, dropped
 from tests.service.servers import PostgresServer, Standby, wait_for
+from tests.service.test_postgres_adapter import tls_server
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,28 @@ async def test_a_secret_that_was_given_is_left_as_it_is(school: School) -> None:
     await school.look()
     assert READ_URL not in school.secret("given")
     assert READ_URL in school.message("SecretsFresh")
+
+
+async def test_a_certificate_without_the_services_name_is_told_with_both_ways_out(
+    standby: Standby, tmp_path: Path
+) -> None:
+    """The application would be refused by its own TLS library, at the replica and at the primary."""
+    with tls_server(tmp_path, "localhost") as (server, ca):
+        school = School(server, standby)
+        school.server.secret("db-ca", ca=ca)
+        school.create()
+        school.declare(host="localhost", sslMode="verify-full", caSecretRef={"name": "db-ca", "key": "ca"})
+        replica = {"host": "localhost", "port": server.port}
+        school.declare(readReplica=replica)
+        await school.settle()
+        await school.until("False PrimaryUnreachable")
+        assert SERVICE in school.message("ReadReplicaReady")
+        assert "readReplica.sslMode be verify-ca" in school.message("ReadReplicaReady")
+        assert school.condition("Ready") == "True Ready"
+        school.declare(readReplica=replica | {"sslMode": "verify-ca"})
+        assert school.secret()[READ_URL].endswith("?sslmode=verify-full")
+        assert await school.look() == "False NotAReplica", "both were reached; one is no replica"
+        assert school.secret()[READ_URL].endswith("?sslmode=verify-ca"), "the way out is one"
 
 
 async def test_a_replica_that_is_declared_later_gets_its_url_into_the_secret(

@@ -37,6 +37,7 @@ async def test_the_url_to_read_with_has_the_same_login_all_the_time(school: Rota
     school.stuck = stuck
     await school.turns(until="Converge")
     school.clock.advance(minutes=11 if stuck else 0)
+    await school.turn()
     school.stuck = False
     for _ in range(40):
         await school.turn()

@@ -111,18 +111,20 @@ class ReplicaReconciler:
             logger.info("reads are led elsewhere", extra={"object": described(visit), "place": reads.place})
 
     async def _ensure_url(self, visit: LmsVisit, world: World) -> None:
-        """Give the Secret that was made here the URL to read with; what is in it stays, and a given one is left alone.
+        """Keep the URL to read with in the Secret that was made here; a given one is left alone.
 
         A rotation under way has copies of the Secret, and would bring the key back with a retired login.
         """
         database = visit.spec.database
         name = database.app_secret(visit.name)
         secret = await world.secrets.get(name)
-        if secret is None or READ_URL in secret["data"] or not app_secret.made_for(secret, visit.uid):
-            return
-        if any(is_held(rotation) for rotation in await self._kube.list(SECRET_ROTATIONS, visit.namespace)):
+        if secret is None or not app_secret.made_for(secret, visit.uid):
             return
         login = await login_of(self._kube, visit.namespace, name)
         url = app_secret.read_url(visit.name, database, login.username, login.password)
-        await self._kube.patch(SECRETS, secret, {"data": {READ_URL: base64.b64encode(url.encode()).decode()}})
-        world.secrets.forget(name)
+        wanted = {READ_URL: base64.b64encode(url.encode()).decode()}
+        if not database.read_replica or wanted.items() <= secret["data"].items():
+            return
+        if not any(is_held(rotation) for rotation in await self._kube.list(SECRET_ROTATIONS, visit.namespace)):
+            await self._kube.patch(SECRETS, secret, {"data": wanted})
+            world.secrets.forget(name)
