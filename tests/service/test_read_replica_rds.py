@@ -11,9 +11,6 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from aada_operator.adapters import rds
-from aada_operator.adapters.s3_client import AccessKeys
-from aada_operator.api.common import LocalRef
-from aada_operator.api.read_replica import RdsReplica
 from aada_operator.core.resources import AADA_LMS, ENDPOINT_SLICES
 from tests.service.lms_world import KEY
 from tests.service.read_world import School, dropped
@@ -182,18 +179,6 @@ async def test_a_replica_stays_that_is_to_stay_or_that_somebody_else_made(
         await school.controller.visit(KEY)
         assert school.server.names(AADA_LMS) == []
     assert aws.replicas() == [NAME]
-
-
-async def test_asking_twice_makes_one(aws: Aws) -> None:
-    """As two operators may, one of which does not know yet that it leads no more."""
-    spec = RdsReplica(identifier=NAME, source_identifier="aada", instance_class="db.t4g.medium", endpoint=aws.endpoint,
-                      credentials_secret_ref=LocalRef(name="aws"))  # fmt: skip
-    opened = rds.Rds(spec, aws.endpoint, AccessKeys("key", "secret"), allow_local=True)
-    await opened.create("first")
-    await opened.create("second")
-    found = await opened.find()
-    assert found is not None
-    assert found.made_for == "first"
 
 
 async def test_a_replica_that_somebody_deleted_is_made_again(school: School, aws: Aws, standby: Standby) -> None:
