@@ -39,8 +39,9 @@ class LmsServer(ApiServer):
             before = self._objects.get((resource.plural, name))
             if before is None:
                 return self.add(resource, body)
-            changed = before["spec"] != body["spec"]
-            before["spec"] = copy.deepcopy(body["spec"])
+            told = {field: copy.deepcopy(value) for field, value in body.items() if field != "metadata"}
+            changed = any(before.get(field) != value for field, value in told.items())
+            before |= told
             for field in ("labels", "annotations"):
                 before["metadata"][field] = copy.deepcopy(body["metadata"].get(field) or {})
             before["metadata"]["generation"] += changed

@@ -181,6 +181,25 @@ class PostgresServer:
         return DatabaseAddress(host=self.host, port=self.port, name=database, ssl_mode="disable")
 
 
+class Standby(PostgresServer):
+    """A streaming replica of another server; it has its roles and passwords."""
+
+    def __init__(self, primary: PostgresServer, **options: str) -> None:
+        super().__init__(**options)
+        self.primary, self.password = primary, primary.password
+
+    def _initdb(self) -> None:
+        argv = [str(POSTGRES_BIN / "pg_basebackup"), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        argv += ["-D", str(self.data), "-h", str(self.primary.folder), "-p", str(self.primary.port), "-U", self.user]
+        subprocess.run(argv, check=True, capture_output=True, cwd=self.folder, **unprivileged())
+
+    def catch_up(self) -> None:
+        """Wait until it has all that the primary has."""
+        # Commits are flushed a little later here: synchronous_commit is off.
+        lsn = self.primary.value("SELECT pg_current_wal_insert_lsn()")
+        wait_for(lambda: bool(self.value(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'")), "the standby")
+
+
 class S3Server:
     """One versitygw over a folder: object ``key`` of ``bucket`` is the file ``root/bucket/key``.
 

@@ -45,8 +45,8 @@ Session = AsyncConnection[DictRow]
 class Endpoint:
     """A server and how far TLS with it is verified; ``ca`` is PEM text, None for the system's.
 
-    ``namespace`` is where a short ``host`` is a Service; TLS is verified against ``host`` as it was given. ``field`` is
-    the part of the spec that names it, for messages.
+    ``namespace`` is where a short ``host`` is a Service; TLS is verified against ``host`` as it was given, or against
+    the name that it is ``known_as``. ``field`` is the part of the spec that names it, for messages.
     """
 
     host: str
@@ -56,6 +56,7 @@ class Endpoint:
     allow_local: bool = False
     namespace: str = ""
     field: str = "database"
+    known_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ async def _connected(endpoint: Endpoint, login: Login, place: Place) -> Session:
     with root_certificate(endpoint) as root:
         try:
             return await AsyncConnection.connect(
-                host=",".join([endpoint.host] * len(addresses)),
+                host=",".join([endpoint.known_as or endpoint.host] * len(addresses)),
                 hostaddr=",".join(addresses),
                 port=endpoint.port,
                 dbname=place.database,

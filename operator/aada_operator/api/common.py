@@ -76,6 +76,7 @@ Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "da
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 LongText = Annotated[str, StringConstraints(max_length=4096)]
 Mode = Literal["Observe", "Approve", "Auto"]
+SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 
 
 def seconds(duration: str) -> float:

@@ -17,15 +17,16 @@ from aada_operator.api.common import (
     SecretKeyName,
     SecretKeyRef,
     SqlName,
+    SslMode,
     StatusModel,
     Timestamp,
     named_list,
     rules,
 )
 from aada_operator.api.component import AbsolutePath, Argument, Component
+from aada_operator.api.read_replica import READ_URL, SERVICE, ReadReplica, ReadReplicaStatus
 from aada_operator.api.windows import MaintenanceWindow
 
-SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 
@@ -71,6 +72,13 @@ class Database(Model):
         Field(
             description="What the application connects through, with the same sslMode and CA. Migrations, backups and "
             "the operator connect to the server itself."
+        ),
+    ] = None
+    read_replica: Annotated[
+        ReadReplica | None,
+        Field(
+            description=f"A streaming replica. Key {READ_URL} of the application's Secret leads to it while its lag is "
+            f"small, and to the server otherwise, through Service <lms>-{SERVICE}."
         ),
     ] = None
     app_secret_name: Annotated[
@@ -187,6 +195,8 @@ class AadaLmsSpec(Model):
         names = [component.name for component in self.components]
         if len(set(names)) != len(names):
             raise ValueError("components: names must differ")
+        if self.database.read_replica and SERVICE in names:
+            raise ValueError(f"components: {SERVICE} is the Service of database.readReplica, choose another name")
         return self
 
     def api_component(self) -> Component:
@@ -236,6 +246,7 @@ class AadaLmsStatus(CommonStatus):
     ready: Annotated[str, Field(max_length=16, description="Ready components of all, as 2/3.")] = ""
     schema_: Annotated[SchemaStatus | None, Field(alias="schema", description="Schema of the database.")] = None
     database: Annotated[DatabaseStatus | None, Field(description="The database server.")] = None
+    read_replica: Annotated[ReadReplicaStatus | None, Field(description="Where reads are led.")] = None
     components: Annotated[
         list[ComponentStatus],
         Field(max_length=10, json_schema_extra=named_list(), description="The components."),

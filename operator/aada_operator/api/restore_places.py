@@ -4,8 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from aada_operator.api.common import DnsLabel, HostName, LocalRef, Model, ObjectName, SecretKeyRef, SqlName, rules
-from aada_operator.api.lms import SslMode
+from aada_operator.api.common import (
+    DnsLabel,
+    HostName,
+    LocalRef,
+    Model,
+    ObjectName,
+    SecretKeyRef,
+    SqlName,
+    SslMode,
+    rules,
+)
 from aada_operator.api.storage import InBucket
 
 TargetMode = Literal["NewDatabase", "Cutover", "NewServer"]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -58,7 +59,8 @@ class Visit(Generic[Spec]):
     """All that a capability knows and says during one visit.
 
     ``body`` is the live object, ``spec`` its validated spec, ``status`` the status to be written (a copy of the
-    present one, without conditions), ``now`` the moment of the visit.
+    present one, without conditions), ``now`` the moment of the visit. The next visit comes ``again_within`` so many
+    seconds, whatever else this one waits for or cannot do.
     """
 
     body: Object
@@ -66,6 +68,7 @@ class Visit(Generic[Spec]):
     now: datetime
     status: dict[str, Any]
     conditions: ConditionSet
+    again_within: float = inf
 
     @property
     def namespace(self) -> str:
@@ -152,17 +155,19 @@ class Controller(Generic[Spec]):
         for kind in (*self._capability.known, conditions.STALLED):
             if known.status_of(kind) is None:
                 known.set(kind, "Unknown" if kind != conditions.STALLED else False, "Pending", "")
+        visit: Visit[Spec] | None = None
         try:
             spec = self._validated(body)
             known.set(conditions.STALLED, False, "Progressing", "")
             visit = Visit(body=body, spec=spec, now=now, status=fields, conditions=known)
-            return await act(visit)
+            delay = await act(visit)
         except Waiting as waiting:
             self._not_ready(known, waiting, stalled=False)
-            return waiting.retry_after
+            delay = waiting.retry_after
         except Stalled as stalled:
             self._not_ready(known, stalled, stalled=True)
-            return RESYNC
+            delay = RESYNC
+        return min(delay, visit.again_within) if visit and delay is not None else delay
 
     def _validated(self, body: Object) -> Spec:
         try:

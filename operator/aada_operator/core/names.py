@@ -13,6 +13,14 @@ def qualified(host: str, namespace: str) -> str:
     return f"{host}.{namespace}.svc" if short else host
 
 
+def service_of(host: str, namespace: str) -> tuple[str, str]:
+    """Name and namespace of the Service that a host may be, empty when it can be none."""
+    name, _, rest = qualified(host, namespace).partition(".")
+    where, _, zone = rest.partition(".")
+    is_service = zone.partition(".")[0] == "svc" or (where and where == namespace and not zone)
+    return (name, where) if is_service else ("", "")
+
+
 def qualified_url(url: str, namespace: str) -> str:
     """The URL with its host qualified; what is no URL stays as it is."""
     parts = urlsplit(url)

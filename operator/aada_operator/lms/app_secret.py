@@ -5,6 +5,7 @@ from urllib.parse import quote, urlencode
 
 from aada_operator.api.common import GROUP
 from aada_operator.api.lms import AadaLmsSpec, Database, Pooler
+from aada_operator.api.read_replica import READ_URL, service_name
 from aada_operator.core.database import Names
 from aada_operator.core.resources import SECRETS, Object
 from aada_operator.lms import pod
@@ -33,6 +34,7 @@ def manifest(owner: Object, spec: AadaLmsSpec, names: Names, password: str) -> O
             "name": database.name,
             "username": names.login,
             "password": password,
+            **({READ_URL: read_url(lms, database, names.login, password)} if database.read_replica else {}),
         },
     }
 
@@ -43,6 +45,14 @@ def url(database: Database, username: str, password: str) -> str:
     return _url(database, database.entrance, login)
 
 
+def read_url(lms: str, database: Database, username: str, password: str) -> str:
+    """The URL that the application reads with: never past a pooler, through the Service of the replica."""
+    replica = database.read_replica
+    ssl_mode = (replica.ssl_mode if replica else None) or database.ssl_mode
+    place = f"{service_name(lms)}:{database.port}"
+    return _written(database, place, f"{quote(username, safe='')}:{quote(password, safe='')}", ssl_mode)
+
+
 def server_url(database: Database, login: str) -> str:
     """The same past a pooler; ``login`` is put in as it is."""
     return _url(database, database, login)
@@ -50,8 +60,12 @@ def server_url(database: Database, login: str) -> str:
 
 def _url(database: Database, place: Database | Pooler, login: str) -> str:
     host = f"[{place.host}]" if ":" in place.host else place.host
-    query = "" if database.ssl_mode == "disable" else "?" + urlencode({"sslmode": database.ssl_mode})
-    return f"{database.url_scheme}://{login}@{host}:{place.port}/{quote(database.name, safe='')}{query}"
+    return _written(database, f"{host}:{place.port}", login, database.ssl_mode)
+
+
+def _written(database: Database, place: str, login: str, ssl_mode: str) -> str:
+    query = "" if ssl_mode == "disable" else "?" + urlencode({"sslmode": ssl_mode})
+    return f"{database.url_scheme}://{login}@{place}/{quote(database.name, safe='')}{query}"
 
 
 def made_for(secret: Object | None, uid: str) -> bool:

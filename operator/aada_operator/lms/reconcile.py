@@ -14,6 +14,7 @@ from aada_operator.core.metrics import Sample
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, ApiResource, Object
 from aada_operator.lms import capacity, decide, pod, rollout, sizes, summary
 from aada_operator.lms.database import REACHABLE, DatabaseReconciler
+from aada_operator.lms.replica import ReplicaReconciler
 from aada_operator.lms.schema import CURRENT, SchemaReconciler
 from aada_operator.lms.workloads import FRESH, WorkloadsReconciler
 from aada_operator.lms.world import LmsVisit, Secrets, World
@@ -38,6 +39,7 @@ class LmsReconciler:
         self._allow_local = allow_local
         self._steps: tuple[Callable[[LmsVisit, World], Awaitable[None]], ...] = (
             self._operation,
+            ReplicaReconciler(kube, allow_local).reconcile,
             DatabaseReconciler(kube, allow_local).reconcile,
             SchemaReconciler(kube).reconcile,
             WorkloadsReconciler(kube).reconcile,
@@ -116,6 +118,12 @@ def gauges(body: Object) -> list[Sample]:
             Sample("lms_database_max_connections", "Sessions that it allows.", database.get("maxConnections", 0)),
             Sample("lms_database_size_bytes", "Size of the database, roughly.", database.get("sizeBytes", 0)),
         ]
+    reads = status.get("readReplica") or {}
+    if reads.get("readsFrom"):
+        told = "1 while the application reads from the replica, 0 from the primary."
+        samples.append(Sample("lms_reads_from_replica", told, float(reads["readsFrom"] == "Replica")))
+    if "lagSeconds" in reads:
+        samples.append(Sample("lms_read_replica_lag_seconds", "How far it is behind.", float(reads["lagSeconds"])))
     for component in status.get("components") or []:
         labels = {"component": component["name"]}
         samples += [
@@ -133,4 +141,5 @@ def capability(kube: Kube, allow_local: bool = False) -> Capability[AadaLmsSpec]
         known=KNOWN,
         reconcile=LmsReconciler(kube, allow_local).reconcile,
         gauges=gauges,
+        finalize=ReplicaReconciler(kube, allow_local).finalize,
     )

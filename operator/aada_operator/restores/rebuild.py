@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aada_operator.api.bundle import Bundle, DatabaseDefinition, RoleDefinition
 from aada_operator.api.lms import Database, Schema
+from aada_operator.api.read_replica import READ_URL
 from aada_operator.api.restore import ANNOTATION_RESTORED_BY
 from aada_operator.api.restore_places import TargetServer
 from aada_operator.core.bundle import chunk_key_name, secrets_named
@@ -167,6 +168,9 @@ def _on(server: Database, body: Object) -> Object:
     """The AadaLms with the address of the new server, and no pooler before the lost one; the rest stays."""
     address = server.model_dump(by_alias=True, mode="json", include=set(_ADDRESS), exclude_none=True)
     kept = {k: v for k, v in (body["spec"].get("database") or {}).items() if k not in ("caSecretRef", "pooler")}
+    # The lost replica stays declared, so that the Service is there which the application's URL names.
+    if replica := kept.get("readReplica"):
+        kept |= {"readReplica": {k: v for k, v in replica.items() if k != "sslMode"}}
     return body | {"spec": body["spec"] | {"database": kept | address}}
 
 
@@ -176,18 +180,24 @@ _ADDRESS = ("host", "port", "ssl_mode", "ca_secret_ref", "admin_secret_ref")
 def _to(server: Database, secret: Object) -> Object:
     """The application's Secret with the address of the new server; user and password stay."""
     data = {key: base64.b64decode(value).decode(errors="replace") for key, value in secret["data"].items()}
-    led = {"host": server.host, "port": str(server.port), "url": _led(data.get("url", ""), server)}
+    led = {
+        "host": server.host,
+        "port": str(server.port),
+        "url": _led(data.get("url", ""), server, server.host),
+        READ_URL: _led(data.get(READ_URL, ""), server, ""),
+    }
     changed = {key: value for key, value in led.items() if key in data}
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in changed.items()}
     return secret | {"data": secret["data"] | encoded}
 
 
-def _led(url: str, server: Database) -> str:
-    """A database's URL with another host, port and sslmode; what is none stays as it is."""
+def _led(url: str, server: Database, host: str) -> str:
+    """A database's URL with another port and sslmode, and another host if one is given; what is none stays as it is."""
     parts = urlsplit(url)
     if not parts.netloc:
         return url
-    host = f"[{server.host}]" if ":" in server.host else server.host
+    host = host or parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     user, at, _ = parts.netloc.rpartition("@")
     options = [(name, value) for name, value in parse_qsl(parts.query) if name != "sslmode"]
     options += [] if server.ssl_mode == "disable" else [("sslmode", server.ssl_mode)]

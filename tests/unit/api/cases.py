@@ -23,6 +23,10 @@ LMS: Spec = {
 }
 WINDOW: dict[str, Any] = {"schedule": "0 3 * * SUN", "duration": "2h"}
 POOLER: dict[str, Any] = {"host": "pgbouncer", "adminSecretRef": {"name": "pooler-admin"}}
+RDS: dict[str, Any] = {
+    "identifier": "aada-read", "sourceIdentifier": "aada", "instanceClass": "db.t4g.medium",
+    "credentialsSecretRef": {"name": "aws"},
+}  # fmt: skip
 SERVER: dict[str, Any] = {"host": "db.example.edu", "adminSecretRef": {"name": "admin"}}
 STORED: dict[str, Any] = {"s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}, "lms": "aada"}
 POLICY: Spec = {
@@ -174,6 +178,20 @@ CASES: tuple[Case, ...] = (
     database("a pooler on port 0", False, pooler=POOLER | {"port": 0}),
     database("a pooler whose host is an option", False, pooler=POOLER | {"host": "-v"}),
     database("a pooler without a console", False, pooler={"host": "pgbouncer"}),
+    database("a read replica", True, readReplica={"host": "db-ro", "port": 5433, "sslMode": "verify-ca"}),
+    database("a read replica in RDS", True, readReplica={"rds": RDS | {"deletionPolicy": "Delete"}}),
+    database("a read replica that is nowhere", False, readReplica={}),
+    database("a read replica in two places", False, readReplica={"host": "db-ro", "rds": RDS}),
+    database("a read replica in RDS of no class", False, readReplica={"rds": RDS | {"instanceClass": "large"}}),
+    database("a read replica in RDS that is an option", False, readReplica={"rds": RDS | {"identifier": "-v"}}),
+    database("a read replica in RDS of nothing", False, readReplica={"rds": {"identifier": "aada-read"}}),
+    database("a read replica whose host is an option", False, readReplica={"host": "-v"}),
+    database("a lag in words", False, readReplica={"host": "db-ro", "publishWhenLagBelow": "little"}),
+    database("a lag that is not measured", False, "operator",
+             readReplica={"host": "db-ro", "publishWhenLagBelow": "500ms"}),
+    lms("a component called as the Service of the replica", False, "operator",
+        components=[BACKEND | {"name": "db-read"}], database={"readReplica": {"host": "db-ro"}}),
+    component("a component called so without a replica", True, name="db-read"),
     database("a database name with a quote", False, name='aada"; --'),
     database("a database name of 64 bytes", False, name="d" * 64),
     database("a database name that is an option", False, name="-d"),

@@ -111,6 +111,8 @@ NOT_BY_SCHEMA = (
     "a bucket and a policy",
     "a bucket and a copy",
     "a cutover from a bucket",
+    "a read replica that is nowhere",
+    "a read replica in two places",
     "two clocks",
     "more at least than at most",
     "two metrics in one entry",

@@ -202,6 +202,17 @@ def test_an_invalid_spec_stalls_and_names_the_field(spec: Any, words: str) -> No
     assert len(it.condition("Ready")["message"]) <= 1024
 
 
+@pytest.mark.parametrize("trouble", [Stalled("MigrationFailed", ""), Waiting("NotYet", "", 30.0), None])
+def test_what_must_be_looked_at_often_is_whatever_else_is_wrong(trouble: Exception | None) -> None:
+    def reconcile(visit: Visit[RestoreSpec]) -> float:
+        visit.again_within = 10.0
+        if trouble:
+            raise trouble
+        return 60.0
+
+    assert world(reconcile).visit() == 10
+
+
 def test_a_spec_that_is_wrong_in_two_places_is_told_of_both() -> None:
     it = world(ready, {"source": {"backupName": "monday"}, "timeout": "soon", "mode": "Later"})
     it.visit()

@@ -98,6 +98,21 @@ class TestBringsBack:
         assert (values["host"], values["port"], values["password"]) == ("new-db", "5433", PASSWORD)
         assert loss.values("lms-keys") == {"KEY": "canary-key"}
 
+    def test_the_url_to_read_with_names_its_service_still(self, loss: TotalLoss) -> None:
+        """The replica is lost with its server: the Service leads to the new one, with the TLS of that."""
+        known = bundle()
+        (lms,) = known.objects("AadaLms")
+        replica = {"host": "db-ro", "sslMode": "verify-ca"}
+        lms["spec"] = lms["spec"] | {"database": lms["spec"]["database"] | {"readReplica": replica}}
+        (secret,) = [one for one in known.objects("Secret") if one["metadata"]["name"] == "aada-db"]
+        url = f"postgresql+psycopg2://{LOGIN}:{PASSWORD}@aada-db-read:5432/aada_lms?sslmode=verify-ca"
+        secret["data"] = secret["data"] | {"READ_DATABASE_URL": base64.b64encode(url.encode()).decode()}
+        loss.stored("monday", known)
+        done(loss)
+        assert loss.api.read(AADA_LMS, "aada")["spec"]["database"]["readReplica"] == {"host": "db-ro"}
+        expected = f"postgresql+psycopg2://{LOGIN}:{PASSWORD}@aada-db-read:5433/aada_lms?sslmode=require"
+        assert loss.values("aada-db")["READ_DATABASE_URL"] == expected
+
     def test_without_the_pooler_that_led_to_the_lost_server(self, loss: TotalLoss) -> None:
         known = bundle()
         (lms,) = known.objects("AadaLms")
