@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
-from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
+from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager, written_at
 from aada_operator.core.resources import Object
 from aada_operator.scaling.budget import Budget
 from aada_operator.scaling.calendar import Says
@@ -15,6 +16,9 @@ CONNECTION_BUDGET = "ConnectionBudget"
 DATABASE_UNREACHABLE = "DatabaseUnreachable"
 FREEZE = "Freeze"
 SOMEBODY = "somebody"
+# Pods that the database does not bear leave so far apart: one that leaves serves ten seconds longer and then ends its
+# requests, and the next one waits for that.
+PACE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there."""
+    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there, for `PACE`."""
 
     wanted: int
     settled: bool
@@ -65,10 +69,25 @@ def without_answer(spec: ScalingPolicySpec, live: Object | None, size: Size) -> 
     return min(last, spec.max_replicas), DATABASE_UNREACHABLE
 
 
-def size_of(deployment: Object) -> Size:
+def size_of(deployment: Object, now: datetime) -> Size:
     """The size that a Deployment is told to have."""
     wanted = int(deployment["spec"].get("replicas", 1))
-    return Size(wanted, int((deployment.get("status") or {}).get("replicas", 0)) <= wanted)
+    there = int((deployment.get("status") or {}).get("replicas", 0))
+    written = written_at(deployment, "spec", "replicas")
+    return Size(wanted, there <= wanted and (written is None or now - written >= PACE))
+
+
+def within(size: Size, limits: Bounds) -> int:
+    """The pods that are wanted, in the bounds.
+
+    The autoscaler would do the same, but looks every 15 seconds only.
+    """
+    return min(max(size.wanted, limits.min), limits.max)
+
+
+def is_stepping_down(spec: ScalingPolicySpec, limits: Bounds, budget: Budget | None) -> bool:
+    """Whether more pods have to leave, one after the other."""
+    return limits.limited_by == CONNECTION_BUDGET and limits.max > upper(spec, budget)[0]
 
 
 # --- whose number it is ---------------------------------------------------------------------------------------------
@@ -98,9 +117,9 @@ def set_by_hand(deployment: Object, autoscaler: Object | None) -> str:
     return min(managers, default=SOMEBODY)
 
 
-def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec) -> Size:
+def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec, now: datetime) -> Size:
     """The size without what somebody set by hand: what the autoscaler wanted last."""
-    size = size_of(deployment)
+    size = size_of(deployment, now)
     if not set_by_hand(deployment, autoscaler):
         return size
     wanted = int(((autoscaler or {}).get("status") or {}).get("desiredReplicas", 0))

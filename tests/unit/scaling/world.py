@@ -8,6 +8,7 @@ from typing import Any
 
 from aada_operator.adapters import postgres_limits
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.conditions import ConditionSet
 from aada_operator.core.controller import Controller, Visit
 from aada_operator.core.database import ConnectionLimits, RoleLimit
@@ -36,9 +37,16 @@ class Cluster(ApiServer):
         return {entry["manager"] for entry in entries}
 
     def own(self, managers: set[str]) -> None:
-        fields: Object = {"f:spec": {"f:replicas": {}}}
-        notes = [{"manager": one, "fieldsV1": fields} for one in sorted(managers)]
-        self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]["managedFields"] = notes
+        """Who owned it before is noted with the time of then."""
+        metadata = self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]
+        before = {entry["manager"]: entry for entry in metadata.get("managedFields", ())}
+        note = {"fieldsV1": {"f:spec": {"f:replicas": {}}}, "time": to_rfc3339(self.clock.now())}
+        metadata["managedFields"] = [before.get(one, note | {"manager": one}) for one in sorted(managers)]
+
+    def give_value(self, managers: set[str]) -> None:
+        """Own a number that is another from now on."""
+        self.own(set())
+        self.own(managers)
 
     def set_size(self, replicas: int, manager: str) -> None:
         """A change of the number by somebody, who alone owns it then; the same number changes nothing.
@@ -49,7 +57,7 @@ class Cluster(ApiServer):
         if live["spec"]["replicas"] != replicas:
             live["spec"]["replicas"] = replicas
             live["metadata"]["resourceVersion"] = str(next(self._numbers))
-            self.own({manager} if replicas else set())
+            self.give_value({manager} if replicas else set())
 
     async def apply(self, resource: ApiResource, body: Object, manager: str = FIELD_MANAGER) -> Object:
         name = body["metadata"]["name"]
@@ -86,7 +94,7 @@ class Cluster(ApiServer):
             self.own(owners | {manager})
         else:
             live["spec"]["replicas"] = wanted
-            self.own({manager})
+            self.give_value({manager})
 
 
 class World:
