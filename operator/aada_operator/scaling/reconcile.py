@@ -50,7 +50,7 @@ class ScalingReconciler:
         await self._take_size(visit, world)
         seen = await self._see(visit, world)
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds)
-        applied = await children.ensure(self._kube, AUTOSCALERS, wanted)
+        applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
         await self._bring_within(visit, world, seen)
         report.scaling(visit, world.deployment, seen, applied.live)
@@ -98,8 +98,7 @@ class ScalingReconciler:
         Raises:
             Stalled: AnotherAutoscaler.
         """
-        found = await self._kube.list(AUTOSCALERS, visit.namespace)
-        for other in decide.rivals(found, world.deployment["metadata"]["name"], visit.uid):
+        for other in decide.rivals(world.autoscalers, world.deployment["metadata"]["name"], visit.uid):
             name = other["metadata"]["name"]
             if visit.annotations.get(ANNOTATION_TAKE_OVER) == name:
                 logger.info("another autoscaler is taken over", extra={"object": str(key_of(visit.body)), "hpa": name})
