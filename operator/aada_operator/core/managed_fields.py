@@ -22,7 +22,7 @@ def managers_of(body: Object, *path: str) -> frozenset[str]:
 
 
 def written_at(body: Object, *path: str) -> datetime | None:
-    """When a field was given its value, to the second; None for one that was defaulted."""
+    """When a field was given its value, to the second; None for one that was defaulted, or given by a subresource."""
     entries = body["metadata"].get("managedFields", ())
     times = [str(entry["time"]) for entry in entries if "time" in entry and _has(entry.get("fieldsV1") or {}, path)]
     return from_rfc3339(max(times)) if times else None

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
+from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager, written_at
 from aada_operator.core.resources import Object
 from aada_operator.scaling.budget import Budget
@@ -69,12 +70,30 @@ def without_answer(spec: ScalingPolicySpec, live: Object | None, size: Size) -> 
     return min(last, spec.max_replicas), DATABASE_UNREACHABLE
 
 
-def size_of(deployment: Object, now: datetime) -> Size:
-    """The size that a Deployment is told to have."""
-    wanted = int(deployment["spec"].get("replicas", 1))
+def wanted(deployment: Object) -> int:
+    """The pods that a Deployment is told to have."""
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def size_of(deployment: Object, autoscaler: Object | None, now: datetime) -> Size:
+    """The size of a Deployment, and whether it has come to rest."""
+    pods = wanted(deployment)
     there = int((deployment.get("status") or {}).get("replicas", 0))
+    return Size(pods, there <= pods and _is_old(deployment, autoscaler, now))
+
+
+def _is_old(deployment: Object, autoscaler: Object | None, now: datetime) -> bool:
+    """Whether nobody changed the size within `PACE`.
+
+    The API server notes no time of what an autoscaler writes; that says it itself, together with the size, later.
+    """
+    status = (autoscaler or {}).get("status") or {}
     written = written_at(deployment, "spec", "replicas")
-    return Size(wanted, there <= wanted and (written is None or now - written >= PACE))
+    if written is None and status:
+        if status.get("desiredReplicas") != wanted(deployment):
+            return False
+        written = from_rfc3339(status["lastScaleTime"]) if status.get("lastScaleTime") else None
+    return written is None or now - written >= PACE
 
 
 def within(size: Size, limits: Bounds) -> int:
@@ -119,11 +138,11 @@ def set_by_hand(deployment: Object, autoscaler: Object | None) -> str:
 
 def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec, now: datetime) -> Size:
     """The size without what somebody set by hand: what the autoscaler wanted last."""
-    size = size_of(deployment, now)
+    size = size_of(deployment, autoscaler, now)
     if not set_by_hand(deployment, autoscaler):
         return size
-    wanted = int(((autoscaler or {}).get("status") or {}).get("desiredReplicas", 0))
-    return Size(wanted or spec.min_replicas, size.settled)
+    before = int(((autoscaler or {}).get("status") or {}).get("desiredReplicas", 0))
+    return Size(before or spec.min_replicas, size.settled)
 
 
 def rivals(autoscalers: Iterable[Object], deployment: str, uid: str) -> list[Object]:

@@ -47,7 +47,7 @@ class ScalingReconciler:
             return await self._pause(visit)
         world = await observe(self._kube, visit)
         await self._make_room(visit, world)
-        await self._take_size(visit, world)
+        await self._take_size(world)
         seen = await self._see(visit, world)
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
@@ -109,7 +109,7 @@ class ScalingReconciler:
             message = f"HorizontalPodAutoscaler {name} scales it, too: delete that one, or have it deleted: {command}"
             raise Stalled("AnotherAutoscaler", message)
 
-    async def _take_size(self, visit: ScalingVisit, world: World) -> None:
+    async def _take_size(self, world: World) -> None:
         """Hold the number of pods as it is, once the AadaLms leaves it alone: so it lasts when that applies none.
 
         Raises:
@@ -122,7 +122,7 @@ class ScalingReconciler:
             raise Waiting("HandingOver", "the AadaLms is about to leave the number of pods to this policy", SOON)
         if world.autoscaler is None and not decide.is_held(world.deployment, None):
             # An autoscaler does nothing for a Deployment of no pods.
-            await self._apply_size(world, decide.size_of(world.deployment, visit.now).wanted or 1)
+            await self._apply_size(world, decide.wanted(world.deployment) or 1)
             failpoint("scaling.after-take")
 
     async def _apply_size(self, world: World, replicas: int) -> None:
@@ -146,7 +146,7 @@ class ScalingReconciler:
         if world.autoscaler is None:
             return
         by = decide.set_by_hand(world.deployment, world.autoscaler)
-        was, now = decide.size_of(world.deployment, visit.now).wanted, decide.within(seen.size, seen.bounds)
+        was, now = decide.wanted(world.deployment), decide.within(seen.size, seen.bounds)
         if not by and was == now:
             return
         await self._apply_size(world, now)

@@ -61,7 +61,7 @@ def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     """spec.suspend: nothing is scaled."""
     for field in ("limitedBy", "nextTransition", "budget"):
         visit.status.pop(field, None)
-    pods = decide.size_of(deployment, visit.now).wanted if deployment else 0
+    pods = decide.wanted(deployment) if deployment else 0
     there = int(((deployment or {}).get("status") or {}).get("replicas", 0))
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"

@@ -54,12 +54,23 @@ def test_pods_that_are_too_many_leave_one_at_a_time() -> None:
 
 @pytest.mark.parametrize(("ago", "settled"), [(0, False), (14, False), (15, True), (3600, True)])
 def test_the_next_one_leaves_when_the_one_before_has_had_time_to_end(ago: int, settled: bool) -> None:
-    live = deployment(9, "kube-controller-manager", written=NOW - timedelta(seconds=ago))
-    assert decide.size_of(live, NOW) == Size(9, settled)
+    live = deployment(9, "aada-operator-scaling", written=NOW - timedelta(seconds=ago))
+    assert decide.size_of(live, autoscaler(9), NOW) == Size(9, settled)
 
 
-def test_a_size_with_no_note_of_its_time_is_an_old_one() -> None:
-    assert decide.size_of(deployment(9), NOW) == Size(9, settled=True)
+@pytest.mark.parametrize(("ago", "settled"), [(0, False), (14, False), (15, True), (3600, True)])
+def test_what_an_autoscaler_wrote_has_the_time_that_it_says(ago: int, settled: bool) -> None:
+    """The API server notes none of it."""
+    live = deployment(9, "kube-controller-manager", written=None)
+    said = autoscaler(9, scaled=NOW - timedelta(seconds=ago))
+    assert decide.size_of(live, said, NOW) == Size(9, settled)
+    before = autoscaler(10, scaled=NOW - timedelta(hours=1))
+    assert not decide.size_of(live, before, NOW).settled, "it has written the size, and says so in a moment"
+
+
+def test_a_size_of_which_nobody_tells_a_time_is_an_old_one() -> None:
+    assert decide.size_of(deployment(9, written=None), None, NOW) == Size(9, settled=True)
+    assert decide.size_of(deployment(9, written=None), autoscaler(9), NOW) == Size(9, settled=True)
 
 
 def test_more_than_the_database_bears_is_on_its_way_until_all_have_left() -> None:
@@ -116,15 +127,17 @@ def test_bounds_are_in_order_and_never_invite_more_than_the_database_bears(
 FIELD: Object = {"f:spec": {"f:replicas": {}}}
 
 
-def deployment(replicas: int, *managers: str, written: datetime = NOW) -> Object:
-    fields = [{"manager": one, "fieldsV1": FIELD, "time": to_rfc3339(written)} for one in managers]
+def deployment(replicas: int, *managers: str, written: datetime | None = NOW) -> Object:
+    time = {"time": to_rfc3339(written)} if written else {}
+    fields = [{"manager": one, "fieldsV1": FIELD} | time for one in managers]
     others = {"manager": "kubectl", "fieldsV1": {"f:metadata": {}}}
     return {"metadata": {"name": "aada-backend", "managedFields": [*fields, others]}, "spec": {"replicas": replicas}}
 
 
-def autoscaler(desired: int, controller: str = "kube-controller-manager") -> Object:
-    status = {"manager": controller, "subresource": "status", "fieldsV1": {"f:status": {}}}
-    return {"metadata": {"managedFields": [status]}, "status": {"desiredReplicas": desired}}
+def autoscaler(desired: int, controller: str = "kube-controller-manager", scaled: datetime | None = None) -> Object:
+    note = {"manager": controller, "subresource": "status", "fieldsV1": {"f:status": {}}}
+    status = {"desiredReplicas": desired} | ({"lastScaleTime": to_rfc3339(scaled)} if scaled else {})
+    return {"metadata": {"managedFields": [note]}, "status": status}
 
 
 @pytest.mark.parametrize("who", ["kubectl", "argocd-controller"])

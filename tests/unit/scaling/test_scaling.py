@@ -272,7 +272,7 @@ async def test_what_the_calendar_says_is_applied_in_that_moment(make: Make) -> N
 async def test_what_the_database_does_not_bear_begins_to_leave_in_that_moment_and_takes_its_time(make: Make) -> None:
     world = await scaling(make)
     world.load = 5
-    await world.turns(4)
+    await world.turns(6)
     world.limits = ConnectionLimits(72, 3, roles=world.limits.roles)
     await world.visit()
     assert world.pods == 4

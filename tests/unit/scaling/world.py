@@ -40,8 +40,11 @@ class Cluster(ApiServer):
         """Who owned it before is noted with the time of then."""
         metadata = self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]
         before = {entry["manager"]: entry for entry in metadata.get("managedFields", ())}
-        note = {"fieldsV1": {"f:spec": {"f:replicas": {}}}, "time": to_rfc3339(self.clock.now())}
-        metadata["managedFields"] = [before.get(one, note | {"manager": one}) for one in sorted(managers)]
+        field: Object = {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        timed = field | {"time": to_rfc3339(self.clock.now())}
+        # An autoscaler writes a Scale: of that no time is noted.
+        notes = {one: (field if one == CONTROLLER else timed) | {"manager": one} for one in sorted(managers)}
+        metadata["managedFields"] = [before.get(one, note) for one, note in notes.items()]
 
     def give_value(self, managers: set[str]) -> None:
         """Own a number that is another from now on."""
@@ -202,6 +205,7 @@ class World:
             live = self.server.read(AUTOSCALERS, name)
             least, most = live["spec"]["minReplicas"], live["spec"]["maxReplicas"]
             desired = int((live.get("status") or {}).get("desiredReplicas", self.pods))
+            pods = self.pods
             if self.pods == 0:
                 desired = 0
             elif not least <= self.pods <= most:
@@ -214,7 +218,10 @@ class World:
             active |= {"reason": "ValidMetricFound" if self.load is not None else "FailedGetResourceMetric"}
             limited = {"type": "ScalingLimited", "status": "True" if (self.load or 0) > most else "False"}
             limited |= {"reason": "TooManyReplicas" if (self.load or 0) > most else "DesiredWithinRange"}
-            live["status"] = {"desiredReplicas": desired, "conditions": [active, limited]}
+            last = (
+                to_rfc3339(self.clock.now()) if self.pods != pods else (live.get("status") or {}).get("lastScaleTime")
+            )
+            live["status"] = {"desiredReplicas": desired, "conditions": [active, limited], "lastScaleTime": last}
             notes = {"manager": CONTROLLER, "subresource": "status", "fieldsV1": {"f:status": {}}}
             live["metadata"]["managedFields"] = [notes]
 
