@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from aada_operator.scaling.decide import PACE
 from tests.cluster import builders, release
 from tests.cluster.release import Operator
 from tests.cluster.scaling.test_scaling import ALL_DAY, DEPLOYMENT, REF, School
@@ -49,16 +51,16 @@ def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[Sc
 
 
 @contextmanager
-def sizes(school: School) -> Iterator[list[int]]:
-    """Every number of pods that is wanted while the block runs, once for as long as it lasts."""
-    seen: list[int] = []
+def sizes(school: School) -> Iterator[list[tuple[int, float]]]:
+    """Every number of pods that is wanted while the block runs, with the time at which it was first seen."""
+    seen: list[tuple[int, float]] = []
     done = threading.Event()
 
     def follow() -> None:
         for event in school.workspace.watch(DEPLOYMENT, LONG):
             size = int(event["object"]["spec"]["replicas"])
-            if not seen or seen[-1] != size:
-                seen.append(size)
+            if not seen or seen[-1][0] != size:
+                seen.append((size, time.monotonic()))
             if done.is_set():
                 return
 
@@ -101,7 +103,7 @@ def test_a_time_zone_that_does_not_exist_is_named_and_the_size_stays(school: Sch
 
 def test_a_server_with_fewer_connections_is_noticed_and_pods_leave_one_by_one(school: School) -> None:
     """Where somebody lowers max_connections and restarts the server, nobody is refused and nobody jumps."""
-    school.declare()
+    school.declare(calendar={"classHours": [ALL_DAY | {"minReplicas": 3}]})
     school.workspace.wait_condition(REF, "Ready")
     school.has(3)
     with sizes(school) as seen:
@@ -110,7 +112,9 @@ def test_a_server_with_fewer_connections_is_noticed_and_pods_leave_one_by_one(sc
         school.workspace.kubectl("patch", "statefulset/postgres", "--patch", json.dumps(patch))
         school.workspace.kubectl("rollout", "status", "statefulset/postgres", f"--timeout={LONG}s")
         school.has(1)
-    assert seen == [3, 2, 1]
+    assert [size for size, _ in seen] == [3, 2, 1]
+    (_, second), (_, third) = seen[1:]
+    assert third - second > PACE.total_seconds() - 2, "to the second, and the first one was seen late"
     body = school.workspace.wait_for(
         REF, lambda b: bool((b["status"].get("budget") or {}).get("connectionLimit")), LONG
     )
