@@ -69,6 +69,11 @@ show-rotation: venv  ## 100 rotations under load, the runbook's way, and kills a
 	@$(TESTBED) build
 	@$(PY) -m tests.bench.rotations
 
+.PHONY: show-scaling
+show-scaling: venv  ## how soon calendar and database are followed, noise, a class with and without prewarm; ends with one line of JSON
+	@$(TESTBED) build
+	@$(PY) -m tests.bench.scaling
+
 .PHONY: check
 check: venv  ## formatting, linters, types, layers, generated files
 	@$(VENV)/bin/ruff format --check .

@@ -21,6 +21,7 @@ class Request:
     resource: str
     name: str
     received: float
+    uri: str = ""
 
     @property
     def is_write(self) -> bool:
@@ -69,4 +70,5 @@ class AuditLog:
             return None
         target = event.get("objectRef", {})
         received = datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
-        return Request(self._user, event["verb"], target.get("resource", ""), target.get("name", ""), received)
+        return Request(self._user, event["verb"], target.get("resource", ""), target.get("name", ""), received,
+                       event.get("requestURI", ""))  # fmt: skip

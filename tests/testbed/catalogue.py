@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.testbed.layout import CHECKOUT, TESTBED, Layout
-from tests.testbed.versions import BASE_TAG, POSTGRES, SAMPLE_LMS_RELEASES, VERSITYGW
+from tests.testbed.versions import BASE_TAG, METRICS_SERVER, POSTGRES, SAMPLE_LMS_RELEASES, VERSITYGW
 
 REPOSITORY = "localhost/aada"
 BASE = f"{REPOSITORY}/base:{BASE_TAG}"
 PAUSE = f"{REPOSITORY}/pause:1"
 S3_SERVER = f"{REPOSITORY}/versitygw:{VERSITYGW.version}"
+METRICS = f"{REPOSITORY}/metrics-server:{METRICS_SERVER.version}"
 POSTGRES_SERVER = f"{REPOSITORY}/postgres:{POSTGRES}"
 OPERATOR = f"{REPOSITORY}/operator:dev"
 SAMPLE_LMS = f"{REPOSITORY}/sample-lms"
 
 # The same for every checkout, because their tags say what is in them.
-SHARED = frozenset({BASE, PAUSE, S3_SERVER})
+SHARED = frozenset({BASE, PAUSE, S3_SERVER, METRICS})
 
 FOLDER = TESTBED / "images"
 SAMPLE_LMS_FOLDER = CHECKOUT / "tests" / "sample_lms"
@@ -42,6 +43,11 @@ def postgres_server() -> Image:
 def s3_server(layout: Layout) -> Image:
     """versitygw, an S3 server on a folder."""
     return Image(S3_SERVER, FOLDER / "versitygw" / "Dockerfile", layout.cache / VERSITYGW.folder)
+
+
+def metrics_server(layout: Layout) -> Image:
+    """metrics-server, which the cluster's autoscalers ask for the use of pods."""
+    return Image(METRICS, FOLDER / "metrics-server" / "Dockerfile", layout.cache / METRICS_SERVER.folder)
 
 
 def project_images() -> list[Image]:

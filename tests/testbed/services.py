@@ -1,10 +1,11 @@
-"""The servers that tests and the demo need inside the cluster: PostgreSQL and S3."""
+"""The servers that tests and the demo need inside the cluster: PostgreSQL, S3 and, where load is followed, metrics."""
 
 from __future__ import annotations
 
 import base64
 import json
 import secrets
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,15 +13,19 @@ from dataclasses import dataclass
 import boto3
 
 from tests.testbed import programs
-from tests.testbed.catalogue import postgres_server, s3_server
+from tests.testbed.catalogue import metrics_server, postgres_server, s3_server
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import TESTBED, Layout
-from tests.testbed.versions import VERSITYGW
+from tests.testbed.shell import wait_until
+from tests.testbed.versions import METRICS_SERVER, VERSITYGW
 
 MANIFESTS = TESTBED / "manifests"
 DATABASE_SECRET = "db-admin"
 S3_SECRET = "s3-credentials"
 READY_TIMEOUT = "--timeout=120s"
+METRICS_NAMESPACE = "kube-system"
+METRICS = f"deployment/{METRICS_SERVER.name}"
+USE_OF_NODES = "/apis/metrics.k8s.io/v1beta1/nodes"
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,31 @@ def install_s3(cluster: Cluster, namespace: str) -> S3Server:
     credentials = ensure_secret(cluster, namespace, S3_SECRET, wanted)
     _install(cluster, namespace, "s3.yaml", "deployment/s3")
     return S3Server(namespace, credentials)
+
+
+def install_metrics(cluster: Cluster) -> None:
+    """Install metrics-server for the whole cluster, or find it installed; returns when it knows the use of the node.
+
+    Only for tests that follow load: without it autoscalers hold the size within their bounds.
+    """
+    programs.build_programs(Layout.current(), [METRICS_SERVER])
+    cluster.ensure_image(metrics_server(Layout.current()))
+    _install(cluster, METRICS_NAMESPACE, "metrics-server.yaml", METRICS)
+    wait_until(lambda: metrics_known(cluster), "metrics-server to know the use of the node", 120)
+
+
+def metrics_known(cluster: Cluster) -> bool:
+    """Whether the cluster's API answers how much the node uses."""
+    try:
+        return bool(json.loads(cluster.kubectl("get", "--raw", USE_OF_NODES, stderr=subprocess.DEVNULL))["items"])
+    except subprocess.CalledProcessError:
+        return False
+
+
+def remove_metrics(cluster: Cluster) -> None:
+    """Remove what `install_metrics` installed; fine where nothing is."""
+    manifest = str(MANIFESTS / "metrics-server.yaml")
+    cluster.kubectl("delete", "--ignore-not-found", f"--namespace={METRICS_NAMESPACE}", f"--filename={manifest}")
 
 
 def make_bucket(

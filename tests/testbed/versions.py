@@ -51,6 +51,12 @@ LOCAL_PATH = Program(
 VERSITYGW = Program(
     "versitygw", "1.8.0", "github.com/versity/versitygw", ("github.com/versity/versitygw/cmd/versitygw",)
 )
+METRICS_SERVER = Program(
+    "metrics-server",
+    "0.9.0",
+    "sigs.k8s.io/metrics-server",
+    ("sigs.k8s.io/metrics-server/cmd/metrics-server",),
+)
 HELM = Program("helm", "4.3.1", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",))
 
 # The kind release whose node images are of this Kubernetes minor version; unproved, see kind.py.
@@ -60,7 +66,7 @@ SAMPLE_LMS_RELEASES = ("v1.2.3", "v1.3.0", "v1.4.0-crash")
 
 # What a node needs comes first, so that a cluster can start while the rest is still being built.
 NODE_PROGRAMS = (KUBERNETES_PROGRAMS, COREDNS, LOCAL_PATH)
-PROGRAMS = (*NODE_PROGRAMS, VERSITYGW, HELM)
+PROGRAMS = (*NODE_PROGRAMS, VERSITYGW, HELM, METRICS_SERVER)
 
 # A command that shows whether the Debian package is there, and the package.
 DEBIAN_PACKAGES = {

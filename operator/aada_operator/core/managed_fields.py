@@ -1,7 +1,9 @@
 """Who wrote a field last: what the API server notes of every object, read where a size is handed over."""
 
+from datetime import datetime
 from typing import Any
 
+from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.resources import Object
 
 # Who applies children, and who takes the size of a Deployment for a ScalingPolicy: two names, so that the first one can
@@ -17,6 +19,13 @@ def managers_of(body: Object, *path: str) -> frozenset[str]:
         for entry in body["metadata"].get("managedFields", ())
         if _has(entry.get("fieldsV1") or {}, path)
     )
+
+
+def written_at(body: Object, *path: str) -> datetime | None:
+    """When a field was given its value, to the second; None for one that was defaulted, or given by a subresource."""
+    entries = body["metadata"].get("managedFields", ())
+    times = [str(entry["time"]) for entry in entries if "time" in entry and _has(entry.get("fieldsV1") or {}, path)]
+    return from_rfc3339(max(times)) if times else None
 
 
 def status_manager(body: Object) -> str:

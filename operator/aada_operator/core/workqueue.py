@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 300.0
+# Seconds up to which a delay is kept to the moment.
+SHORT = 5.0
 
 
 class Key(NamedTuple):
@@ -126,6 +128,6 @@ def spread(delay: float) -> float:
     """The delay or up to a tenth less, at random.
 
     Objects that were first seen together, at a start, would otherwise be visited together ever after, and a change
-    would have to wait behind all of them.
+    would have to wait behind all of them. A short delay is kept: something is due then.
     """
-    return delay * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load, guards nothing
+    return delay if delay <= SHORT else delay * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load, guards nothing

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
 from aada_operator.core.capacity import Budget
+from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.hysteresis import OFF, turned
-from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager
+from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager, written_at
 from aada_operator.core.resources import Object
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.hold import Hold
@@ -21,6 +22,9 @@ DATABASE_UNREACHABLE = "DatabaseUnreachable"
 FREEZE = "Freeze"
 OPERATION = "Operation"
 SOMEBODY = "somebody"
+# Pods that the database does not bear leave so far apart: one that leaves serves ten seconds longer and then ends its
+# requests, and the next one waits for that.
+PACE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there."""
+    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there, for `PACE`."""
 
     wanted: int
     settled: bool
@@ -104,10 +108,43 @@ def noted(spec: ScalingPolicySpec, memory: Memory, found: Bounds) -> Memory:
     return replace(memory, most=None if spec.resource_metrics() else found.max)
 
 
-def size_of(deployment: Object) -> Size:
-    """The size that a Deployment is told to have."""
-    wanted = int(deployment["spec"].get("replicas", 1))
-    return Size(wanted, int((deployment.get("status") or {}).get("replicas", 0)) <= wanted)
+def wanted(deployment: Object) -> int:
+    """The pods that a Deployment is told to have."""
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def size_of(deployment: Object, autoscaler: Object | None, now: datetime) -> Size:
+    """The size of a Deployment, and whether it has come to rest."""
+    pods = wanted(deployment)
+    there = int((deployment.get("status") or {}).get("replicas", 0))
+    return Size(pods, there <= pods and _is_old(deployment, autoscaler, now))
+
+
+def _is_old(deployment: Object, autoscaler: Object | None, now: datetime) -> bool:
+    """Whether nobody changed the size within `PACE`.
+
+    The API server notes no time of what an autoscaler writes; that says it itself, together with the size, later.
+    """
+    status = (autoscaler or {}).get("status") or {}
+    written = written_at(deployment, "spec", "replicas")
+    if written is None and status:
+        if status.get("desiredReplicas") != wanted(deployment):
+            return False
+        written = from_rfc3339(status["lastScaleTime"]) if status.get("lastScaleTime") else None
+    return written is None or now - written >= PACE
+
+
+def within(size: Size, limits: Bounds) -> int:
+    """The pods that are wanted, in the bounds.
+
+    The autoscaler would do the same, but looks every 15 seconds only.
+    """
+    return min(max(size.wanted, limits.min), limits.max)
+
+
+def is_stepping_down(spec: ScalingPolicySpec, limits: Bounds, budget: Budget | None) -> bool:
+    """Whether more pods have to leave, one after the other."""
+    return limits.limited_by == CONNECTION_BUDGET and limits.max > upper(spec, budget)[0]
 
 
 # --- whose number it is ---------------------------------------------------------------------------------------------
@@ -137,13 +174,13 @@ def set_by_hand(deployment: Object, autoscaler: Object | None) -> str:
     return min(managers, default=SOMEBODY)
 
 
-def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec) -> Size:
+def meant(deployment: Object, autoscaler: Object | None, spec: ScalingPolicySpec, now: datetime) -> Size:
     """The size without what somebody set by hand: what the autoscaler wanted last."""
-    size = size_of(deployment)
+    size = size_of(deployment, autoscaler, now)
     if not set_by_hand(deployment, autoscaler):
         return size
-    wanted = int(((autoscaler or {}).get("status") or {}).get("desiredReplicas", 0))
-    return Size(wanted or spec.min_replicas, size.settled)
+    before = int(((autoscaler or {}).get("status") or {}).get("desiredReplicas", 0))
+    return Size(before or spec.min_replicas, size.settled)
 
 
 def rivals(autoscalers: Iterable[Object], deployment: str, uid: str) -> list[Object]:

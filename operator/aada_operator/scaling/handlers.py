@@ -32,16 +32,22 @@ def _tell(registry: kopf.OperatorRegistry, resource: ApiResource, changed: Calla
 def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
     """Register the watches."""
     policies: defaultdict[Target, set[Key]] = defaultdict(set)
+    asked: dict[Key, object] = {}
+    taken: dict[Key, object] = {}
 
     @kopf.on.event(GROUP, VERSION, SCALING_POLICIES.plural, registry=registry)
     async def policy_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
         target = (body.get("spec") or {}).get("target") or {}
         lms, namespace = str((target.get("lmsRef") or {}).get("name", "")), str(body["metadata"]["namespace"])
-        if key := key_of(dict(body)):
-            known = policies[namespace, lms, str(target.get("component", ""))]
-            (known.discard if event["type"] == "DELETED" else known.add)(key)
+        key = key_of(dict(body))
+        if key is None:
+            return
+        gone = event["type"] == "DELETED"
+        known = policies[namespace, lms, str(target.get("component", ""))]
+        (known.discard if gone else known.add)(key)
+        if _is_news(asked, key, None if gone else _asks(body)):
             enqueue(key)
-        if lms:
+        if lms and _is_news(taken, key, None if gone else _takes(body)):
             enqueue(Key(AADA_LMS.plural, namespace, lms))
 
     def operation_changed(namespace: str) -> None:
@@ -62,3 +68,28 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
         target = (str(metadata["namespace"]), str(labels.get(LABEL_LMS, "")), str(labels.get(LABEL_COMPONENT, "")))
         for key in policies.get(target, ()):
             enqueue(key)
+
+
+def _asks(body: kopf.Body) -> object:
+    """What people say with a policy. Its own status is nothing new to it: what it tells of wakes it by itself."""
+    metadata = body["metadata"]
+    return metadata["uid"], metadata.get("generation"), dict(metadata.get("annotations") or {}), _leaves(body)
+
+
+def _takes(body: kopf.Body) -> object:
+    """What an AadaLms looks at: whether a component is scaled, and how far."""
+    metadata = body["metadata"]
+    return metadata["uid"], metadata.get("generation"), (body.get("status") or {}).get("max"), _leaves(body)
+
+
+def _leaves(body: kopf.Body) -> bool:
+    return bool(body["metadata"].get("deletionTimestamp"))
+
+
+def _is_news(known: dict[Key, object], key: Key, said: object) -> bool:
+    """Whether an object says another thing than before; None: it is gone, which is always news."""
+    if said is None:
+        known.pop(key, None)
+        return True
+    before, known[key] = known.get(key), said
+    return before != said

@@ -6,6 +6,7 @@ the autoscaler, the limit on the server.
 
 import asyncio
 import logging
+import time
 
 from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
@@ -61,6 +62,7 @@ class ScalingReconciler:
 
     async def reconcile(self, visit: ScalingVisit) -> float:
         """One visit; returns seconds until the next."""
+        began = time.monotonic()
         if visit.spec.suspend:
             return await self._pause(visit)
         world = await observe(self._kube, visit)
@@ -68,13 +70,12 @@ class ScalingReconciler:
         await self._take_size(world)
         seen = await self._see(visit, world)
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
-        applied = await children.ensure(self._kube, AUTOSCALERS, wanted)
+        applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
-        await self._put_back(visit, world, seen)
+        await self._bring_within(visit, world, seen)
         report.scaling(visit, world.deployment, seen, applied.live)
         await self._fence(visit, world, seen)
-        left = (seen.upcoming.time - visit.now).total_seconds() if seen.upcoming else RESYNC
-        return min(left, QUERIED if seen.readings else RESYNC)
+        return max(0.0, _due(visit, seen) - (time.monotonic() - began))
 
     async def finalize(self, visit: ScalingVisit) -> float | None:
         """The policy is deleted: nothing is scaled any more, the size stays, the limit goes."""
@@ -117,8 +118,7 @@ class ScalingReconciler:
         Raises:
             Stalled: AnotherAutoscaler.
         """
-        found = await self._kube.list(AUTOSCALERS, visit.namespace)
-        for other in decide.rivals(found, world.deployment["metadata"]["name"], visit.uid):
+        for other in decide.rivals(world.autoscalers, world.deployment["metadata"]["name"], visit.uid):
             name = other["metadata"]["name"]
             if visit.annotations.get(ANNOTATION_TAKE_OVER) == name:
                 logger.info("another autoscaler is taken over", extra={"object": str(key_of(visit.body)), "hpa": name})
@@ -142,7 +142,7 @@ class ScalingReconciler:
             raise Waiting("HandingOver", "the AadaLms is about to leave the number of pods to this policy", SOON)
         if world.autoscaler is None and not decide.is_held(world.deployment, None):
             # An autoscaler does nothing for a Deployment of no pods.
-            await self._apply_size(world, decide.size_of(world.deployment).wanted or 1)
+            await self._apply_size(world, decide.wanted(world.deployment) or 1)
             failpoint("scaling.after-take")
 
     async def _apply_size(self, world: World, replicas: int) -> None:
@@ -151,7 +151,7 @@ class ScalingReconciler:
     async def _see(self, visit: ScalingVisit, world: World) -> Seen:
         """What bears on the size, and the bounds that follow."""
         spec = visit.spec
-        size = decide.meant(world.deployment, world.autoscaler, spec)
+        size = decide.meant(world.deployment, world.autoscaler, spec, visit.now)
         closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
         says = calendar.at(spec.calendar, visit.now, closures.times)
         upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
@@ -169,16 +169,25 @@ class ScalingReconciler:
         memory = decide.noted(spec, memory, bounds)
         return Seen(bounds, size, says, upcoming, closures, found, readings, memory, pressure, held)
 
-    async def _put_back(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
-        """Put back a size that somebody set by hand, and say so; an autoscaler alone would leave no pods at none."""
-        by = decide.set_by_hand(world.deployment, world.autoscaler)
-        if not by:
+    async def _bring_within(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
+        """Apply a size that the bounds allow, at once; put back one that somebody set by hand, and say so.
+
+        An autoscaler alone would leave no pods at none. In the visit that makes it, the size was taken as it was.
+        """
+        if world.autoscaler is None:
             return
-        was, now = decide.size_of(world.deployment).wanted, min(max(seen.size.wanted, seen.bounds.min), seen.bounds.max)
+        by = decide.set_by_hand(world.deployment, world.autoscaler)
+        was, now = decide.wanted(world.deployment), decide.within(seen.size, seen.bounds)
+        if not by and was == now:
+            return
         await self._apply_size(world, now)
-        report.corrected(visit, by, was, now)
-        detail = {"object": str(key_of(visit.body)), "by": by, "was": was, "now": now}
-        logger.warning("a size set by hand was put back", extra=detail)
+        failpoint("scaling.after-size")
+        detail = {"object": str(key_of(visit.body)), "was": was, "now": now}
+        if by:
+            report.corrected(visit, by, was, now)
+            logger.warning("a size set by hand was put back", extra=detail | {"by": by})
+        else:
+            logger.info("scaled", extra=detail | {"min": seen.bounds.min, "max": seen.bounds.max})
 
     async def _fence(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Limit the roles where the budget holds; what cannot be done now is told, and tried at the next visit."""
@@ -205,3 +214,13 @@ def _top(spec: ScalingPolicySpec, world: World, size: Size, memory: Memory, foun
     else:
         top = decide.upper(spec, found.solved)
     return decide.held(spec, top, size, memory)
+
+
+def _due(visit: ScalingVisit, seen: Seen) -> float:
+    """Seconds from the begin of the visit until the next."""
+    due = [QUERIED if seen.readings else RESYNC]
+    if seen.upcoming:
+        due.append((seen.upcoming.time - visit.now).total_seconds())
+    if decide.is_stepping_down(visit.spec, seen.bounds, seen.connections.solved):
+        due.append(decide.PACE.total_seconds())
+    return min(due)

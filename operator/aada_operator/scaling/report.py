@@ -93,7 +93,7 @@ def paused(visit: Visit[ScalingPolicySpec], deployment: Object | None) -> None:
     """spec.suspend: nothing is scaled."""
     for field in ("limitedBy", "nextTransition", "budget", "metrics"):
         visit.status.pop(field, None)
-    pods = decide.size_of(deployment).wanted if deployment else 0
+    pods = decide.wanted(deployment) if deployment else 0
     there = int(((deployment or {}).get("status") or {}).get("replicas", 0))
     visit.status |= {"phase": "Paused", "min": 0, "max": 0, "desired": pods, "current": there}
     command = f"kubectl scale deployment {visit.spec.target.lms_ref.name}-{visit.spec.target.component} --replicas=…"
@@ -143,6 +143,7 @@ def not_fenced(visit: Visit[ScalingPolicySpec], why: Waiting) -> None:
 
 def _numbers(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, autoscaler: Object) -> None:
     wanted = int((autoscaler.get("status") or {}).get("desiredReplicas", 0)) or seen.size.wanted
+    wanted = min(max(wanted, seen.bounds.min), seen.bounds.max)  # it may not have looked since they changed
     visit.status |= {
         "min": seen.bounds.min,
         "max": seen.bounds.max,

@@ -21,7 +21,7 @@ SOON, LATER = 2.0, 30.0
 
 @dataclass(frozen=True)
 class World:
-    """``autoscaler`` is ours, None when there is none; ``policies`` are all of the namespace.
+    """``autoscaler`` is ours, None when there is none; ``autoscalers`` and ``policies`` are all of the namespace.
 
     ``claims`` are those under which somebody works on the LMS now.
     """
@@ -31,6 +31,7 @@ class World:
     component: Component
     deployment: Object
     autoscaler: Object | None
+    autoscalers: list[Object]
     policies: list[Object]
     claims: tuple[Claim, ...] = ()
 
@@ -57,11 +58,18 @@ async def observe(kube: Kube, visit: ScalingVisit) -> World:
     if deployment is None:
         raise Waiting("DeploymentMissing", f"the AadaLms has not made Deployment {name} yet: see its conditions", 5.0)
     claims = await interlock.held(kube, visit.namespace, target.lms_ref.name)
-    return World(body, spec, component, deployment, await own_autoscaler(kube, visit), policies, claims)
+    autoscalers = await kube.list(AUTOSCALERS, visit.namespace)
+    return World(body, spec, component, deployment, _ours(autoscalers, visit), autoscalers, policies, claims)
 
 
 async def own_autoscaler(kube: Kube, visit: ScalingVisit) -> Object | None:
     """The HorizontalPodAutoscaler that this policy made."""
-    found = await kube.get(AUTOSCALERS, visit.namespace, visit.name)
-    owners = {reference["uid"] for reference in (found or {"metadata": {}})["metadata"].get("ownerReferences", ())}
-    return found if visit.uid in owners else None
+    return _ours(await kube.list(AUTOSCALERS, visit.namespace), visit)
+
+
+def _ours(autoscalers: list[Object], visit: ScalingVisit) -> Object | None:
+    return next((one for one in autoscalers if one["metadata"]["name"] == visit.name and _owned(one, visit.uid)), None)
+
+
+def _owned(body: Object, uid: str) -> bool:
+    return any(reference["uid"] == uid for reference in body["metadata"].get("ownerReferences", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aada_operator.core.capacity import solve
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import Object
 from aada_operator.scaling import decide
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.decide import Bounds, Size
 from tests.unit.scaling.samples import SERVER, TARGET, lms, spec
 
+NOW = datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
 CALM = Size(2, settled=True)
 NOTHING = Says()
 BUDGET = solve(lms().components, "backend", SERVER, 9)  # five pods
@@ -47,6 +50,35 @@ def test_pods_that_are_too_many_leave_one_at_a_time() -> None:
     assert bounds(size=Size(9, settled=True), maxReplicas=9).max == 8
     assert bounds(size=Size(8, settled=False), maxReplicas=9).max == 8, "the one before has not left yet"
     assert bounds(size=Size(6, settled=True), maxReplicas=9).max == 5
+
+
+@pytest.mark.parametrize(("ago", "settled"), [(0, False), (14, False), (15, True), (3600, True)])
+def test_the_next_one_leaves_when_the_one_before_has_had_time_to_end(ago: int, settled: bool) -> None:
+    live = deployment(9, "aada-operator-scaling", written=NOW - timedelta(seconds=ago))
+    assert decide.size_of(live, autoscaler(9), NOW) == Size(9, settled)
+
+
+@pytest.mark.parametrize(("ago", "settled"), [(0, False), (14, False), (15, True), (3600, True)])
+def test_what_an_autoscaler_wrote_has_the_time_that_it_says(ago: int, settled: bool) -> None:
+    """The API server notes none of it."""
+    live = deployment(9, "kube-controller-manager", written=None)
+    said = autoscaler(9, scaled=NOW - timedelta(seconds=ago))
+    assert decide.size_of(live, said, NOW) == Size(9, settled)
+    before = autoscaler(10, scaled=NOW - timedelta(hours=1))
+    assert not decide.size_of(live, before, NOW).settled, "it has written the size, and says so in a moment"
+
+
+def test_a_size_of_which_nobody_tells_a_time_is_an_old_one() -> None:
+    assert decide.size_of(deployment(9, written=None), None, NOW) == Size(9, settled=True)
+    assert decide.size_of(deployment(9, written=None), autoscaler(9), NOW) == Size(9, settled=True)
+
+
+def test_more_than_the_database_bears_is_on_its_way_until_all_have_left() -> None:
+    many = spec(maxReplicas=9)
+    assert decide.is_stepping_down(many, Bounds(2, 8, "ConnectionBudget"), BUDGET)
+    assert not decide.is_stepping_down(many, Bounds(2, 5, "ConnectionBudget"), BUDGET)
+    assert not decide.is_stepping_down(spec(), Bounds(2, 5, "MaxReplicas"), BUDGET)
+    assert not decide.is_stepping_down(many, Bounds(2, 8, "DatabaseUnreachable"), None)
 
 
 def test_a_lower_wish_is_followed_at_once() -> None:
@@ -94,27 +126,29 @@ def test_bounds_are_in_order_and_never_invite_more_than_the_database_bears(
 FIELD: Object = {"f:spec": {"f:replicas": {}}}
 
 
-def deployment(replicas: int, *managers: str) -> Object:
-    fields = [{"manager": one, "fieldsV1": FIELD} for one in managers]
+def deployment(replicas: int, *managers: str, written: datetime | None = NOW) -> Object:
+    time = {"time": to_rfc3339(written)} if written else {}
+    fields = [{"manager": one, "fieldsV1": FIELD} | time for one in managers]
     others = {"manager": "kubectl", "fieldsV1": {"f:metadata": {}}}
     return {"metadata": {"name": "aada-backend", "managedFields": [*fields, others]}, "spec": {"replicas": replicas}}
 
 
-def autoscaler(desired: int, controller: str = "kube-controller-manager") -> Object:
-    status = {"manager": controller, "subresource": "status", "fieldsV1": {"f:status": {}}}
-    return {"metadata": {"managedFields": [status]}, "status": {"desiredReplicas": desired}}
+def autoscaler(desired: int, controller: str = "kube-controller-manager", scaled: datetime | None = None) -> Object:
+    note = {"manager": controller, "subresource": "status", "fieldsV1": {"f:status": {}}}
+    status = {"desiredReplicas": desired} | ({"lastScaleTime": to_rfc3339(scaled)} if scaled else {})
+    return {"metadata": {"managedFields": [note]}, "status": status}
 
 
 @pytest.mark.parametrize("who", ["kubectl", "argocd-controller"])
 def test_a_size_set_beside_the_autoscaler_is_noticed(who: str) -> None:
     assert decide.set_by_hand(deployment(4, who), autoscaler(2)) == who
-    assert decide.meant(deployment(4, who), autoscaler(2), spec()).wanted == 2
+    assert decide.meant(deployment(4, who), autoscaler(2), spec(), NOW).wanted == 2
 
 
 @pytest.mark.parametrize("who", ["kube-controller-manager", "aada-operator-scaling", "aada-operator"])
 def test_our_own_changes_and_the_autoscalers_are_not(who: str) -> None:
     assert decide.set_by_hand(deployment(4, who), autoscaler(2)) == ""
-    assert decide.meant(deployment(4, who), autoscaler(2), spec()).wanted == 4
+    assert decide.meant(deployment(4, who), autoscaler(2), spec(), NOW).wanted == 4
 
 
 def test_the_controller_of_autoscalers_is_known_by_what_it_writes() -> None:
@@ -129,7 +163,7 @@ def test_before_the_autoscaler_has_looked_nobody_is_accused() -> None:
 
 def test_no_pods_set_by_hand_are_not_what_is_meant() -> None:
     """An autoscaler switches itself off at no pods, and says that it wants none."""
-    assert decide.meant(deployment(0, "kubectl"), autoscaler(0), spec(minReplicas=3)).wanted == 3
+    assert decide.meant(deployment(0, "kubectl"), autoscaler(0), spec(minReplicas=3), NOW).wanted == 3
 
 
 def policy(name: str, made: str, **patch: Any) -> Object:

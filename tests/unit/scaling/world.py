@@ -8,6 +8,7 @@ from typing import Any
 
 from aada_operator.adapters import postgres_limits
 from aada_operator.api.lms import AadaLmsSpec
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.conditions import ConditionSet
 from aada_operator.core.controller import Controller, Visit
 from aada_operator.core.database import Activity, ConnectionLimits, RoleLimit
@@ -36,9 +37,19 @@ class Cluster(ApiServer):
         return {entry["manager"] for entry in entries}
 
     def own(self, managers: set[str]) -> None:
-        fields: Object = {"f:spec": {"f:replicas": {}}}
-        notes = [{"manager": one, "fieldsV1": fields} for one in sorted(managers)]
-        self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]["managedFields"] = notes
+        """Who owned it before is noted with the time of then."""
+        metadata = self.read(DEPLOYMENTS, DEPLOYMENT)["metadata"]
+        before = {entry["manager"]: entry for entry in metadata.get("managedFields", ())}
+        field: Object = {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        timed = field | {"time": to_rfc3339(self.clock.now())}
+        # An autoscaler writes a Scale: of that no time is noted.
+        notes = {one: (field if one == CONTROLLER else timed) | {"manager": one} for one in sorted(managers)}
+        metadata["managedFields"] = [before.get(one, note) for one, note in notes.items()]
+
+    def give_value(self, managers: set[str]) -> None:
+        """Own a number that is another from now on."""
+        self.own(set())
+        self.own(managers)
 
     def set_size(self, replicas: int, manager: str) -> None:
         """A change of the number by somebody, who alone owns it then; the same number changes nothing.
@@ -49,7 +60,7 @@ class Cluster(ApiServer):
         if live["spec"]["replicas"] != replicas:
             live["spec"]["replicas"] = replicas
             live["metadata"]["resourceVersion"] = str(next(self._numbers))
-            self.own({manager} if replicas else set())
+            self.give_value({manager} if replicas else set())
 
     async def apply(self, resource: ApiResource, body: Object, manager: str = FIELD_MANAGER) -> Object:
         name = body["metadata"]["name"]
@@ -86,7 +97,7 @@ class Cluster(ApiServer):
             self.own(owners | {manager})
         else:
             live["spec"]["replicas"] = wanted
-            self.own({manager})
+            self.give_value({manager})
 
 
 class World:
@@ -203,6 +214,7 @@ class World:
             live = self.server.read(AUTOSCALERS, name)
             least, most = live["spec"]["minReplicas"], live["spec"]["maxReplicas"]
             desired = int((live.get("status") or {}).get("desiredReplicas", self.pods))
+            pods = self.pods
             if self.pods == 0:
                 desired = 0
             elif not least <= self.pods <= most:
@@ -215,7 +227,10 @@ class World:
             active |= {"reason": "ValidMetricFound" if self.load is not None else "FailedGetResourceMetric"}
             limited = {"type": "ScalingLimited", "status": "True" if (self.load or 0) > most else "False"}
             limited |= {"reason": "TooManyReplicas" if (self.load or 0) > most else "DesiredWithinRange"}
-            live["status"] = {"desiredReplicas": desired, "conditions": [active, limited]}
+            last = (
+                to_rfc3339(self.clock.now()) if self.pods != pods else (live.get("status") or {}).get("lastScaleTime")
+            )
+            live["status"] = {"desiredReplicas": desired, "conditions": [active, limited], "lastScaleTime": last}
             notes = {"manager": CONTROLLER, "subresource": "status", "fieldsV1": {"f:status": {}}}
             live["metadata"]["managedFields"] = [notes]
 

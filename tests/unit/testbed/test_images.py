@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import imaging
-from tests.testbed.catalogue import BASE, PAUSE, POSTGRES_SERVER, S3_SERVER, Image
+from tests.testbed.catalogue import BASE, METRICS, PAUSE, POSTGRES_SERVER, S3_SERVER, Image
 from tests.testbed.layout import CHECKOUT, TESTBED, Layout
 from tests.testbed.loading import write_archive
 from tests.testbed.shell import TestbedError
@@ -151,6 +151,7 @@ def test_a_manifest_cannot_name_files_outside_the_image(tmp_path: Path) -> None:
         ("node/containerd.toml", PAUSE),
         ("manifests/postgres.yaml", POSTGRES_SERVER),
         ("manifests/s3.yaml", S3_SERVER),
+        ("manifests/metrics-server.yaml", METRICS),
     ],
 )
 def test_manifests_name_the_versions_of_the_table(file: str, tag: str) -> None:
@@ -160,6 +161,7 @@ def test_manifests_name_the_versions_of_the_table(file: str, tag: str) -> None:
 def test_every_image_has_its_dockerfile() -> None:
     assert {path.parent.name for path in (CHECKOUT / "tests/testbed/images").glob("*/Dockerfile")} == {
         "base",
+        "metrics-server",
         "pause",
         "postgres",
         "versitygw",

@@ -1,0 +1,243 @@
+"""Scaling by calendar, database and load, measured on a real cluster: `make show-scaling`.
+
+How soon the operator acts, whether noise makes the size swing, and a class that begins, with and without pods that were
+started before. Everything is measured now, in a cluster of its own. What was counted comes before the last line, which
+is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.bench import storm
+from tests.bench.audit import AuditLog
+from tests.bench.bells import Bells
+from tests.bench.storm import Student
+from tests.bench.testing_ground import own_name
+from tests.cluster import builders, load, release
+from tests.cluster.servers import POD, Database
+from tests.cluster.workspace import LONG, Object, Workspace
+from tests.testbed import services
+from tests.testbed.catalogue import SAMPLE_LMS
+from tests.testbed.cluster import Cluster
+from tests.testbed.layout import cluster_name
+from tests.testbed.provider import open_cluster
+from tests.testbed.versions import SAMPLE_LMS_RELEASES
+
+POLICY, DEPLOYMENT = "scp/backend", "deployment/aada-backend"
+AUTOSCALER_USER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+REFUSED = re.compile(r"too many connections|remaining connection slots")
+# A fifth of a core per pod: about five sign-ins a second. The class needs more than two of four pods.
+RESOURCES = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
+PODS = 4
+RATE = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured; times in seconds."""
+
+    samples: int = 50
+    noise: float = 300
+    ramp: float = 60
+    hold: float = 60
+    lead: float = 120
+
+
+def say(text: str) -> None:
+    """Progress, beside the last line that programs read."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+@contextmanager
+def place(cluster: Cluster) -> Iterator[tuple[Workspace, Database]]:
+    """A namespace with a school in it, in a cluster that has the operator and metrics."""
+    release.install(cluster)
+    for version in SAMPLE_LMS_RELEASES[:1]:
+        release.build_image(cluster, f"{SAMPLE_LMS}:{version}")
+    services.install_metrics(cluster)
+    name = f"scaling-{secrets.token_hex(3)}"
+    release.ensure_namespace(cluster, name)
+    workspace = Workspace(cluster, name)
+    keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
+    workspace.secret(builders.LMS_SECRET, **keys)
+    yield workspace, Database(workspace, services.install_postgres(cluster, name))
+    workspace.kubectl("delete", "scp", "--all")
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A cluster in which nothing else runs; it is removed at the end unless it was up before."""
+    os.environ["AADA_CLUSTER"] = own_name(cluster_name())
+    cluster = open_cluster()
+    was_up = cluster.is_up()
+    try:
+        cluster.create()
+        yield cluster
+    finally:
+        if not was_up:
+            cluster.delete()
+
+
+def decisions(workspace: Workspace, database: Database, samples: int) -> dict[str, Any]:
+    """Milliseconds from what the calendar or the database says to the size that the API server got."""
+    bells = Bells(workspace, database)
+    bells.open()
+    found: dict[str, list[float]] = {"calendar": [], "budget": []}
+    while sum(map(len, found.values())) < samples:
+        found["calendar"] += [seconds * 1000 for seconds in bells.calendar()]
+        found["budget"] += [seconds * 1000 for seconds in bells.budget()]
+    for kind, values in found.items():
+        p50, p99 = storm.percentile(values, 50), storm.percentile(values, 99)
+        say(f"{kind}: {len(values)} decisions, p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(values):.0f} ms")
+    both = [value for values in found.values() for value in values]
+    return {
+        "decisions": len(both),
+        "decision_p50_ms": round(storm.percentile(both, 50)),
+        "decision_p99_ms": round(storm.percentile(both, 99)),
+    }
+
+
+class School:
+    """The sample LMS with one to four pods, and somebody who can sign in."""
+
+    def __init__(self, workspace: Workspace, database: Database) -> None:
+        self.workspace = workspace
+        pods = builders.api_component(resources=RESOURCES)
+        workspace.apply(builders.aada_lms(host=database.host, components=[pods]))
+        workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
+        load.install(workspace, f"{SAMPLE_LMS}:{SAMPLE_LMS_RELEASES[0]}")
+        self.student = Student.enrol(workspace)
+
+    def declare(self, **spec: Any) -> None:
+        """The policy."""
+        wanted = {"target": {"lmsRef": {"name": builders.LMS}, "component": "backend"}, "minReplicas": 1,
+                  "maxReplicas": PODS, "metrics": [{"cpu": "60%"}]} | spec  # fmt: skip
+        self.workspace.apply(builders.custom_resource("ScalingPolicy", "backend", wanted))
+
+    def rest(self) -> None:
+        """One pod, and an autoscaler that sees what it does."""
+        self.declare(maxReplicas=1)
+        self.has(1)
+        self.declare()
+        self.workspace.says(POLICY, "MetricsAvailable", "Followed", LONG)
+
+    def has(self, pods: int) -> None:
+        """Wait until so many pods are wanted and can be used."""
+        self.workspace.wait_for(DEPLOYMENT, lambda body: _is_at(body, pods), LONG)
+
+    @contextmanager
+    def sizes(self) -> Iterator[list[int]]:
+        """Every number of pods that is wanted while the block runs, in order."""
+        seen: list[int] = []
+        done = threading.Event()
+
+        def follow() -> None:
+            for event in self.workspace.watch(DEPLOYMENT, 3600):
+                seen.append(int(event["object"]["spec"]["replicas"]))
+                if done.is_set():
+                    return
+
+        threading.Thread(target=follow, daemon=True).start()
+        yield seen
+        done.set()
+
+
+def _is_at(body: Object, pods: int) -> bool:
+    status = body.get("status") or {}
+    return bool(body["spec"]["replicas"] == pods == status.get("replicas", 0) == status.get("availableReplicas", 0))
+
+
+def plain(school: School, plan: Plan) -> dict[str, Any]:
+    """A class begins, and the load alone is followed."""
+    school.rest()
+    with closing(AuditLog(school.workspace.cluster.audit_log, AUTOSCALER_USER)) as audit:
+        found = school.student.sign_in(storm.rising(RATE, plan.ramp, plan.hold))
+        scaled = [request.received for request in audit.new() if request.uri.split("?")[0].endswith("/scale")
+                  and request.is_write and request.received > found.began]  # fmt: skip
+    own = round(min(scaled) - found.began, 1) if scaled else None
+    say(f"plain: {found.requests} sign-ins, failed {found.failed or 'none'}, p95 {found.p95:.2f} s")
+    say(f"the autoscaler's own loop: {own} s from the first sign-in to its first patch")
+    return {"storm_failed_plain": sum(found.failed.values()), "storm_requests": found.requests,
+            "storm_p95_plain_s": round(found.p95, 2), "autoscaler_first_patch_s": own}  # fmt: skip
+
+
+def prewarmed(school: School, plan: Plan) -> dict[str, Any]:
+    """The same class, and the calendar knows of it."""
+    school.rest()
+    begin = (datetime.now(UTC) + timedelta(seconds=plan.lead)).replace(second=0, microsecond=0)
+    window = {"name": "class", "from": f"{begin:%Y-%m-%dT%H:%M}", "to": f"{begin + timedelta(hours=1):%Y-%m-%dT%H:%M}"}
+    school.declare(calendar={"prewarm": "60s", "examWindows": [window | {"minReplicas": PODS}]})
+    time.sleep(max(0.0, begin.timestamp() - time.time()))
+    found = school.student.sign_in(storm.rising(RATE, plan.ramp, plan.hold))
+    say(f"with prewarm: {found.requests} sign-ins, failed {found.failed or 'none'}, p95 {found.p95:.2f} s")
+    return {"storm_failed_prewarm": sum(found.failed.values()), "storm_p95_prewarm_s": round(found.p95, 2)}
+
+
+def noise(school: School, plan: Plan) -> dict[str, Any]:
+    """Load that varies around what two pods are for."""
+    school.rest()
+    with school.sizes() as sizes:
+        found = school.student.sign_in(storm.noisy(RATE / 5, plan.noise))
+    turned = storm.reversals(sizes)
+    say(f"noise for {plan.noise:.0f} s: {found.requests} sign-ins, sizes {_brief(sizes)}, {turned} reversals")
+    return {"noise_s": plan.noise, "reversals_per_5min": turned}
+
+
+def _brief(sizes: list[int]) -> list[int]:
+    return [size for number, size in enumerate(sizes) if number == 0 or size != sizes[number - 1]]
+
+
+def full_scale(school: School) -> None:
+    """A rollout of all pods, which may have all of their connections."""
+    school.declare(minReplicas=PODS)
+    school.has(PODS)
+    school.workspace.kubectl("rollout", "restart", DEPLOYMENT)
+    school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
+
+
+def measured(cluster: Cluster, plan: Plan) -> dict[str, Any]:
+    """What is measured in a cluster."""
+    with place(cluster) as (workspace, database):
+        shown = decisions(workspace, database, plan.samples)
+        school = School(workspace, database)
+        shown |= plain(school, plan) | prewarmed(school, plan) | noise(school, plan)
+        full_scale(school)
+        log = workspace.logs(f"pod/{POD}")
+        return shown | {"too_many_connections": len(REFUSED.findall(log))}
+
+
+def run(plan: Plan) -> dict[str, Any]:
+    """The whole show; returns its JSON object."""
+    with own_cluster() as cluster:
+        return measured(cluster, plan)
+
+
+def main(argv: list[str]) -> int:
+    """Parse, run, print."""
+    plan = Plan()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scaling", description=__doc__)
+    parser.add_argument("--samples", type=int, default=plan.samples, help="decisions at least (50)")
+    parser.add_argument("--noise", type=float, default=plan.noise, help="seconds of varying load (300)")
+    parser.add_argument("--ramp", type=float, default=plan.ramp, help="seconds until a class is all there (60)")
+    parser.add_argument("--hold", type=float, default=plan.hold, help="seconds that it stays (60)")
+    parser.add_argument("--lead", type=float, default=plan.lead, help="seconds before the class, at most (120)")
+    print(json.dumps(run(Plan(**vars(parser.parse_args(argv))))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,33 @@
+"""`make show-scaling` in short: every figure is there, and pods that were started before the class fail nobody."""
+
+from __future__ import annotations
+
+from tests.bench import scaling
+from tests.bench.scaling import Plan
+from tests.cluster.release import Operator
+from tests.testbed import services
+from tests.testbed.cluster import Cluster
+
+FIGURES = {
+    "decisions",
+    "decision_p50_ms",
+    "decision_p99_ms",
+    "reversals_per_5min",
+    "storm_requests",
+    "storm_failed_plain",
+    "storm_failed_prewarm",
+    "storm_p95_plain_s",
+    "storm_p95_prewarm_s",
+    "autoscaler_first_patch_s",
+    "too_many_connections",
+}
+
+
+def test_every_figure_is_measured(cluster: Cluster, operator: Operator) -> None:
+    shown = scaling.measured(cluster, Plan(samples=10, noise=10, ramp=10, hold=5, lead=80))
+    services.remove_metrics(cluster)
+    assert shown.keys() >= FIGURES
+    assert shown["decisions"] >= 8, "of ten, those that have a signal"
+    assert shown["decision_p99_ms"] > 0
+    assert shown["storm_failed_prewarm"] <= shown["storm_failed_plain"]
+    assert shown["too_many_connections"] == 0
