@@ -35,6 +35,7 @@ from tests.testbed.cluster import Cluster
 from tests.testbed.layout import cluster_name
 from tests.testbed.provider import open_cluster
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
+from tests.unit.scaling import budget_cases
 
 POLICY, DEPLOYMENT = "scp/backend", "deployment/aada-backend"
 AUTOSCALER_USER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
@@ -54,6 +55,7 @@ class Plan:
     ramp: float = 60
     hold: float = 60
     lead: float = 120
+    cases: int = 2000
 
 
 def say(text: str) -> None:
@@ -209,6 +211,13 @@ def full_scale(school: School) -> None:
     school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
 
 
+def budgets(cases: int) -> dict[str, Any]:
+    """Budgets at random, against pods that are counted one by one."""
+    found = budget_cases.run(cases)
+    say(f"budgets: {found.cases}, of which the server bears pods in {found.borne}; wrong: {found.violations or 'none'}")
+    return {"budget_cases": found.cases, "budget_violations": len(found.violations)}
+
+
 def measured(cluster: Cluster, plan: Plan) -> dict[str, Any]:
     """What is measured in a cluster."""
     with place(cluster) as (workspace, database):
@@ -223,7 +232,7 @@ def measured(cluster: Cluster, plan: Plan) -> dict[str, Any]:
 def run(plan: Plan) -> dict[str, Any]:
     """The whole show; returns its JSON object."""
     with own_cluster() as cluster:
-        return measured(cluster, plan)
+        return budgets(plan.cases) | measured(cluster, plan)
 
 
 def main(argv: list[str]) -> int:
@@ -235,6 +244,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--ramp", type=float, default=plan.ramp, help="seconds until a class is all there (60)")
     parser.add_argument("--hold", type=float, default=plan.hold, help="seconds that it stays (60)")
     parser.add_argument("--lead", type=float, default=plan.lead, help="seconds before the class, at most (120)")
+    parser.add_argument("--cases", type=int, default=plan.cases, help="budgets tried (2000)")
     print(json.dumps(run(Plan(**vars(parser.parse_args(argv))))))
     return 0
 
