@@ -22,11 +22,14 @@ Target = tuple[str, str, str]
 
 
 def _tell(registry: kopf.OperatorRegistry, resource: ApiResource, changed: Callable[[str], None]) -> None:
-    """Have it told in which namespace one of a kind has changed."""
+    """Have it told in which namespace one of a kind works, or works no more."""
+    known: dict[Key, object] = {}
 
     @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)
-    async def one_changed(body: kopf.Body, **_: object) -> None:
-        changed(str(body["metadata"]["namespace"]))
+    async def one_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
+        key = key_of(dict(body))
+        if key and _is_news(known, key, None if event["type"] == "DELETED" else _works(body)):
+            changed(str(body["metadata"]["namespace"]))
 
 
 def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
@@ -74,6 +77,12 @@ def _asks(body: kopf.Body) -> object:
     """What people say with a policy. Its own status is nothing new to it: what it tells of wakes it by itself."""
     metadata = body["metadata"]
     return metadata["uid"], metadata.get("generation"), dict(metadata.get("annotations") or {}), _leaves(body)
+
+
+def _works(body: kopf.Body) -> object:
+    """How far an object is with its work; all else in its status bears on no size."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    return metadata["uid"], metadata.get("generation"), *map(status.get, ("operation", "phase", "step")), _leaves(body)
 
 
 def _takes(body: kopf.Body) -> object:

@@ -227,10 +227,12 @@ async def test_a_policy_looks_when_an_operation_of_its_namespace_changes() -> No
     watches = {str(one.selector.any_name or one.selector.plural): one for one in registry._watching.get_all_handlers()
                if one.selector}  # fmt: skip
 
-    async def happens(resource: ApiResource, name: str, namespace: str = NAMESPACE, **spec: Any) -> list[Key]:
+    async def happens(
+        resource: ApiResource, name: str, namespace: str = NAMESPACE, step: str = "", **spec: Any
+    ) -> list[Key]:
         woken.clear()
-        body = custom_resource(resource.kind, name, spec)
-        body["metadata"]["namespace"] = namespace
+        body = custom_resource(resource.kind, name, spec) | {"status": {"step": step, "message": str(len(woken))}}
+        body["metadata"] |= {"namespace": namespace, "uid": name}
         changed: Any = watches[resource.plural].fn
         await changed(body=body, event={"type": "MODIFIED"})
         return [key for key in woken if key.plural == SCALING_POLICIES.plural]
@@ -238,5 +240,7 @@ async def test_a_policy_looks_when_an_operation_of_its_namespace_changes() -> No
     await happens(SCALING_POLICIES, POLICY, target=TARGET)
     for resource in (AADA_LMS, RESTORES, SECRET_ROTATIONS):
         assert await happens(resource, "one") == [KEY], resource.kind
+        assert await happens(resource, "one") == [], "it says nothing new of its work"
+        assert await happens(resource, "one", step="Claim") == [KEY]
         assert await happens(resource, "one", "elsewhere") == []
     assert BACKUPS.plural not in watches
