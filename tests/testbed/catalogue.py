@@ -14,6 +14,7 @@ BASE = f"{REPOSITORY}/base:{BASE_TAG}"
 PAUSE = f"{REPOSITORY}/pause:1"
 S3_SERVER = f"{REPOSITORY}/versitygw:{VERSITYGW.version}"
 POSTGRES_SERVER = f"{REPOSITORY}/postgres:{POSTGRES}"
+POOLER = f"{REPOSITORY}/pgbouncer:1"
 OPERATOR = f"{REPOSITORY}/operator:dev"
 SAMPLE_LMS = f"{REPOSITORY}/sample-lms"
 
@@ -42,6 +43,11 @@ def postgres_server() -> Image:
 def s3_server(layout: Layout) -> Image:
     """versitygw, an S3 server on a folder."""
     return Image(S3_SERVER, FOLDER / "versitygw" / "Dockerfile", layout.cache / VERSITYGW.folder)
+
+
+def pooler() -> Image:
+    """PgBouncer, which tests put before PostgreSQL."""
+    return Image(POOLER, FOLDER / "pgbouncer" / "Dockerfile", FOLDER / "pgbouncer")
 
 
 def project_images() -> list[Image]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import boto3
 
 from tests.testbed import programs
-from tests.testbed.catalogue import postgres_server, s3_server
+from tests.testbed.catalogue import pooler, postgres_server, s3_server
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.versions import VERSITYGW
@@ -78,6 +78,16 @@ def install_s3(cluster: Cluster, namespace: str) -> S3Server:
     credentials = ensure_secret(cluster, namespace, S3_SECRET, wanted)
     _install(cluster, namespace, "s3.yaml", "deployment/s3")
     return S3Server(namespace, credentials)
+
+
+def install_pgbouncer(cluster: Cluster, namespace: str, files: Mapping[str, str]) -> None:
+    """Install PgBouncer with its ``pgbouncer.ini``, for port 6432, and ``users.txt``; returns when it answers.
+
+    Pods reach it as `pgbouncer`, port 5432.
+    """
+    cluster.ensure_image(pooler())
+    ensure_secret(cluster, namespace, "pgbouncer", files)
+    _install(cluster, namespace, "pgbouncer.yaml", "deployment/pgbouncer")
 
 
 def make_bucket(
