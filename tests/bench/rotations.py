@@ -11,8 +11,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import count as numbers
 from typing import Any
 
 from tests.bench.testing_ground import own_name
@@ -48,8 +51,8 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def place() -> Iterator[tuple[School, Operator]]:
-    """A cluster with the operator and a school; it is removed at the end unless it was up before."""
+def place(count: int) -> Iterator[tuple[list[School], Operator]]:
+    """A cluster with the operator and so many schools; it is removed at the end unless it was up before."""
     os.environ["AADA_CLUSTER"] = own_name(cluster_name())
     cluster = open_cluster()
     was_up = cluster.is_up()
@@ -58,30 +61,41 @@ def place() -> Iterator[tuple[School, Operator]]:
         operator = release.install(cluster)
         for version in SAMPLE_LMS_RELEASES[:1]:
             release.build_image(cluster, f"{SAMPLE_LMS}:{version}")
-        school = School.open(cluster, f"rotation-{int(time.time())}", every=0.02)
-        school.declare()
-        yield school, operator
-        _remove(cluster, school)
+        now = int(time.time())
+        schools = [School.open(cluster, f"rotation-{now}-{number}", every=0.02) for number in range(1, count + 1)]
+        for school in schools:
+            school.declare()
+        yield schools, operator
+        _remove(cluster, schools)
     finally:
         if not was_up:
             cluster.delete()
 
 
-def _remove(cluster: Cluster, school: School) -> None:
-    cluster.kubectl("delete", "namespace", school.workspace.namespace, "--wait=false")
+def _remove(cluster: Cluster, schools: Sequence[School]) -> None:
+    names = [school.workspace.namespace for school in schools]
+    cluster.kubectl("delete", "namespace", *names, "--wait=false")
 
 
-def rotations(school: School, count: int) -> dict[str, Any]:
-    """So many rotations while the application is asked and further consumers log in."""
+def rotations(schools: Sequence[School], count: int) -> dict[str, Any]:
+    """So many rotations, by schools side by side, while each application is asked and further consumers log in."""
+    shares = [count // len(schools) + (number < count % len(schools)) for number in range(len(schools))]
+    with ThreadPoolExecutor(len(schools)) as pool:
+        done = numbers(1)
+        found = list(pool.map(partial(_share, done, count), schools, shares))
+    return {"rotations": count} | {name: sum(one[name] for one in found) for name in found[0]}
+
+
+def _share(done: Iterator[int], count: int, school: School, share: int) -> dict[str, int]:
+    name = school.workspace.namespace
     with load.constant(school.workspace, HEALTH, rate=RATE) as outcomes:
-        for number in range(1, count + 1):
+        for _ in range(share):
             began = time.monotonic()
             school.rotate()
-            say(f"rotation {number} of {count}: {time.monotonic() - began:.0f} s")
-    used = school.use()
-    say(f"logins: {used.all}, failed: {used.failed or 'none'}; requests: {outcomes.counts} {outcomes.failures or ''}")
+            say(f"{name}: rotation {next(done)} of {count}: {time.monotonic() - began:.0f} s")
+    used, asked = school.use(), f"{outcomes.counts} {outcomes.failures or ''}"
+    say(f"{name}: logins: {used.all}, failed: {used.failed or 'none'}; requests: {asked}")
     return {
-        "rotations": count,
         "logins": used.all,
         "failed_logins": sum(used.failed.values()),
         "requests": sum(outcomes.counts.values()),
@@ -168,20 +182,21 @@ def kill_points() -> list[str]:
     return [f"rotation.{step}.{moment}-act" for step in STEPS for moment in ("before", "after")]
 
 
-def run(count: int, points: list[str]) -> dict[str, Any]:
+def run(count: int, schools: int, points: list[str]) -> dict[str, Any]:
     """The whole show; returns its JSON object."""
-    with place() as (school, operator):
-        shown = rotations(school, count) | tokens(school)
-        return shown | kills(school, operator, points) | runbook(school)
+    with place(schools) as (opened, operator):
+        shown = rotations(opened, count) | tokens(opened[0])
+        return shown | kills(opened[0], operator, points) | runbook(opened[0])
 
 
 def main(argv: list[str]) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.rotations", description=__doc__)
     parser.add_argument("--rotations", type=int, default=100, help="how many under load (100)")
+    parser.add_argument("--schools", type=int, default=3, help="how many schools rotate side by side (3)")
     parser.add_argument("--kill-points", type=int, default=len(kill_points()), help="how many of the points (all)")
     options = parser.parse_args(argv)
-    print(json.dumps(run(options.rotations, kill_points()[: options.kill_points])))
+    print(json.dumps(run(options.rotations, options.schools, kill_points()[: options.kill_points])))
     return 0
 
 

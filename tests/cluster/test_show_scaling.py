@@ -24,10 +24,10 @@ FIGURES = {
 
 
 def test_every_figure_is_measured(cluster: Cluster, operator: Operator) -> None:
-    shown = scaling.measured(cluster, Plan(samples=10, noise=10, ramp=10, hold=5, lead=80))
+    shown = scaling.measured(cluster, Plan(samples=4, noise=5, ramp=10, hold=5, lead=80))
     services.remove_metrics(cluster)
     assert shown.keys() >= FIGURES
-    assert shown["decisions"] >= 8, "of ten, those that have a signal"
+    assert shown["decisions"] >= 3, "of four, those that have a signal"
     assert shown["decision_p99_ms"] > 0
     assert shown["storm_failed_prewarm"] <= shown["storm_failed_plain"]
     assert shown["too_many_connections"] == 0

@@ -15,6 +15,7 @@ PAUSE = f"{REPOSITORY}/pause:1"
 S3_SERVER = f"{REPOSITORY}/versitygw:{VERSITYGW.version}"
 METRICS = f"{REPOSITORY}/metrics-server:{METRICS_SERVER.version}"
 POSTGRES_SERVER = f"{REPOSITORY}/postgres:{POSTGRES}"
+POOLER = f"{REPOSITORY}/pgbouncer:1"
 OPERATOR = f"{REPOSITORY}/operator:dev"
 SAMPLE_LMS = f"{REPOSITORY}/sample-lms"
 
@@ -48,6 +49,11 @@ def s3_server(layout: Layout) -> Image:
 def metrics_server(layout: Layout) -> Image:
     """metrics-server, which the cluster's autoscalers ask for the use of pods."""
     return Image(METRICS, FOLDER / "metrics-server" / "Dockerfile", layout.cache / METRICS_SERVER.folder)
+
+
+def pooler() -> Image:
+    """PgBouncer, which tests put before PostgreSQL."""
+    return Image(POOLER, FOLDER / "pgbouncer" / "Dockerfile", FOLDER / "pgbouncer")
 
 
 def project_images() -> list[Image]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import boto3
 
 from tests.testbed import programs
-from tests.testbed.catalogue import metrics_server, postgres_server, s3_server
+from tests.testbed.catalogue import metrics_server, pooler, postgres_server, s3_server
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.shell import wait_until
@@ -108,6 +108,16 @@ def remove_metrics(cluster: Cluster) -> None:
     """Remove what `install_metrics` installed; fine where nothing is."""
     manifest = str(MANIFESTS / "metrics-server.yaml")
     cluster.kubectl("delete", "--ignore-not-found", f"--namespace={METRICS_NAMESPACE}", f"--filename={manifest}")
+
+
+def install_pgbouncer(cluster: Cluster, namespace: str, files: Mapping[str, str]) -> None:
+    """Install PgBouncer with its ``pgbouncer.ini``, for port 6432, and ``users.txt``; returns when it answers.
+
+    Pods reach it as `pgbouncer`, port 5432.
+    """
+    cluster.ensure_image(pooler())
+    ensure_secret(cluster, namespace, "pgbouncer", files)
+    _install(cluster, namespace, "pgbouncer.yaml", "deployment/pgbouncer")
 
 
 def make_bucket(

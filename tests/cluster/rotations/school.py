@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aada_operator.core.clock import SystemClock, to_rfc3339
+from aada_operator.core.overlay import merged
 from tests.cluster import builders, load, release
 from tests.cluster.rotations import logins
 from tests.cluster.rotations.logins import Logins
@@ -33,6 +35,10 @@ print(access_token(settings_from_environment(), Identity(1, "student")))
 """
 
 
+def _nothing(_: object) -> None:
+    """An LMS that waits for nothing."""
+
+
 @dataclass(frozen=True)
 class School:
     """One namespace."""
@@ -41,8 +47,13 @@ class School:
     database: Database
 
     @classmethod
-    def open(cls, cluster: Cluster, name: str, every: float = 0.1) -> School:
-        """A ready LMS, pods that log in all the time, and one that can send requests."""
+    def open(
+        cls, cluster: Cluster, name: str, every: float = 0.1, before: Callable[[School], object] = _nothing, **lms: Any
+    ) -> School:
+        """A ready LMS, pods that log in all the time, and one that can send requests.
+
+        ``before`` is what has to be done before it can be ready, ``lms`` a patch of its spec.
+        """
         release.ensure_namespace(cluster, name)
         workspace = Workspace(cluster, name)
         database = Database(workspace, install_postgres(cluster, name))
@@ -50,12 +61,15 @@ class School:
         workspace.secret(builders.LMS_SECRET, **keys, **{ACCEPTED: ""})
         variables = [{"name": key, "secretRef": {"name": builders.LMS_SECRET, "key": key}} for key in (*keys, ACCEPTED)]
         components = [builders.api_component(replicas=2, resources={"requests": {"cpu": "250m"}})]
-        workspace.apply(builders.aada_lms(host=database.host, components=components, secrets=variables))
+        wanted = builders.aada_lms(host=database.host, components=components, secrets=variables)
+        workspace.apply(merged(wanted, {"spec": lms}))
+        school = cls(workspace, database)
+        before(school)
         workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
         image = f"{SAMPLE_LMS}:{builders.VERSION}"
         load.install(workspace, image)
         logins.install(workspace, image, SECRET, every)
-        return cls(workspace, database)
+        return school
 
     def declare(self, **spec: Any) -> None:
         """The SecretRotation, with times that a test can wait for."""

@@ -24,7 +24,7 @@ def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[Sc
 
 
 def test_two_rotations_under_load_fail_no_login_and_no_request(school: School) -> None:
-    shown = show.rotations(school, 2)
+    shown = show.rotations([school], 2)
     assert shown["logins"] >= 500
     assert shown["requests"] >= 100
     assert (shown["rotations"], shown["failed_logins"], shown["failed_requests"]) == (2, 0, 0)
@@ -71,6 +71,18 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> N
     school.database.start()
     school.rotated(revision)
     assert len(school.open_logins()) == 1
+
+
+def test_an_api_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
+    failed = school.use().failed
+    revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
+    school.ask()
+    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Canary", LONG)
+    school.workspace.cluster.restart_apiserver()
+    school.rotated(revision)
+    assert len(school.open_logins()) == 1
+    assert school.secrets() == []
+    assert school.use().failed == failed
 
 
 def test_the_show_counts_kills_and_the_runbooks_failures(school: School, operator: Operator) -> None:
