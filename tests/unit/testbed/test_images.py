@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import imaging
-from tests.testbed.catalogue import BASE, METRICS, PAUSE, POSTGRES_SERVER, S3_SERVER, Image
+from tests.testbed.catalogue import BASE, METRICS, PAUSE, POOLER, POSTGRES_SERVER, S3_SERVER, Image
 from tests.testbed.layout import CHECKOUT, TESTBED, Layout
 from tests.testbed.loading import write_archive
 from tests.testbed.shell import TestbedError
@@ -152,6 +152,7 @@ def test_a_manifest_cannot_name_files_outside_the_image(tmp_path: Path) -> None:
         ("manifests/postgres.yaml", POSTGRES_SERVER),
         ("manifests/s3.yaml", S3_SERVER),
         ("manifests/metrics-server.yaml", METRICS),
+        ("manifests/pgbouncer.yaml", POOLER),
     ],
 )
 def test_manifests_name_the_versions_of_the_table(file: str, tag: str) -> None:
@@ -163,6 +164,7 @@ def test_every_image_has_its_dockerfile() -> None:
         "base",
         "metrics-server",
         "pause",
+        "pgbouncer",
         "postgres",
         "versitygw",
     }
