@@ -1,5 +1,6 @@
 """What one visit to a ScalingPolicy sees: its AadaLms, the Deployment and its autoscaler."""
 
+import asyncio
 from dataclasses import dataclass
 
 from aada_operator.adapters import interlock
@@ -43,22 +44,24 @@ async def observe(kube: Kube, visit: ScalingVisit) -> World:
         Waiting: AadaLmsNotFound, AadaLmsInvalid, ComponentNotFound, DeploymentMissing, ClaimsUnreadable.
         Stalled: AnotherPolicy.
     """
-    target = visit.spec.target
-    body = await kube.get(AADA_LMS, visit.namespace, target.lms_ref.name)
+    target, namespace, name = visit.spec.target, visit.namespace, manifests.deployment_name(visit.spec)
+    # Side by side: a class does not wait for five answers one after the other.
+    body, policies, deployment, claims, autoscalers = await asyncio.gather(
+        kube.get(AADA_LMS, namespace, target.lms_ref.name),
+        kube.list(SCALING_POLICIES, namespace),
+        kube.get(DEPLOYMENTS, namespace, name),
+        interlock.held(kube, namespace, target.lms_ref.name),
+        kube.list(AUTOSCALERS, namespace),
+    )
     spec = lms_spec(body, target.lms_ref.name)
     component = next((one for one in spec.components if one.name == target.component), None)
     if body is None or component is None:
         message = f"AadaLms {target.lms_ref.name} has no component {target.component}: correct target.component"
         raise Waiting("ComponentNotFound", message, LATER)
-    policies = await kube.list(SCALING_POLICIES, visit.namespace)
     if elder := decide.elder(policies, visit.spec, visit.body):
         raise Stalled("AnotherPolicy", f"ScalingPolicy {elder} scales the same component: delete one of them")
-    name = manifests.deployment_name(visit.spec)
-    deployment = await kube.get(DEPLOYMENTS, visit.namespace, name)
     if deployment is None:
         raise Waiting("DeploymentMissing", f"the AadaLms has not made Deployment {name} yet: see its conditions", 5.0)
-    claims = await interlock.held(kube, visit.namespace, target.lms_ref.name)
-    autoscalers = await kube.list(AUTOSCALERS, visit.namespace)
     return World(body, spec, component, deployment, _ours(autoscalers, visit), autoscalers, policies, claims)
 
 
