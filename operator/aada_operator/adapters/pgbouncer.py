@@ -1,7 +1,4 @@
-"""PgBouncer: a login through it, and what its admin console tells and does."""
-
-import psycopg
-from psycopg import sql
+"""PgBouncer: a login through it, and what its admin console tells."""
 
 from aada_operator.adapters import postgres
 from aada_operator.adapters.postgres import Endpoint, Login, one
@@ -45,21 +42,3 @@ async def limits(endpoint: Endpoint, admin: Login, database: str) -> PoolerLimit
         clients=int(told["max_client_conn"]),
         forced=bool(found["force_user"]),
     )
-
-
-async def reconnect(endpoint: Endpoint, admin: Login, database: str) -> None:
-    """Have the pooler close its sessions at the server, each once it is free; clients stay and notice nothing.
-
-    Raises:
-        Waiting: PoolerCommandRefused, or as `postgres.session`.
-    """
-    command = sql.SQL("RECONNECT {}").format(sql.Identifier(database))
-    async with postgres.session(endpoint, admin, _CONSOLE, pooled=True) as console:
-        try:
-            await console.execute(command)
-        except psycopg.DatabaseError:
-            message = (
-                f"{endpoint.field}: {endpoint.host}:{endpoint.port} does not obey RECONNECT {database}: name the user "
-                f"of {admin.source} in admin_users, and the database in [databases]"
-            )
-            raise Waiting("PoolerCommandRefused", message, 15.0) from None

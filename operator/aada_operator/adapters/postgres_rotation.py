@@ -179,6 +179,18 @@ async def end_sessions(connection: Session, login: str, moment: datetime) -> Non
     await connection.execute(_END_OLDER, [login, moment])
 
 
+_END_IDLE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = %s AND state = 'idle' AND state_change < clock_timestamp() - make_interval(secs => %s)
+"""
+
+
+async def end_idle_sessions(connection: Session, login: str, seconds: float) -> None:
+    """End those sessions of a role that have been idle, in no transaction, for so long."""
+    await join(connection, login)
+    await connection.execute(_END_IDLE, [login, seconds])
+
+
 _PROBE = sql.SQL("CREATE TABLE public.{} (id int)")
 
 

@@ -38,7 +38,9 @@ class Pooler(Model):
     port: Annotated[int, Field(ge=1, le=65535, description="Port of the pooler.")] = 6432
     admin_secret_ref: Annotated[
         LocalRef,
-        Field(description="Secret with username and password of one of its admin_users: a rotation says RECONNECT."),
+        Field(
+            description="Secret with username and password of one of its stats_users or admin_users, to ask for limits."
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ from aada_operator.adapters.postgres import Login
 from aada_operator.core.database import role_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand, unless
-from aada_operator.rotations import decide, manifests
+from aada_operator.rotations import decide
 from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
@@ -20,6 +20,9 @@ from aada_operator.rotations.login import LoginReplacement
 from aada_operator.rotations.replacement import CONVERGING, SECRET_BYTES
 from aada_operator.rotations.server import credentials_of
 from aada_operator.rotations.work import Work
+
+# A pooler opens another session for a client that asks something: whoever asks more often than this goes on being seen.
+IDLE_SECONDS = 15.0
 
 
 class Alternating(LoginReplacement):
@@ -141,11 +144,9 @@ class Alternating(LoginReplacement):
         await self.note_converged()
 
     async def _end_pooled_sessions(self) -> None:
-        """Once nobody has the other login any more, its sessions are the pooler's own; those that come back are not."""
-        told = self.new.reconnected_for == self._work.live_revision
-        if self._work.spec.database.pooler and not told and (await self.convergence()).sessions_only:
-            await self._pooler.reconnect()
-            await self.note(manifests.ANNOTATION_RECONNECTED_FOR, self._work.live_revision)
+        """Once no known pod has the other login any more, sessions of it that nobody uses are the pooler's own."""
+        if self._work.spec.database.pooler and (left := await self.convergence()).sessions_only:
+            await self._server.end_idle_sessions(left.login, IDLE_SECONDS)
 
     async def _grace(self) -> None:
         if await self.is_reversible():

@@ -29,7 +29,6 @@ ANNOTATION_ROLLED_BACK = f"{GROUP}/rolled-back"
 # server's clock.
 ANNOTATION_STRATEGY = f"{GROUP}/strategy"
 ANNOTATION_CHANGED_AT = f"{GROUP}/changed-at"
-ANNOTATION_RECONNECTED_FOR = f"{GROUP}/reconnected-for"
 # In an emergency: how many rows the statement changed that revokes tokens.
 ANNOTATION_TOKENS_REVOKED = f"{GROUP}/tokens-revoked"
 
@@ -97,11 +96,6 @@ class Revision:
         """When the server got it, by the server's clock: sessions from before were let in with another password."""
         text = annotations(self.body).get(ANNOTATION_CHANGED_AT)
         return from_rfc3339(text) if text else None
-
-    @property
-    def reconnected_for(self) -> str:
-        """The revision for which the pooler was told to give up the sessions of the other one; empty for none."""
-        return annotations(self.body).get(ANNOTATION_RECONNECTED_FOR, "")
 
     @property
     def tokens_revoked(self) -> int | None:

@@ -5,7 +5,7 @@ import secrets
 from aada_operator.adapters import pgbouncer
 from aada_operator.adapters.postgres import Endpoint, Login
 from aada_operator.adapters.postgres_errors import AUTHENTICATION_FAILED
-from aada_operator.adapters.postgres_logins import login_of, pooler_endpoint_of
+from aada_operator.adapters.postgres_logins import pooler_endpoint_of
 from aada_operator.adapters.postgres_refusal import refusal
 from aada_operator.api.lms import Pooler
 from aada_operator.core.errors import Stalled, Waiting
@@ -14,7 +14,7 @@ from aada_operator.rotations.work import Work
 
 
 class PoolerInStep:
-    """Questions and one command; without ``database.pooler`` each is done at once."""
+    """Questions; without ``database.pooler`` each is answered at once."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -28,7 +28,7 @@ class PoolerInStep:
 
         Raises:
             Stalled: PasswordNotAsked, or as `demand_let_in`.
-            Waiting: PoolerCommandRefused, SecretMissing, or as `postgres.session`.
+            Waiting: as `postgres.session`.
         """
         if self._pooler is None:
             return
@@ -36,7 +36,6 @@ class PoolerInStep:
         if await self._answer(login.username, secrets.token_urlsafe()) == "":
             message = f"database.pooler: it lets {login.username} in with any password: set auth_type = scram-sha-256"
             raise Stalled("PasswordNotAsked", message)
-        await self.reconnect()
 
     async def demand_let_in(self, login: Login) -> None:
         """Make sure that it lets a login in that the server lets in, and as that login.
@@ -57,16 +56,6 @@ class PoolerInStep:
         if found != login.username:
             message = f"database.pooler: it goes to the server as {found}: take user= out of its [databases]"
             raise Stalled("PoolerUserForced", message)
-
-    async def reconnect(self) -> None:
-        """Let sessions at the server end that nobody uses; the pooler would keep them for minutes.
-
-        Raises:
-            Waiting: as `pgbouncer.reconnect`.
-        """
-        if self._pooler:
-            admin = await login_of(self._work.kube, self._work.visit.namespace, self._pooler.admin_secret_ref.name)
-            await pgbouncer.reconnect(await self._endpoint(), admin, self._database)
 
     async def demand_refused(self, old: Login, new: Login) -> None:
         """Make sure that it does not let the old password in either: it may know it on its own.

@@ -61,6 +61,11 @@ class LoginServer:
         async with self.changing() as session:
             await postgres_rotation.end_sessions(session, login, moment)
 
+    async def end_idle_sessions(self, login: str, seconds: float) -> None:
+        """End those sessions of a role that nobody has used for so long."""
+        async with self.changing() as session:
+            await postgres_rotation.end_idle_sessions(session, login, seconds)
+
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[Session]:
         """A session of the admin in the database itself, while nobody else changes the roles of this LMS."""
