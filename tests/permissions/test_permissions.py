@@ -30,7 +30,7 @@ class Right(NamedTuple):
 
 
 # A server-side apply is a patch in the log, but the server also asks for `create` when the object is not there yet.
-APPLIED = {"deployments", "services", "ingresses", "poddisruptionbudgets", "horizontalpodautoscalers"}
+APPLIED = {"deployments", "services", "endpointslices", "ingresses", "poddisruptionbudgets", "horizontalpodautoscalers"}
 
 
 def granted() -> set[Right]:

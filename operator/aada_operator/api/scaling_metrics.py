@@ -77,12 +77,21 @@ class DatabaseBound(Model):
     ] = None
 
 
+def _check_target(value: float) -> float:
+    # Not by the schema: an API server takes a minimum of 0.001 for 0 where the value has no decimal point.
+    if value < 0.001:
+        raise ValueError("target: must be 0.001 at least, since pods are the value divided by it")
+    return value
+
+
 class PrometheusMetric(Model):
     """A query that gives one number, and how much of it one pod bears."""
 
     name: Annotated[DnsLabel, Field(max_length=40, description="Name, for conditions and metrics.")]
     query: Annotated[Query, Field(description="PromQL that gives one number, as sum(rate(http_requests_total[2m])).")]
-    target: Annotated[float, Field(ge=0.001, le=1e12, description="How much of it one pod bears.")]
+    target: Annotated[
+        float, Field(ge=0, le=1e12, description="How much of it one pod bears."), AfterValidator(_check_target)
+    ]
 
 
 class Metric(Model):

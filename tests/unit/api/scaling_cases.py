@@ -53,7 +53,7 @@ SCALINGS: tuple[tuple[str, bool, Literal["both", "operator"], dict[str, Any]], .
     ("a query and the CPU in one entry", False, "both",
      _query() | {"metrics": [{"cpu": "70%", "prometheus": _REQUESTS}]}),
     ("two queries of one name", False, "operator", _query({"prometheus": _REQUESTS})),
-    ("a query of which a pod bears nothing", False, "both", _query(prometheus={"target": 0})),
+    ("a query of which a pod bears nothing", False, "operator", _query(prometheus={"target": 0})),
     ("a query of nothing", False, "both", _query(prometheus={"query": ""})),
     ("a fraction of a session for each pod", True, "both", _query(prometheus={"target": 0.5})),
     ("a fallback", True, "both", {"fallback": {"replicas": 4, "after": "90s"}}),
