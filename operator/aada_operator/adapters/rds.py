@@ -1,25 +1,16 @@
 """A read replica made through Amazon RDS: found, made once, and deleted only where a tag says that it was made here."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aada_operator.adapters.aws import AwsApi, open_aws
 from aada_operator.adapters.kube import Kube
-from aada_operator.adapters.kube_secrets import read_keys
-from aada_operator.adapters.s3_client import AccessKeys
-from aada_operator.adapters.s3_errors import check_endpoint
-from aada_operator.adapters.storage import ask
 from aada_operator.api.common import GROUP
 from aada_operator.api.read_replica import RdsReplica
-from aada_operator.api.task import S3Location
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
-from aada_operator.core.names import qualified_url
 
-_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 _TAG = f"{GROUP}/made-for"
 _NOT_FOUND = "DBInstanceNotFound"
 _DENIED = {"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken"}
@@ -38,11 +29,9 @@ class Instance:
 class Rds:
     """One replica, there or not."""
 
-    def __init__(self, replica: RdsReplica, endpoint: str | None, keys: AccessKeys, *, allow_local: bool) -> None:
+    def __init__(self, replica: RdsReplica, api: AwsApi) -> None:
         self._replica = replica
-        self._endpoint = endpoint
-        self._keys = keys
-        self._allow_local = allow_local
+        self._api = api
 
     async def find(self) -> Instance | None:
         """The instance, None when there is none.
@@ -91,7 +80,7 @@ class Rds:
 
     async def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         try:
-            return await ask(self._call, call, arguments)
+            return await self._api.ask(call, **arguments)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code.startswith("DBInstanceAlreadyExists"):
@@ -103,23 +92,6 @@ class Rds:
             raise Waiting("RdsRefused", refused.message, 30.0) from None
         except (BotoCoreError, Waiting):
             raise Waiting("RdsUnreachable", f"{self._place} does not answer", 15.0) from None
-
-    def _call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """In a thread: the client waits, and so does the look for its address."""
-        answer: dict[str, Any] = getattr(self._client, name)(**arguments)
-        return answer
-
-    @cached_property
-    def _client(self) -> Any:
-        check_endpoint(S3Location(bucket="none", endpoint=self._endpoint, allow_local_endpoint=self._allow_local))
-        return boto3.Session().client(
-            "rds",
-            region_name=self._replica.region,
-            endpoint_url=self._endpoint,
-            aws_access_key_id=self._keys.access_key,
-            aws_secret_access_key=self._keys.secret_key,
-            config=_CONFIG,
-        )
 
     @property
     def _place(self) -> str:
@@ -151,8 +123,4 @@ def instance(described: dict[str, Any]) -> Instance:
 
 async def open_rds(kube: Kube, namespace: str, replica: RdsReplica, *, allow_local: bool) -> Rds:
     """RDS, with the keys that its Secret holds now; raises Waiting, SecretMissing."""
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    found = await read_keys(kube, namespace, replica.credentials_secret_ref.name, names)
-    keys = AccessKeys(*(found[name].decode(errors="replace").strip() for name in names))
-    endpoint = qualified_url(replica.endpoint, namespace) if replica.endpoint else None
-    return Rds(replica, endpoint, keys, allow_local=allow_local)
+    return Rds(replica, await open_aws(kube, namespace, "rds", replica, allow_local=allow_local))

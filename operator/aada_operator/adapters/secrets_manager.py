@@ -6,24 +6,15 @@ A version has an id of our choosing, so that whatever is sent twice makes one ve
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aada_operator.adapters.aws import AwsApi, open_aws
 from aada_operator.adapters.kube import Kube
-from aada_operator.adapters.kube_secrets import read_keys
-from aada_operator.adapters.s3_client import AccessKeys
-from aada_operator.adapters.s3_errors import check_endpoint
-from aada_operator.adapters.storage import ask
 from aada_operator.api.credential import AwsSecretsManager
-from aada_operator.api.task import S3Location
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
-from aada_operator.core.names import qualified_url
 
-_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 _DENIED = {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}
 
@@ -52,14 +43,10 @@ class Version:
 class SecretsManager:
     """One secret of the store."""
 
-    def __init__(
-        self, store: AwsSecretsManager, endpoint: str | None, keys: AccessKeys, *, allow_local: bool, user_stays: bool
-    ) -> None:
+    def __init__(self, store: AwsSecretsManager, api: AwsApi, *, user_stays: bool) -> None:
         self._store = store
+        self._api = api
         self._user_stays = user_stays
-        self._endpoint = endpoint
-        self._keys = keys
-        self._allow_local = allow_local
 
     async def current(self) -> Version:
         """What everybody reads.
@@ -96,28 +83,11 @@ class SecretsManager:
 
     async def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         try:
-            return await ask(self._call, call, arguments)
+            return await self._api.ask(call, SecretId=self._store.secret_id, **arguments)
         except ClientError as error:
             raise self._translated(error.response.get("Error", {}).get("Code", "")) from None
         except BotoCoreError:
             raise Waiting("StoreUnreachable", f"{self._place} does not answer", 15.0) from None
-
-    def _call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """In a thread: the client waits, and so does the look for its address."""
-        answer: dict[str, Any] = getattr(self._client, name)(SecretId=self._store.secret_id, **arguments)
-        return answer
-
-    @cached_property
-    def _client(self) -> Any:
-        check_endpoint(S3Location(bucket="none", endpoint=self._endpoint, allow_local_endpoint=self._allow_local))
-        return boto3.Session().client(
-            "secretsmanager",
-            region_name=self._store.region,
-            endpoint_url=self._endpoint,
-            aws_access_key_id=self._keys.access_key,
-            aws_secret_access_key=self._keys.secret_key,
-            config=_CONFIG,
-        )
 
     @property
     def _place(self) -> str:
@@ -151,8 +121,5 @@ async def open_secrets_manager(
     Raises:
         Waiting: SecretMissing.
     """
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    found = await read_keys(kube, namespace, store.credentials_secret_ref.name, names)
-    keys = AccessKeys(*(found[name].decode(errors="replace").strip() for name in names))
-    endpoint = qualified_url(store.endpoint, namespace) if store.endpoint else None
-    return SecretsManager(store, endpoint, keys, allow_local=allow_local, user_stays=user_stays)
+    api = await open_aws(kube, namespace, "secretsmanager", store, allow_local=allow_local)
+    return SecretsManager(store, api, user_stays=user_stays)

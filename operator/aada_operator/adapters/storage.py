@@ -44,13 +44,18 @@ async def open_store(kube: Kube, namespace: str, location: Location, allow_local
     Raises:
         Waiting: SecretMissing.
     """
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    found = await read_keys(kube, namespace, location.credentials_secret, names)
-    access, secret = (found[name].decode(errors="replace").strip() for name in names)
+    keys = await read_access_keys(kube, namespace, location.credentials_secret)
     ca_file = await _ca_file(kube, namespace, location) if location.ca_secret else None
     endpoint = qualified_url(location.endpoint, namespace)
     seen = location.model_copy(update={"endpoint": endpoint})
-    return ObjectStore(seen.s3(allow_local), lambda: AccessKeys(access, secret), ca_file)
+    return ObjectStore(seen.s3(allow_local), lambda: keys, ca_file)
+
+
+async def read_access_keys(kube: Kube, namespace: str, secret: str) -> AccessKeys:
+    """The keys that a Secret holds now; raises Waiting, SecretMissing."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    found = await read_keys(kube, namespace, secret, names)
+    return AccessKeys(*(found[name].decode(errors="replace").strip() for name in names))
 
 
 async def _ca_file(kube: Kube, namespace: str, location: Location) -> Path:
