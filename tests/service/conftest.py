@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.service.rotation_world import RotationWorld, drop
-from tests.service.servers import PostgresServer, S3Server
+from tests.service.servers import PostgresServer, S3Server, Standby
 from tests.service.worker_harness import Job
 
 
@@ -16,6 +16,20 @@ from tests.service.worker_harness import Job
 def postgres() -> Iterator[PostgresServer]:
     """The PostgreSQL of this session; a test that stops it starts it again."""
     with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[PostgresServer]:
+    """A PostgreSQL of a module's own, which a standby follows."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def standby(primary: PostgresServer) -> Iterator[Standby]:
+    """A streaming replica of it."""
+    with Standby(primary) as server:
         yield server
 
 

@@ -32,7 +32,7 @@ GRANT EXECUTE ON FUNCTION pgbouncer.user_lookup TO {role};
 """
 CONFIGURATION = """
 [databases]
-{database} = host={host} port={server_port}
+{database} = host={host} port={server_port} {options}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -52,7 +52,7 @@ class PoolerServer:
     """One PgBouncer, as its documentation advises: transactions, SCRAM, and users asked of the server.
 
     ``users`` are those of its auth_file; ``asks`` is whether it has an auth_query for all others;
-    ``settings`` are further lines of its file.
+    ``settings`` are further lines of its file, ``options`` those of the database in it.
     """
 
     def __init__(self, postgres: PostgresServer, database: str) -> None:
@@ -61,7 +61,7 @@ class PoolerServer:
         self.host, self.port = "127.0.0.1", free_port()
         self.users: dict[str, str] = {}
         self.asks, self.admin, self.auth_type = True, CONSOLE["username"], "scram-sha-256"
-        self.settings = ""
+        self.settings = self.options = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class PoolerServer:
         asked = AUTH_QUERY.format(role=self.role) if self.asks else ""
         told = {
             name: getattr(self, name)
-            for name in ("database", "host", "port", "folder", "admin", "auth_type", "settings")
+            for name in ("database", "host", "port", "folder", "admin", "auth_type", "settings", "options")
         }
         text = CONFIGURATION.format(**told, server_port=self.postgres.port, auth_query=asked)
         (self.folder / "pgbouncer.ini").write_text(text)
@@ -100,7 +100,7 @@ class PoolerServer:
 
     def _listens(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"PgBouncer ended: {(self.folder / 'log').read_text()[-2000:]}")
+            raise RuntimeError(f"PgBouncer ended: {self.log()[-2000:]}")
         with socket.socket() as probe:
             return probe.connect_ex((self.host, self.port)) == 0
 
@@ -109,6 +109,10 @@ class PoolerServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+
+    def log(self) -> str:
+        """What it wrote since it was first started."""
+        return (self.folder / "log").read_text()
 
     def connect(self, user: str, password: str) -> psycopg.Connection[Any]:
         """Log in as the application does; prepared statements would stay with a session of somebody else."""

@@ -25,6 +25,11 @@ class School(LmsWorld):
         self.standby = standby
         self.replica: Object = {"host": standby.host, "port": standby.port, "publishWhenLagBelow": "1s"}
 
+    async def ready(self) -> None:
+        """It is made, and the standby knows of it."""
+        await self.settle()
+        self.standby.catch_up()
+
     async def look(self, seconds: float = 10) -> str:
         """Time goes by, and the operator looks; returns what it says."""
         self.clock.advance(seconds=seconds)

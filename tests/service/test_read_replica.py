@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,25 +15,13 @@ from tests.service.servers import PostgresServer, Standby, wait_for
 from tests.service.test_postgres_adapter import tls_server
 
 
-@pytest.fixture(scope="module")
-def primary() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def standby(primary: PostgresServer) -> Iterator[Standby]:
-    with Standby(primary) as server:
-        yield server
-
-
 @pytest.fixture
 async def school(primary: PostgresServer, standby: Standby) -> AsyncIterator[School]:
     """Reads go to the replica."""
     made = School(primary, standby)
     made.create()
     made.declare(readReplica=made.replica, env={"DATABASE_URL": "url", READ_URL: READ_URL})
-    await made.settle()
+    await made.ready()
     await made.until("True ReadsFromReplica")
     yield made
     dropped(made)

@@ -49,18 +49,6 @@ class Aws:
         self.client.create_db_instance_read_replica(DBInstanceIdentifier=name, SourceDBInstanceIdentifier="aada")
 
 
-@pytest.fixture(scope="module")
-def primary() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def standby(primary: PostgresServer) -> Iterator[Standby]:
-    with Standby(primary) as server:
-        yield server
-
-
 @pytest.fixture
 def aws(standby: Standby, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """What RDS says of an address leads to the standby."""
@@ -82,7 +70,7 @@ async def school(primary: PostgresServer, standby: Standby, aws: Aws) -> AsyncIt
     made = School(primary, standby)
     made.server.secret("aws", AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
     made.create()
-    await made.settle()
+    await made.ready()
     yield made
     dropped(made)
 

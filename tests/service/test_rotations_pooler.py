@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from aada_operator.adapters.pgbouncer import REFUSALS
 from aada_operator.adapters.postgres import Endpoint, Login
 from aada_operator.adapters.postgres_refusal import refusal
 from aada_operator.rotations import alternating
-from tests.service.poolers import AUTH_QUERY, LOOKUP, PooledWorld, PoolerServer
+from tests.service.poolers import AUTH_QUERY, LOOKUP, Crowd, PooledWorld, PoolerServer
 from tests.service.rotation_world import installed
 from tests.service.servers import PostgresServer, wait_for
 
@@ -42,8 +45,7 @@ async def test_under_steady_logins_nobody_is_refused_and_no_old_session_is_left(
     assert school.past() == ["Rotated", "Rotated"]
     assert school.crowd.logins > 100
     assert school.crowd.refused == []
-    log = (school.pooler.folder / "log").read_text()
-    assert "RECONNECT" not in log, "it takes a login that it interrupts for one that failed, and refuses all for 15 s"
+    assert "RECONNECT" not in school.pooler.log(), "see the test of a pooler that is just logging in"
     assert (school.status["proof"]["sqlState"], school.status["proof"]["sessionsLeft"]) == ("28P01", 0)
     held = school.secret()
     assert held["username"] == old["username"], "the second one takes the first role again, with another password"
@@ -65,16 +67,25 @@ async def test_sessions_that_the_pooler_keeps_hold_nothing_up(school: PooledWorl
     assert all(session.execute("SELECT 1") for session in school.sessions.values()), "nobody is cut off"
 
 
-async def test_one_that_comes_back_after_its_session_was_ended_is_seen_again(school: PooledWorld) -> None:
-    """A pod on its way out, say, whose session the pooler would keep for ten minutes more."""
-    await installed(school)
+@asynccontextmanager
+async def somebody_left(school: PooledWorld) -> AsyncIterator[psycopg.Connection[Any]]:
+    """All but one client, who is in a transaction, have changed over."""
     held = school.secret()
-    late = school.log_in(held["username"], held["password"])
+    client = school.log_in(held["username"], held["password"])
     school.clock.advance(days=31)
-    with late.transaction():
-        late.execute("SELECT 1")
+    with client.transaction():
+        client.execute("SELECT 1")
         await school.turns(until="Converge")
         await heard(school, f": 1 sessions of {held['username']}")
+        yield client
+
+
+async def test_a_session_that_is_used_late_is_not_kept_for_as_long_as_a_rotation_has(school: PooledWorld) -> None:
+    """That of a pod on its way out, say: the pooler would keep it for ten minutes more."""
+    await installed(school)
+    held = school.secret()
+    async with somebody_left(school) as late:
+        pass
     late.execute("SELECT 1")
     late.close()
     assert school.server_sessions(held["username"]) > 0, "the pooler keeps it"
@@ -96,15 +107,37 @@ async def test_sessions_of_the_new_login_stay(school: PooledWorld, monkeypatch: 
     assert school.postgres.value(found) == before
 
 
+async def test_a_pooler_that_is_just_logging_in_at_the_server_refuses_nobody(school: PooledWorld) -> None:
+    """Each client needs a session of its own, whose login takes a while: at any moment some are half-way.
+
+    One that is closed then, as by RECONNECT, passes for a login that failed: all clients are refused for 15 s.
+    """
+    school.pooler.settings, school.pooler.options = "server_lifetime = 0", "connect_query='SELECT pg_sleep(0.05)'"
+    await installed(school)
+    held = school.secret()
+    crowds = [Crowd(school.pooler) for _ in range(4)]
+    for crowd in crowds:
+        crowd.pods["old"] = (held["username"], held["password"])
+        crowd.start()
+    school.clock.advance(days=31)
+    school.stuck = True
+    await school.turns(until="Converge")
+    school.stuck = False
+    held = school.secret()
+    for crowd in crowds:
+        with crowd.lock:
+            crowd.pods = {"new": (held["username"], held["password"])}
+    await school.turns(until="Grace")
+    for crowd in crowds:
+        crowd.leave()
+    assert sum(crowd.logins for crowd in crowds) > 40
+    assert [said for crowd in crowds for said in crowd.refused] == []
+
+
 async def test_somebody_who_goes_on_with_the_old_login_is_told_and_not_cut_off(school: PooledWorld) -> None:
     await installed(school)
     held = school.secret()
-    report = school.log_in(held["username"], held["password"])
-    school.clock.advance(days=31)
-    with report.transaction():
-        report.execute("SELECT 1")
-        await school.turns(until="Converge")
-        await heard(school, f": 1 sessions of {held['username']}")
+    async with somebody_left(school) as report:
         report.execute("SELECT 1")
     report.close()
     await school.turns(until="Grace")
@@ -134,12 +167,7 @@ async def test_a_kill_at_any_write_leads_to_the_same_end(school: PooledWorld) ->
 async def test_the_way_back_leaves_no_session_of_the_new_login_in_the_pooler(school: PooledWorld) -> None:
     await installed(school)
     old = school.secret()
-    report = school.log_in(old["username"], old["password"])
-    school.clock.advance(days=31)
-    with report.transaction():
-        report.execute("SELECT 1")
-        await school.turns(until="Converge")
-        await heard(school, f": 1 sessions of {old['username']}")
+    async with somebody_left(school) as report:
         assert school.server_sessions(f"{school.database}_b") > 0
         school.clock.advance(minutes=11)
         await school.turns()

@@ -34,7 +34,7 @@ def _install(school: School) -> None:
 def _configuration(school: School) -> str:
     text = CONFIGURATION.format(
         database=DATABASE, host=school.database.host, server_port=5432, port=6432, folder="/config", admin=CONSOLE,
-        auth_type="scram-sha-256", auth_query=AUTH_QUERY.format(role=ROLE), settings="",
+        auth_type="scram-sha-256", auth_query=AUTH_QUERY.format(role=ROLE), settings="", options="",
     )  # fmt: skip
     return text.replace("listen_addr = 127.0.0.1", "listen_addr = *")
 
