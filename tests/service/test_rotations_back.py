@@ -45,6 +45,37 @@ async def test_a_canary_that_crashes_ends_it_at_once(school: RotationWorld) -> N
     assert "its log says why" in school.told()
 
 
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+
+
+async def test_a_canary_that_no_node_can_take_yet_is_waited_for(school: RotationWorld) -> None:
+    """On a full cluster others' pods go in a moment, and a node may be on its way."""
+    await installed(school)
+    school.sick = True
+    school.clock.advance(days=31)
+    await school.turns(until="Canary")
+    school.server.read(PODS, CANARY)["status"] = {"conditions": [UNSCHEDULABLE]}
+    await school.turn()
+    assert school.said("Ready") == "False CanaryFailed"
+    assert "free resources" in school.told()
+    assert school.status["step"] == "Canary"
+    school.server.remove(PODS, CANARY)
+    school.sick = False
+    await school.turns(until="Grace")
+
+
+async def test_a_canary_that_no_node_takes_leads_back(school: RotationWorld) -> None:
+    await installed(school)
+    old = school.secret()
+    school.sick = True
+    school.clock.advance(days=31)
+    await school.turns(until="Canary")
+    school.server.read(PODS, CANARY)["status"] = {"conditions": [UNSCHEDULABLE]}
+    school.clock.advance(minutes=11)
+    await school.turns()
+    await rolled_back(school, "CanaryFailed", old)
+
+
 async def test_a_new_login_that_the_server_does_not_let_in_leads_back(school: RotationWorld) -> None:
     await installed(school)
     old = school.secret()

@@ -19,10 +19,14 @@ _RESTARTS = 2
 
 @dataclass(frozen=True)
 class Trouble:
-    """A reason for a condition and a message that stays the same while the cause does."""
+    """A reason for a condition and a message that stays the same while the cause does.
+
+    ``passes``: it may go by itself, as a node comes, other pods go, or a registry answers again.
+    """
 
     reason: str
     message: str
+    passes: bool = False
 
 
 def of_pod(pod: Object) -> Trouble | None:
@@ -33,7 +37,7 @@ def of_pod(pod: Object) -> Trouble | None:
     for condition in (pod.get("status") or {}).get("conditions", []):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             fix = "free resources, or correct requests, node selectors and claims (kubectl describe pod says which)"
-            return Trouble(UNSCHEDULABLE, f"no node can take the pod: {fix}")
+            return Trouble(UNSCHEDULABLE, f"no node can take the pod: {fix}", passes=True)
     return None
 
 
@@ -43,7 +47,8 @@ def _of_container(status: Object) -> Trouble | None:
     if waiting in _IMAGE:
         detail = "" if waiting in _PULLING else f" ({waiting})"
         fix = "correct the image, or give the nodes access to it"
-        return Trouble(IMAGE_PULL_FAILED, f"image {image} of container {name} cannot be had{detail}: {fix}")
+        message = f"image {image} of container {name} cannot be had{detail}: {fix}"
+        return Trouble(IMAGE_PULL_FAILED, message, passes=waiting in _PULLING)
     if waiting in _CONFIG:
         fix = "a Secret, ConfigMap or key is missing, the command does not exist, or the image runs as root"
         return Trouble(CONTAINER_CONFIG_ERROR, f"container {name} cannot start ({waiting}): {fix}")

@@ -1,11 +1,10 @@
 """One pod of the application with the new credentials, before anybody depends on them."""
 
-from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import PODS
-from aada_operator.core.trouble import of_pod
 from aada_operator.rotations import manifests
 from aada_operator.rotations.manifests import Revision
-from aada_operator.rotations.trial import TrialPod
+from aada_operator.rotations.trial import TrialPod, demand_start
 
 CANARY_STARTING = "CanaryStarting"
 POLL = 2.0
@@ -27,7 +26,7 @@ class Canary(TrialPod):
         """Start it, or say why it is not ready.
 
         Raises:
-            Waiting: CanaryStarting, NameTaken, LmsNotReady.
+            Waiting: CanaryStarting, NameTaken, LmsNotReady; CanaryFailed, for what may pass.
             Stalled: CanaryFailed.
         """
         pod = await self.cleared(self._fresh.name)
@@ -35,8 +34,8 @@ class Canary(TrialPod):
             await self._start()
         elif manifests.has_ended(pod):
             await self.remove()
-        elif found := of_pod(pod):
-            raise Stalled("CanaryFailed", f"a pod with the new login does not start: {found.message}")
+        else:
+            demand_start([pod], "CanaryFailed", "a pod with the new login")
         raise Waiting(CANARY_STARTING, "a pod with the new login starts, without users", POLL)
 
     async def _start(self) -> None:

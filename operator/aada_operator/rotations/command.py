@@ -2,9 +2,8 @@
 
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import PODS, Object
-from aada_operator.core.trouble import of_pod
 from aada_operator.rotations import manifests
-from aada_operator.rotations.trial import TrialPod
+from aada_operator.rotations.trial import TrialPod, demand_start
 
 VERIFICATION_FAILED, VERIFYING = "VerificationFailed", "Verifying"
 POLL = 2.0
@@ -19,7 +18,7 @@ class VerifyCommand(TrialPod):
         """Run the command, and make sure that it succeeded.
 
         Raises:
-            Waiting: Verifying, NameTaken, LmsNotReady.
+            Waiting: Verifying, NameTaken, LmsNotReady; VerificationFailed, for what may pass.
             Stalled: VerificationFailed.
         """
         pod = await self.cleared(self._work.live_revision)
@@ -28,6 +27,7 @@ class VerifyCommand(TrialPod):
             return
         if code is not None:
             raise Stalled(VERIFICATION_FAILED, f"the command in a pod of {component} ended with exit code {code}")
+        demand_start([pod] if pod else [], VERIFICATION_FAILED, "the pod with the command")
         if self._work.is_out_of_time:
             message = f"the command in a pod of {component} had not ended when drainTimeout was over"
             raise Stalled(VERIFICATION_FAILED, message)
@@ -43,5 +43,3 @@ class VerifyCommand(TrialPod):
             await self._kube.create(PODS, made)
         elif manifests.has_ended(pod):
             await self.remove()
-        elif found := of_pod(pod):
-            raise Stalled(VERIFICATION_FAILED, f"the pod with the command does not start: {found.message}")

@@ -16,10 +16,10 @@ from aada_operator.api.common import (
     LABEL_OWNER,
     stand_in,
 )
-from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, PODS, SERVICES, Object
-from aada_operator.core.trouble import of_pod
 from aada_operator.rotations import decide, manifests
+from aada_operator.rotations.trial import demand_start
 from aada_operator.rotations.work import Work
 
 GREEN_STARTING = "GreenStarting"
@@ -57,7 +57,7 @@ class Green:
         """Start what is missing, anew what the AadaLms has changed since, or say why it is not ready.
 
         Raises:
-            Waiting: GreenStarting, NameTaken.
+            Waiting: GreenStarting, NameTaken; GreenFailed, for what may pass.
             Stalled: GreenFailed.
         """
         for pair in await self._pairs():
@@ -148,8 +148,7 @@ class Green:
     async def _demand_no_trouble(self, pair: Pair) -> None:
         labels = {LABEL_LMS: self._work.lms_name, LABEL_COMPONENT: stand_in(pair.component)}
         pods = await self._kube.list(PODS, self._work.visit.namespace, labels)
-        if found := next((trouble for one in pods if (trouble := of_pod(one))), None):
-            raise Stalled("GreenFailed", f"a pod with the new key does not start: {found.message}")
+        demand_start(pods, "GreenFailed", "a pod with the new key")
 
     async def _selects(self, pair: Pair, component: str) -> bool:
         """Whether the component's Service, which is called as its Deployment, sends users to those pods."""

@@ -1,11 +1,26 @@
 """One pod beside those that serve: it tries what nobody depends on yet, and goes again."""
 
+from collections.abc import Iterable
+
 from aada_operator.adapters.kube import Kube
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
-from aada_operator.core.errors import Waiting
+from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import DEPLOYMENTS, PODS, Object
+from aada_operator.core.trouble import of_pod
 from aada_operator.rotations import manifests
 from aada_operator.rotations.work import Work
+
+
+def demand_start(pods: Iterable[Object], reason: str, what: str) -> None:
+    """Make sure that nothing keeps the pods from starting; ``what`` they are is told.
+
+    Raises:
+        Stalled: the reason; it will not go away.
+        Waiting: the reason; it may go away: a node is on its way, or a registry does not answer for a moment.
+    """
+    for found in filter(None, map(of_pod, pods)):
+        message = f"{what} does not start: {found.message}"
+        raise Waiting(reason, message, 5.0) if found.passes else Stalled(reason, message)
 
 
 class TrialPod:

@@ -93,11 +93,28 @@ async def test_a_pod_that_does_not_start_is_told_with_its_cause() -> None:
     world = await due()
     await world.turns(until="VerifyNew")
     await world.turn()
-    waiting = {"name": "backend", "image": "lms", "state": {"waiting": {"reason": "ErrImagePull"}}}
-    world.server.read(PODS, VERIFYING)["status"] = {"containerStatuses": [waiting]}
+    world.server.read(PODS, VERIFYING)["status"] = starting_with("CreateContainerConfigError")
+    await world.turns()
+    assert world.past() == ["RolledBack VerificationFailed"]
+    assert "container backend cannot start" in world.told()
+
+
+async def test_an_image_that_cannot_be_had_for_a_moment_is_waited_for_and_told() -> None:
+    world = await due()
+    await world.turns(until="VerifyNew")
+    await world.turn()
+    world.server.read(PODS, VERIFYING)["status"] = starting_with("ErrImagePull")
+    await world.turn()
+    assert (world.past(), "image lms" in world.told()) == ([], True)
+    world.clock.advance(minutes=11)
     await world.turns()
     assert world.past() == ["RolledBack VerificationFailed"]
     assert "image lms" in world.told()
+
+
+def starting_with(trouble: str) -> Object:
+    """The status of a pod whose container waits for that."""
+    return {"containerStatuses": [{"name": "backend", "image": "lms", "state": {"waiting": {"reason": trouble}}}]}
 
 
 async def test_a_pod_that_its_node_lost_is_started_again() -> None:
