@@ -21,6 +21,7 @@ from typing import Any
 from tests.bench.testing_ground import own_name
 from tests.cluster import load, release
 from tests.cluster.release import DEPLOYMENT, Operator
+from tests.cluster.rotations import logins
 from tests.cluster.rotations.runbook import by_the_runbook
 from tests.cluster.rotations.school import HEALTH, JWT, PROTECTED, REF, School
 from tests.cluster.workspace import LONG, Object
@@ -41,6 +42,8 @@ STEPS = (
     "ProveOld",
 )
 RATE = 20.0
+# Seconds between two logins of all pods together that log in anew again and again.
+EVERY = 0.01
 VARIABLE = "AADA_FAILPOINTS"
 REFUSED = "HTTPError: HTTP Error 401: Unauthorized"
 
@@ -62,7 +65,8 @@ def place(count: int) -> Iterator[tuple[list[School], Operator]]:
         for version in SAMPLE_LMS_RELEASES[:1]:
             release.build_image(cluster, f"{SAMPLE_LMS}:{version}")
         now = int(time.time())
-        schools = [School.open(cluster, f"rotation-{now}-{number}", every=0.02) for number in range(1, count + 1)]
+        names = [f"rotation-{now}-{number}" for number in range(1, count + 1)]
+        schools = [School.open(cluster, name, every=EVERY * logins.PODS * count) for name in names]
         for school in schools:
             school.declare()
         yield schools, operator
