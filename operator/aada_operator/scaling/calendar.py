@@ -17,6 +17,8 @@ from aada_operator.scaling.wall import Interval, earliest, latest
 
 # How far the next change is looked for: longer than any holidays.
 HORIZON = timedelta(days=120)
+# A visit begins so long before a change: all is read and decided when the moment comes, and a class does not wait.
+LEAD = timedelta(seconds=2)
 _DAY = timedelta(days=1)
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 CLASS_HOURS = "class hours"
@@ -65,6 +67,12 @@ def next_transition(calendar: Calendar | None, now: datetime, closed: Sequence[I
     edges = sorted({edge for span in spans for edge in (span.begin, span.end) if now < edge <= now + HORIZON})
     changes = ((edge, _says(spans, edge)) for edge in edges)
     return next((Transition(edge, says) for edge, says in changes if says != present), None)
+
+
+def moment(calendar: Calendar | None, now: datetime, closed: Sequence[Interval] = ()) -> datetime:
+    """The time to decide for: that of a change that is about to come, else now."""
+    upcoming = next_transition(calendar, now, closed)
+    return upcoming.time if upcoming and upcoming.time - now <= LEAD else now
 
 
 def _says(spans: list[_Span], moment: datetime) -> Says:

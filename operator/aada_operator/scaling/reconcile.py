@@ -29,6 +29,7 @@ from aada_operator.scaling import (
     manifests,
     queries,
     report,
+    server,
 )
 from aada_operator.scaling.budget import Connections
 from aada_operator.scaling.closures import ClosureReader
@@ -36,7 +37,9 @@ from aada_operator.scaling.decide import Size
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.memory import Memory, recall
+from aada_operator.scaling.pressure import Pressure
 from aada_operator.scaling.report import Seen
+from aada_operator.scaling.server import Answers
 from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler
 
 logger = logging.getLogger(__name__)
@@ -62,13 +65,15 @@ class ScalingReconciler:
 
     async def reconcile(self, visit: ScalingVisit) -> float:
         """One visit; returns seconds until the next."""
-        began = time.monotonic()
+        began, now = time.monotonic(), visit.now
         if visit.spec.suspend:
             return await self._pause(visit)
         world = await observe(self._kube, visit)
         await self._make_room(visit, world)
         await self._take_size(world)
         seen = await self._see(visit, world)
+        began += (visit.now - now).total_seconds()
+        await asyncio.sleep(began - time.monotonic())
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
@@ -109,8 +114,9 @@ class ScalingReconciler:
         body = await self._kube.get(AADA_LMS, visit.namespace, name)
         spec = lms_spec(body, name)
         assert body, "lms_spec raises when there is none"  # noqa: S101
-        found = await connections.limits_of(self._kube, visit, body, spec, self._allow_local)
-        await set_limit(self._kube, visit, spec.database, found, UNLIMITED, allow_local=self._allow_local)
+        said = await server.ask(self._kube, body, spec, self._allow_local, activity=False)
+        assert said.limits, "it was asked for them"  # noqa: S101
+        await set_limit(self._kube, visit, spec.database, said.limits, UNLIMITED, allow_local=self._allow_local)
 
     async def _make_room(self, visit: ScalingVisit, world: World) -> None:
         """Never scale beside another autoscaler; one that a person names may go.
@@ -149,17 +155,17 @@ class ScalingReconciler:
         await self._kube.apply(DEPLOYMENTS, manifests.size(world.deployment, replicas), SCALING_MANAGER)
 
     async def _see(self, visit: ScalingVisit, world: World) -> Seen:
-        """What bears on the size, and the bounds that follow."""
+        """What bears on the size, and the bounds that follow, at the moment that the visit decides for."""
         spec = visit.spec
-        size = decide.meant(world.deployment, world.autoscaler, spec, visit.now)
         closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
-        says = calendar.at(spec.calendar, visit.now, closures.times)
-        upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
-        found, pressure, readings = await asyncio.gather(
-            connections.look(self._kube, visit, world, self._allow_local),
-            activity.look(self._kube, visit, world, self._allow_local),
+        visit.now = calendar.moment(spec.calendar, visit.now, closures.times)
+        size = decide.meant(world.deployment, world.autoscaler, spec, visit.now)
+        (found, pressure), readings = await asyncio.gather(
+            self._ask(visit, world),
             queries.look(self._kube, visit, size.wanted, self._allow_local),
         )
+        says = calendar.at(spec.calendar, visit.now, closures.times)
+        upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
         lost = demand.gets_none(spec, world.autoscaler)
         memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
         memory = decide.followed(memory, spec, pressure, visit.now)
@@ -168,6 +174,20 @@ class ScalingReconciler:
         bounds = decide.bounds(spec, says, _top(spec, world, size, memory, found), size, memory.floor, held)
         memory = decide.noted(spec, memory, bounds)
         return Seen(bounds, size, says, upcoming, closures, found, readings, memory, pressure, held)
+
+    async def _ask(self, visit: ScalingVisit, world: World) -> tuple[Connections, Pressure]:
+        """What the database bears, and whether it is the limit."""
+        limits, sessions = connections.unasked(visit, world) is None, activity.unasked(visit, world) is None
+        try:
+            said = await server.ask(
+                self._kube, world.lms, world.spec, self._allow_local, limits=limits, activity=sessions
+            )
+        except Waiting as waiting:
+            said = Answers(refused=waiting)
+        return await asyncio.gather(
+            connections.look(self._kube, visit, world, said, self._allow_local),
+            activity.look(self._kube, visit, world, said, self._allow_local),
+        )
 
     async def _bring_within(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Apply a size that the bounds allow, at once; put back one that somebody set by hand, and say so.
@@ -217,10 +237,10 @@ def _top(spec: ScalingPolicySpec, world: World, size: Size, memory: Memory, foun
 
 
 def _due(visit: ScalingVisit, seen: Seen) -> float:
-    """Seconds from the begin of the visit until the next."""
+    """Seconds from the moment that the visit decides for until the next visit."""
     due = [QUERIED if seen.readings else RESYNC]
     if seen.upcoming:
-        due.append((seen.upcoming.time - visit.now).total_seconds())
+        due.append((seen.upcoming.time - visit.now - calendar.LEAD).total_seconds())
     if decide.is_stepping_down(visit.spec, seen.bounds, seen.connections.solved):
         due.append(decide.PACE.total_seconds())
     return min(due)

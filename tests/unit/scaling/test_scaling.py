@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -238,13 +239,17 @@ async def test_the_pods_are_there_before_the_class_and_the_next_change_is_told(m
     assert (world.bounds, world.pods) == ((2, 5), 2)
 
 
-async def test_it_is_back_in_time_for_the_next_change(make: Make) -> None:
+async def test_it_is_there_before_the_next_change_and_acts_at_its_moment(make: Make) -> None:
     hours = {"days": ["SUN"], "from": "01:50", "to": "03:00", "minReplicas": 4}
     world = await scaling(make, calendar={"timeZone": "Etc/UTC", "classHours": [hours], "prewarm": "0s"})
     world.clock.advance(seconds=(world.clock.now().replace(minute=49, second=50) - world.clock.now()).total_seconds())
     delay = await world.controller.visit(KEY)
     assert delay is not None
-    assert 9 < delay <= 10
+    assert 7 < delay <= 8
+    world.clock.advance(seconds=9)
+    began = time.monotonic()
+    await world.controller.visit(KEY)
+    assert (world.pods, time.monotonic() - began > 0.9) == (4, True)
 
 
 async def test_a_visit_that_takes_long_does_not_delay_the_next_change(
