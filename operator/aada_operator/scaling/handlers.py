@@ -6,6 +6,7 @@ from collections.abc import Callable
 import kopf
 
 from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, VERSION
+from aada_operator.core.news import News, asks, leaves, works
 from aada_operator.core.resources import (
     AADA_LMS,
     DEPLOYMENTS,
@@ -23,20 +24,19 @@ Target = tuple[str, str, str]
 
 def _tell(registry: kopf.OperatorRegistry, resource: ApiResource, changed: Callable[[str], None]) -> None:
     """Have it told in which namespace one of a kind works, or works no more."""
-    known: dict[Key, object] = {}
+    worked = News()
 
     @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)
     async def one_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
         key = key_of(dict(body))
-        if key and _is_news(known, key, None if event["type"] == "DELETED" else _works(body)):
-            changed(str(body["metadata"]["namespace"]))
+        if key and worked.is_new(key, works(body, str(event["type"]))):
+            changed(key.namespace)
 
 
 def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
     """Register the watches."""
     policies: defaultdict[Target, set[Key]] = defaultdict(set)
-    asked: dict[Key, object] = {}
-    taken: dict[Key, object] = {}
+    asked, taken = News(), News()
 
     @kopf.on.event(GROUP, VERSION, SCALING_POLICIES.plural, registry=registry)
     async def policy_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
@@ -45,12 +45,12 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
         key = key_of(dict(body))
         if key is None:
             return
-        gone = event["type"] == "DELETED"
+        kind = str(event["type"])
         known = policies[namespace, lms, str(target.get("component", ""))]
-        (known.discard if gone else known.add)(key)
-        if _is_news(asked, key, None if gone else _asks(body)):
+        (known.discard if kind == "DELETED" else known.add)(key)
+        if asked.is_new(key, asks(body, kind)):
             enqueue(key)
-        if lms and _is_news(taken, key, None if gone else _takes(body)):
+        if lms and taken.is_new(key, _takes(body, kind)):
             enqueue(Key(AADA_LMS.plural, namespace, lms))
 
     def operation_changed(namespace: str) -> None:
@@ -73,32 +73,9 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
             enqueue(key)
 
 
-def _asks(body: kopf.Body) -> object:
-    """What people say with a policy. Its own status is nothing new to it: what it tells of wakes it by itself."""
+def _takes(body: kopf.Body, kind: str) -> object:
+    """What an AadaLms looks at: whether a component is scaled, and how far; None: no more."""
+    if kind == "DELETED":
+        return None
     metadata = body["metadata"]
-    return metadata["uid"], metadata.get("generation"), dict(metadata.get("annotations") or {}), _leaves(body)
-
-
-def _works(body: kopf.Body) -> object:
-    """How far an object is with its work; all else in its status bears on no size."""
-    metadata, status = body["metadata"], body.get("status") or {}
-    return metadata["uid"], metadata.get("generation"), *map(status.get, ("operation", "phase", "step")), _leaves(body)
-
-
-def _takes(body: kopf.Body) -> object:
-    """What an AadaLms looks at: whether a component is scaled, and how far."""
-    metadata = body["metadata"]
-    return metadata["uid"], metadata.get("generation"), (body.get("status") or {}).get("max"), _leaves(body)
-
-
-def _leaves(body: kopf.Body) -> bool:
-    return bool(body["metadata"].get("deletionTimestamp"))
-
-
-def _is_news(known: dict[Key, object], key: Key, said: object) -> bool:
-    """Whether an object says another thing than before; None: it is gone, which is always news."""
-    if said is None:
-        known.pop(key, None)
-        return True
-    before, known[key] = known.get(key), said
-    return before != said
+    return metadata["uid"], metadata.get("generation"), (body.get("status") or {}).get("max"), leaves(body)

@@ -1,0 +1,45 @@
+"""What is news about an object: who is woken by a status that it writes itself is never done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aada_operator.core.workqueue import Key
+
+Body = Mapping[str, Any]
+
+
+class News:
+    """What each object said when it was last heard of."""
+
+    def __init__(self) -> None:
+        self._known: dict[Key, object] = {}
+
+    def is_new(self, key: Key, said: object) -> bool:
+        """Whether an object says another thing than before; None: it is gone, which is always news."""
+        if said is None:
+            self._known.pop(key, None)
+            return True
+        before, self._known[key] = self._known.get(key), said
+        return before != said
+
+
+def asks(body: Body, kind: str = "") -> object:
+    """What people say with an object, None for one that is gone: its spec, its annotations, and that it is to go."""
+    if kind == "DELETED":
+        return None
+    metadata = body["metadata"]
+    return metadata["uid"], metadata.get("generation"), dict(metadata.get("annotations") or {}), leaves(body)
+
+
+def works(body: Body, kind: str = "") -> object:
+    """How far an object is with its work, None for one that is gone; what else its status tells bears on no other."""
+    if kind == "DELETED":
+        return None
+    metadata, status = body["metadata"], body.get("status") or {}
+    progress = map(status.get, ("operation", "phase", "step", "revision"))
+    return metadata["uid"], metadata.get("generation"), *progress, leaves(body)
+
+
+def leaves(body: Body) -> bool:
+    """Whether it is to be deleted."""
+    return bool(body["metadata"].get("deletionTimestamp"))
