@@ -41,6 +41,7 @@ STEPS = (
     "RetireOld",
     "ProveOld",
 )
+# Requests a second to all schools together while logins rotate, and to one while a key or the runbook is at work.
 RATE = 20.0
 # Seconds between two logins of all pods together that log in anew again and again.
 EVERY = 0.01
@@ -86,13 +87,13 @@ def rotations(schools: Sequence[School], count: int) -> dict[str, Any]:
     shares = [count // len(schools) + (number < count % len(schools)) for number in range(len(schools))]
     with ThreadPoolExecutor(len(schools)) as pool:
         done = numbers(1)
-        found = list(pool.map(partial(_share, done, count), schools, shares))
+        found = list(pool.map(partial(_share, done, count, RATE / len(schools)), schools, shares))
     return {"rotations": count} | {name: sum(one[name] for one in found) for name in found[0]}
 
 
-def _share(done: Iterator[int], count: int, school: School, share: int) -> dict[str, int]:
+def _share(done: Iterator[int], count: int, rate: float, school: School, share: int) -> dict[str, int]:
     name = school.workspace.namespace
-    with load.constant(school.workspace, HEALTH, rate=RATE) as outcomes:
+    with load.constant(school.workspace, HEALTH, rate=rate) as outcomes:
         for _ in range(share):
             began = time.monotonic()
             school.rotate()
