@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ REF = f"rot/{ROTATION}"
 SECRET = "aada-db"
 DATABASE = builders.DATABASE_NAME
 JWT = "rot/jwt"
+MAIL, MAIL_KEY, MAIL_LENGTH = "rot/mail", "MAIL_KEY", 48
 ACCEPTED = "JWT_SECRET_KEYS_ACCEPTED"
 HEALTH = "http://aada-backend:8000/health"
 # Asks for a token and nothing else.
@@ -57,10 +59,10 @@ class School:
         release.ensure_namespace(cluster, name)
         workspace = Workspace(cluster, name)
         database = Database(workspace, install_postgres(cluster, name))
-        keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
+        keys = {key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY", MAIL_KEY)}
         workspace.secret(builders.LMS_SECRET, **keys, **{ACCEPTED: ""})
         variables = [{"name": key, "secretRef": {"name": builders.LMS_SECRET, "key": key}} for key in (*keys, ACCEPTED)]
-        components = [builders.api_component(replicas=2, resources={"requests": {"cpu": "250m"}})]
+        components = [builders.api_component(replicas=2, resources={"requests": {"cpu": "50m"}})]
         wanted = builders.aada_lms(host=database.host, components=components, secrets=variables)
         workspace.apply(merged(wanted, {"spec": lms}))
         school = cls(workspace, database)
@@ -120,6 +122,22 @@ class School:
     def secrets(self) -> list[str]:
         """Names of the Secrets that a rotation keeps while it works."""
         return [one["metadata"]["name"] for one in self.workspace.items("secrets", f"lms.aada.edu/rotation={ROTATION}")]
+
+    def declare_mail(self, command: list[str]) -> None:
+        """A SecretRotation of a key that a command tries."""
+        wanted = {
+            "lmsRef": {"name": builders.LMS},
+            "type": "Generic",
+            "secretRef": {"name": builders.LMS_SECRET, "key": MAIL_KEY},
+            "generator": {"length": MAIL_LENGTH, "alphabet": "hex"},
+            "verify": {"component": "backend", "command": command},
+        }
+        self.workspace.apply(builders.custom_resource("SecretRotation", MAIL.removeprefix("rot/"), wanted))
+
+    def mail_key(self) -> str:
+        """The value that new pods have."""
+        secret = self.workspace.get(f"secret/{builders.LMS_SECRET}") or {}
+        return base64.b64decode(secret["data"][MAIL_KEY]).decode()
 
     def token(self) -> str:
         """A token that a pod of the LMS signs now."""

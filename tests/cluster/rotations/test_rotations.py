@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench import rotations as show
 from tests.cluster.release import Operator
-from tests.cluster.rotations.school import DATABASE, REF, School
+from tests.cluster.rotations.school import DATABASE, MAIL, MAIL_KEY, MAIL_LENGTH, REF, School
 from tests.cluster.workspace import LONG
 from tests.testbed.cluster import Cluster
 
@@ -61,6 +61,30 @@ def test_the_signing_key_is_replaced_and_nobody_is_logged_out(school: School) ->
     assert (shown["jwt_401"], shown["jwt_failed"]) == (0, 0)
     assert shown["jwt_old_refused"], "the old key is forgotten"
     assert shown["jwt_new_accepted"]
+
+
+def test_another_key_is_kept_when_a_command_in_a_pod_is_content_with_it(school: School) -> None:
+    before = school.mail_key()
+    code = f"import os; raise SystemExit(len(os.environ['{MAIL_KEY}']) != {MAIL_LENGTH})"
+    school.declare_mail(["python3", "-c", code])
+    school.ask(MAIL)
+    school.rotated(1, ref=MAIL)
+    assert len(school.mail_key()) == MAIL_LENGTH
+    assert school.mail_key() != before
+    assert school.workspace.get("pod/mail-verify") is None
+
+
+def test_another_key_that_the_command_is_not_content_with_goes_and_the_old_one_is_back(school: School) -> None:
+    before = school.mail_key()
+    school.declare_mail(["python3", "-c", "raise SystemExit(3)"])
+    school.ask(MAIL)
+    school.workspace.wait_for(MAIL, lambda body: body["status"]["history"][0]["result"] == "RolledBack", LONG)
+    body = school.workspace.wait_for(MAIL, lambda body: body["status"]["phase"] == "Idle", LONG)
+    newest = body["status"]["history"][0]
+    assert newest["reason"] == "VerificationFailed"
+    assert "exit code 3" in newest["message"]
+    assert school.mail_key() == before
+    assert school.workspace.get("pod/mail-verify") is None
 
 
 def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
