@@ -41,7 +41,7 @@ test: test-fast test-service test-cluster  ## everything: unit, service, cluster
 
 .PHONY: test-fast
 test-fast: venv  ## unit tests, seconds
-	@$(PYTEST) -q tests/unit
+	@$(PYTEST) -q --numprocesses=2 tests/unit
 
 .PHONY: test-service
 test-service: venv  ## adapters and workers against real PostgreSQL and a real S3 server

@@ -24,8 +24,8 @@ from aada_operator.api.common import (
 from aada_operator.api.component import FreeForm
 from aada_operator.api.retention import CollectionStatus, CopiesStatus, Retention, RetentionStatus
 from aada_operator.api.storage import StorageEntry
-from aada_operator.api.task import SqlCheck
 from aada_operator.api.uploads import Uploads, UploadsStatus
+from aada_operator.api.verification import Suspect, Verification, VerificationRequest
 
 Recipient = Annotated[str, StringConstraints(min_length=62, max_length=62, pattern=r"^age1[a-z0-9]{58}$")]
 _TWO_PLACES = (
@@ -79,24 +79,6 @@ class Objectives(Model):
 
     rpo: Annotated[Duration | None, Field(description="Most data, in time, that may be lost.")] = None
     rto: Annotated[Duration | None, Field(description="Longest time that a restore may take.")] = None
-
-
-class Verification(Model):
-    """When a backup is restored on a scratch server and compared."""
-
-    schedule: Annotated[
-        CronExpression | None, Field(description="Five cron fields: the newest backup is verified then.")
-    ] = None
-    on_full: Annotated[bool, Field(description="Verify every full backup as soon as it is completed.")] = False
-    older_sample: Annotated[
-        bool, Field(description="By schedule, besides the newest, one older backup that chance chooses.")
-    ] = True
-    checks: Annotated[
-        list[SqlCheck],
-        Field(
-            max_length=20, json_schema_extra=named_list(), description="What must hold in the restored copy besides."
-        ),
-    ] = []
 
 
 class HistoryLimit(Model):
@@ -221,21 +203,6 @@ class BackupPolicySpec(Model):
         if self.incremental and not self.full:
             raise ValueError("full: incremental needs it, for a fresh start now and then, so that no damage lives on")
         return self
-
-
-class VerificationRequest(StatusModel):
-    """Which Backups the schedule wants to be verified: the policy asks here, the Backups act."""
-
-    backup_name: Annotated[str, Field(max_length=63, description="Name of the newest Backup.")]
-    older_name: Annotated[str, Field(max_length=63, description="An older one, if there is one.")] = ""
-    requested_at: Annotated[Timestamp, Field(description="Slot of the verification schedule.")]
-
-
-class Suspect(StatusModel):
-    """A Backup that counts as verified and shares chunks with one that was found bad since: it is verified again."""
-
-    backup_name: Annotated[str, Field(max_length=63, description="Its name.")]
-    since: Annotated[Timestamp, Field(description="When the other one was found bad.")]
 
 
 class Inventory(StatusModel):

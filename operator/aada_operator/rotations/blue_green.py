@@ -36,8 +36,8 @@ class BlueGreen(SigningKey):
             self.keep_step(),
             Step("Generate", self.is_generated, self._generate),
             unless(self._is_decided, Step("StartGreen", self._green.is_ready, self._start_green)),
-            unless(self._is_published, Step("SwitchToGreen", self._green.has_users, self._switch_to_green)),
-            Step("Publish", self._is_published, self._publish),
+            unless(self.is_published, Step("SwitchToGreen", self._green.has_users, self._switch_to_green)),
+            Step("Publish", self.is_published, self.publish_new),
             Step("Converge", self.has_converged, self.note_converged),
             Step("SwitchToBlue", self._green.has_no_users, self._switch_to_blue),
             Step("StopGreen", self._green.is_gone, self._green.stop),
@@ -47,7 +47,7 @@ class BlueGreen(SigningKey):
     def way_back(self) -> list[Step]:
         return [
             self.claim_step("ClaimAgain"),
-            Step("Return", self._is_returned, self._return),
+            Step("Return", self.is_returned, self.return_old),
             Step("Reconverge", self._has_reconverged, self.reconverge),
             Step("SwitchToBlue", self._green.has_no_users, self._switch_back),
             Step("StopGreen", self._green.is_gone, self._green.stop),
@@ -84,7 +84,7 @@ class BlueGreen(SigningKey):
 
     async def _is_decided(self) -> bool:
         """Whether green was once ready: it is not asked for again, the users are on their way."""
-        return await self._is_published() or await self._green.is_declared()
+        return await self.is_published() or await self._green.is_declared()
 
     async def _start_green(self) -> None:
         self.demand_undisturbed()
@@ -95,14 +95,6 @@ class BlueGreen(SigningKey):
         await self._green.declare()
         raise Waiting(SWITCHING, "all users are sent to pods with the new key, and log in again once", 1.0)
 
-    async def _is_published(self) -> bool:
-        return self._work.has(self.new.data)
-
-    async def _publish(self) -> None:
-        """Nobody is at the blue pods, so they may change over one by one."""
-        self.demand_undisturbed()
-        await self.publish(self.only(self.new.data[self._signing]), self.new.number)
-
     async def _switch_to_blue(self) -> None:
         await self.demand_converged(CONVERGING, "not changed over yet")
         await self._withdraw("users are sent to the component's own pods, which have the new key")
@@ -112,13 +104,6 @@ class BlueGreen(SigningKey):
         raise Waiting(SWITCHING, words, 1.0)
 
     # --- back --------------------------------------------------------------------------------------------------------
-
-    async def _is_returned(self) -> bool:
-        return not await self._is_published()
-
-    async def _return(self) -> None:
-        old = {key: self.old.data[key] for key in self._work.target.keys}
-        await self.publish(old, self.new.number + 1, self.old.made_at)
 
     async def _has_reconverged(self) -> bool:
         """Before the switch blue was not touched, and is not waited for."""

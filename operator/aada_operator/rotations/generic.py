@@ -8,7 +8,6 @@ from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.steps import Step, demand
 from aada_operator.rotations.command import VERIFICATION_FAILED, VerifyCommand
 from aada_operator.rotations.generator import generate
-from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.replacement import Replacement
 from aada_operator.rotations.work import Work
 
@@ -28,7 +27,7 @@ class Generic(Replacement):
             self.claim_step(),
             self.keep_step(),
             Step("Generate", self.is_generated, self._generate),
-            Step("Publish", self._is_published, self._publish),
+            Step("Publish", self.is_published, self.publish_new),
             Step("Converge", self.has_converged, self.note_converged),
             Step("VerifyNew", self._is_verified, self._verify),
         ]
@@ -36,7 +35,7 @@ class Generic(Replacement):
     def way_back(self) -> list[Step]:
         return [
             self.claim_step("ClaimAgain"),
-            Step("Return", self._is_returned, self._return),
+            Step("Return", self.is_returned, self.return_old),
             Step("Reconverge", self._has_reconverged, self.reconverge),
         ]
 
@@ -53,13 +52,6 @@ class Generic(Replacement):
     async def _generate(self) -> None:
         (key,) = self._work.target.keys
         await self.generate({**self._work.data, key: generate(self._visit.spec.generator)})
-
-    async def _is_published(self) -> bool:
-        return self._work.has(self.new.data)
-
-    async def _publish(self) -> None:
-        self.demand_undisturbed()
-        await self.publish(self._own(self.new), self.new.number)
 
     async def _is_verified(self) -> bool:
         proved = (self._work.status.get("proof") or {}).get("revision") == self.new.number
@@ -91,16 +83,6 @@ class Generic(Replacement):
             message = f"GET {path} of {component.name} gave {found or 'no answer'}, not {status}"
             raise Waiting(VERIFICATION_FAILED, message, 5.0)
         return f"GET {path} of {component.name}: {found}"
-
-    async def _is_returned(self) -> bool:
-        return not self._work.has(self.new.data)
-
-    async def _return(self) -> None:
-        await self.publish(self._own(self.old), self.new.number + 1, self.old.made_at)
-
-    def _own(self, revision: Revision) -> dict[str, str]:
-        """The one key: others may be of other rotations."""
-        return {key: revision.data[key] for key in self._work.target.keys}
 
     async def _has_reconverged(self) -> bool:
         await self._command.remove()

@@ -169,6 +169,27 @@ class Replacement:
         detail = {"object": f"secretrotations/{self._visit.namespace}/{self._visit.name}", "revision": name}
         logger.info("the Secret has another revision", extra=detail)
 
+    def own(self, revision: Revision) -> dict[str, str]:
+        """The keys that are replaced: others of the Secret may be of other rotations."""
+        return {key: revision.data[key] for key in self._work.target.keys}
+
+    async def is_published(self) -> bool:
+        """Whether the Secret has the new values of these keys."""
+        return self._work.has(self.new.data)
+
+    async def publish_new(self) -> None:
+        """The Secret gets the new values; who uses it is restarted one by one."""
+        self.demand_undisturbed()
+        await self.publish(self.own(self.new), self.new.number)
+
+    async def is_returned(self) -> bool:
+        """Whether it has not, or not any more."""
+        return not await self.is_published()
+
+    async def return_old(self) -> None:
+        """The old values under a new revision: a pod that got the others in between must not pass for one of these."""
+        await self.publish(self.own(self.old), self.new.number + 1, self.old.made_at)
+
     async def convergence(self) -> Convergence:
         """Who has not come to the revision in the Secret yet."""
         return await self._consumers.look(self._work.live_revision)
