@@ -85,8 +85,11 @@ async def advance(
         entries += [known.get(later.name, {"name": later.name}) for later in steps[position + 1 :]]
         record(Progress(step.name, entries))
         failpoint(f"{operation}.{step.name}.before-act")
-        await step.act()
-        failpoint(f"{operation}.{step.name}.after-act")
+        try:
+            await step.act()
+        finally:
+            # Also for what was only begun, and is waited for now.
+            failpoint(f"{operation}.{step.name}.after-act")
         return False
     record(Progress(None, entries))
     return True

@@ -152,3 +152,11 @@ def test_what_the_status_says_is_never_believed() -> None:
     for _ in range(4):
         world.visit()
     assert world.acted == list(NAMES)
+
+
+def test_a_step_that_has_begun_and_waits_can_be_killed_after_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    points: list[str] = []
+    monkeypatch.setattr(steps, "failpoint", points.append)
+    with pytest.raises(Waiting):
+        World().visit(World().steps(Fence=Waiting("Draining", "sessions end", 1.0)))
+    assert points == ["swap.Fence.before-act", "swap.Fence.after-act"]
