@@ -25,6 +25,9 @@ class Pressure:
     message: str = ""
 
 
+UNASKED = Pressure(None, "Unasked")
+
+
 def judge(spec: ScalingPolicySpec, seen: Activity, cpu: float | None) -> Pressure:
     """Whether the database is the limit now; ``cpu`` is the part of its cores in use, None when nobody asked."""
     cores = spec.database_bound.cores

@@ -7,6 +7,7 @@ the autoscaler, the limit on the server.
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
@@ -17,7 +18,7 @@ from aada_operator.core.database import UNLIMITED
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.managed_fields import SCALING_MANAGER
-from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, key_of
+from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, Object, key_of
 from aada_operator.scaling import (
     activity,
     budget,
@@ -29,7 +30,6 @@ from aada_operator.scaling import (
     manifests,
     queries,
     report,
-    server,
 )
 from aada_operator.scaling.budget import Connections
 from aada_operator.scaling.closures import ClosureReader
@@ -37,9 +37,7 @@ from aada_operator.scaling.decide import Size
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.memory import Memory, recall
-from aada_operator.scaling.pressure import Pressure
 from aada_operator.scaling.report import Seen
-from aada_operator.scaling.server import Answers
 from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler
 
 logger = logging.getLogger(__name__)
@@ -78,9 +76,12 @@ class ScalingReconciler:
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
         await self._bring_within(visit, world, seen)
-        report.scaling(visit, world.deployment, seen, applied.live)
-        await self._fence(visit, world, seen)
-        return max(0.0, _due(visit, seen) - (time.monotonic() - began))
+        after, live = await self._watch(visit, world, seen, applied.live)
+        report.scaling(visit, world.deployment, after, live)
+        await self._fence(visit, world, after)
+        if after.memory.database.on != seen.memory.database.on:
+            return 0.0
+        return max(0.0, _due(visit, after) - (time.monotonic() - began))
 
     async def finalize(self, visit: ScalingVisit) -> float | None:
         """The policy is deleted: nothing is scaled any more, the size stays, the limit goes."""
@@ -114,9 +115,8 @@ class ScalingReconciler:
         body = await self._kube.get(AADA_LMS, visit.namespace, name)
         spec = lms_spec(body, name)
         assert body, "lms_spec raises when there is none"  # noqa: S101
-        said = await server.ask(self._kube, body, spec, self._allow_local, activity=False)
-        assert said.limits, "it was asked for them"  # noqa: S101
-        await set_limit(self._kube, visit, spec.database, said.limits, UNLIMITED, allow_local=self._allow_local)
+        found = await connections.limits_of(self._kube, visit, body, spec, self._allow_local)
+        await set_limit(self._kube, visit, spec.database, found, UNLIMITED, allow_local=self._allow_local)
 
     async def _make_room(self, visit: ScalingVisit, world: World) -> None:
         """Never scale beside another autoscaler; one that a person names may go.
@@ -160,34 +160,29 @@ class ScalingReconciler:
         closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
         visit.now = calendar.moment(spec.calendar, visit.now, closures.times)
         size = decide.meant(world.deployment, world.autoscaler, spec, visit.now)
-        (found, pressure), readings = await asyncio.gather(
-            self._ask(visit, world),
+        found, readings = await asyncio.gather(
+            connections.look(self._kube, visit, world, self._allow_local),
             queries.look(self._kube, visit, size.wanted, self._allow_local),
         )
         says = calendar.at(spec.calendar, visit.now, closures.times)
         upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
         lost = demand.gets_none(spec, world.autoscaler)
         memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
-        memory = decide.followed(memory, spec, pressure, visit.now)
         # Without metrics of its own an autoscaler never has a choice: that says nothing of an operation.
         held = hold.holder(world.claims, world.deployment, world.autoscaler if spec.resource_metrics() else None)
         bounds = decide.bounds(spec, says, _top(spec, world, size, memory, found), size, memory.floor, held)
         memory = decide.noted(spec, memory, bounds)
-        return Seen(bounds, size, says, upcoming, closures, found, readings, memory, pressure, held)
+        return Seen(bounds, size, says, upcoming, closures, found, readings, memory, held)
 
-    async def _ask(self, visit: ScalingVisit, world: World) -> tuple[Connections, Pressure]:
-        """What the database bears, and whether it is the limit."""
-        limits, sessions = connections.unasked(visit, world) is None, activity.unasked(visit, world) is None
-        try:
-            said = await server.ask(
-                self._kube, world.lms, world.spec, self._allow_local, limits=limits, activity=sessions
-            )
-        except Waiting as waiting:
-            said = Answers(refused=waiting)
-        return await asyncio.gather(
-            connections.look(self._kube, visit, world, said, self._allow_local),
-            activity.look(self._kube, visit, world, said, self._allow_local),
-        )
+    async def _watch(self, visit: ScalingVisit, world: World, seen: Seen, live: Object) -> tuple[Seen, Object]:
+        """What the database does, once all is done that cannot wait: it counts from the next visit on."""
+        pressure = await activity.look(self._kube, visit, world, self._allow_local)
+        memory = decide.followed(seen.memory, visit.spec, pressure, visit.now)
+        if memory != seen.memory:
+            wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, memory)
+            live = (await children.ensure(self._kube, AUTOSCALERS, wanted, live)).live
+            failpoint("scaling.after-watch")
+        return replace(seen, memory=memory, pressure=pressure), live
 
     async def _bring_within(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Apply a size that the bounds allow, at once; put back one that somebody set by hand, and say so.

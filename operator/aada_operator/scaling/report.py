@@ -20,7 +20,7 @@ from aada_operator.scaling.demand import Reading
 from aada_operator.scaling.hold import Hold
 from aada_operator.scaling.ical import Closures
 from aada_operator.scaling.memory import Memory
-from aada_operator.scaling.pressure import DATABASE_BOUND, Pressure
+from aada_operator.scaling.pressure import DATABASE_BOUND, UNASKED, Pressure
 from aada_operator.scaling.report_metrics import ACTIVE, FALLBACK, LIMITED
 
 BUDGET = "ConnectionBudgetExceeded"
@@ -57,7 +57,7 @@ _FIX = {
 class Seen:
     """What one visit found out; ``size`` is the one that is meant, without what somebody set by hand.
 
-    ``hold`` is what the size waits for.
+    ``hold`` is what the size waits for. ``pressure`` is looked at last: what follows from it counts at the next visit.
     """
 
     bounds: Bounds
@@ -68,8 +68,8 @@ class Seen:
     connections: Connections
     readings: tuple[Reading, ...]
     memory: Memory
-    pressure: Pressure
     hold: Hold | None = None
+    pressure: Pressure = UNASKED
 
 
 def scaling(visit: Visit[ScalingPolicySpec], deployment: Object, seen: Seen, autoscaler: Object) -> None:

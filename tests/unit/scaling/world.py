@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from aada_operator.adapters import postgres_activity, postgres_limits
+from aada_operator.adapters import postgres_limits
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.conditions import ConditionSet
@@ -19,7 +19,7 @@ from aada_operator.core.workqueue import Key
 from aada_operator.lms.workloads import WorkloadsReconciler
 from aada_operator.lms.world import Secrets
 from aada_operator.lms.world import World as LmsWorld
-from aada_operator.scaling import fence, reconcile, server
+from aada_operator.scaling import activity, connections, fence, reconcile
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, NoEvents, SetClock, custom_resource
 from tests.unit.scaling.samples import TARGET, component
 
@@ -116,10 +116,9 @@ class World:
         self.server.secret("aada-db", url="postgresql://…", username="aada_lms_a")
         self.spec = {"target": TARGET} | spec
         self.activity = Activity(sessions=10, slots=97)
-        for module in (fence, server):
-            monkeypatch.setattr(module, "admin_session", _nobody)
-        monkeypatch.setattr(postgres_limits, "look", self._limits_of)
-        monkeypatch.setattr(postgres_activity, "look", self._activity_of)
+        monkeypatch.setattr(connections, "limits_of", self._limits_of)
+        monkeypatch.setattr(activity, "activity_of", self._activity_of)
+        monkeypatch.setattr(fence, "admin_session", _nobody)
         monkeypatch.setattr(fence, "alone", _nobody)
         monkeypatch.setattr(postgres_limits, "limit", self._limit)
         self.restart()
