@@ -3,7 +3,7 @@
 import pytest
 
 from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.resources import AADA_LMS, PODS, SECRET_ROTATIONS, SECRETS
+from aada_operator.core.resources import AADA_LMS, PODS, SECRET_ROTATIONS, SECRETS, Object
 from tests.service.rotation_world import CANARY, KEY, ROTATION, RotationWorld, installed
 
 
@@ -33,16 +33,20 @@ async def test_a_canary_that_does_not_come_up_changes_nothing(school: RotationWo
 async def test_a_canary_that_crashes_ends_it_at_once(school: RotationWorld) -> None:
     await installed(school)
     old = school.secret()
-    school.sick = True
-    school.clock.advance(days=31)
-    await school.turns(until="Canary")
-    pod = school.server.read(PODS, CANARY)
     waiting = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "restartCount": 3}
-    pod["status"] = {"containerStatuses": [{"name": "backend", "image": "lms"} | waiting]}
+    await with_canary(school, {"containerStatuses": [{"name": "backend", "image": "lms"} | waiting]})
     await school.turns()
     await rolled_back(school, "CanaryFailed", old)
     assert "CrashLoopBackOff" not in school.told()
     assert "its log says why" in school.told()
+
+
+async def with_canary(school: RotationWorld, status: Object) -> None:
+    """A rotation that is due, as far as its canary, which has that status."""
+    school.sick = True
+    school.clock.advance(days=31)
+    await school.turns(until="Canary")
+    school.server.read(PODS, CANARY)["status"] = status
 
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
@@ -51,10 +55,7 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
 async def test_a_canary_that_no_node_can_take_yet_is_waited_for(school: RotationWorld) -> None:
     """On a full cluster others' pods go in a moment, and a node may be on its way."""
     await installed(school)
-    school.sick = True
-    school.clock.advance(days=31)
-    await school.turns(until="Canary")
-    school.server.read(PODS, CANARY)["status"] = {"conditions": [UNSCHEDULABLE]}
+    await with_canary(school, {"conditions": [UNSCHEDULABLE]})
     await school.turn()
     assert school.said("Ready") == "False CanaryFailed"
     assert "free resources" in school.told()
@@ -67,10 +68,7 @@ async def test_a_canary_that_no_node_can_take_yet_is_waited_for(school: Rotation
 async def test_a_canary_that_no_node_takes_leads_back(school: RotationWorld) -> None:
     await installed(school)
     old = school.secret()
-    school.sick = True
-    school.clock.advance(days=31)
-    await school.turns(until="Canary")
-    school.server.read(PODS, CANARY)["status"] = {"conditions": [UNSCHEDULABLE]}
+    await with_canary(school, {"conditions": [UNSCHEDULABLE]})
     school.clock.advance(minutes=11)
     await school.turns()
     await rolled_back(school, "CanaryFailed", old)

@@ -37,6 +37,7 @@ class BlueGreen(SigningKey):
             Step("Generate", self.is_generated, self._generate),
             unless(self._is_decided, Step("StartGreen", self._green.is_ready, self._start_green)),
             unless(self.is_published, Step("SwitchToGreen", self._green.has_users, self._switch_to_green)),
+            # Nobody is at the blue pods now, so they may change over one by one.
             Step("Publish", self.is_published, self.publish_new),
             Step("Converge", self.has_converged, self.note_converged),
             Step("SwitchToBlue", self._green.has_no_users, self._switch_to_blue),

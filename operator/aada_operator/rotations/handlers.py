@@ -17,11 +17,11 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
     # Sessions come and go: a status that counts them is another at each visit.
     @kopf.on.event(GROUP, VERSION, SECRET_ROTATIONS.plural, registry=registry)
     async def rotation_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
-        key, kind = key_of(dict(body)), str(event["type"])
+        key, kind = key_of(dict(body)), event["type"]
         if key is None:
             return
-        if asked.is_new(key, asks(body, kind)):
+        if asked.is_new(key, kind, asks(body)):
             enqueue(key)
         lms = (body.get("spec") or {}).get("lmsRef") or {}
-        if lms.get("name") and worked.is_new(key, works(body, kind)):
+        if lms.get("name") and worked.is_new(key, kind, works(body)):
             enqueue(Key(AADA_LMS.plural, key.namespace, str(lms["name"])))

@@ -69,10 +69,14 @@ def next_transition(calendar: Calendar | None, now: datetime, closed: Sequence[I
     return next((Transition(edge, says) for edge, says in changes if says != present), None)
 
 
-def moment(calendar: Calendar | None, now: datetime, closed: Sequence[Interval] = ()) -> datetime:
-    """The time to decide for: that of a change that is about to come, else now."""
+def ahead(
+    calendar: Calendar | None, now: datetime, closed: Sequence[Interval] = ()
+) -> tuple[datetime, Transition | None]:
+    """The time to decide for, which is that of a change that is about to come, else now; and the change after it."""
     upcoming = next_transition(calendar, now, closed)
-    return upcoming.time if upcoming and upcoming.time - now <= LEAD else now
+    if upcoming and upcoming.time - now <= LEAD:
+        return upcoming.time, next_transition(calendar, upcoming.time, closed)
+    return now, upcoming
 
 
 def _says(spans: list[_Span], moment: datetime) -> Says:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import kopf
 
 from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, VERSION
-from aada_operator.core.news import News, asks, leaves, works
+from aada_operator.core.news import GONE, News, asks, leaves, works
 from aada_operator.core.resources import (
     AADA_LMS,
     DEPLOYMENTS,
@@ -29,7 +29,7 @@ def _tell(registry: kopf.OperatorRegistry, resource: ApiResource, changed: Calla
     @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)
     async def one_changed(body: kopf.Body, event: kopf.RawEvent, **_: object) -> None:
         key = key_of(dict(body))
-        if key and worked.is_new(key, works(body, str(event["type"]))):
+        if key and worked.is_new(key, event["type"], works(body)):
             changed(key.namespace)
 
 
@@ -45,12 +45,12 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
         key = key_of(dict(body))
         if key is None:
             return
-        kind = str(event["type"])
+        kind = event["type"]
         known = policies[namespace, lms, str(target.get("component", ""))]
-        (known.discard if kind == "DELETED" else known.add)(key)
-        if asked.is_new(key, asks(body, kind)):
+        (known.discard if kind == GONE else known.add)(key)
+        if asked.is_new(key, kind, asks(body)):
             enqueue(key)
-        if lms and taken.is_new(key, _takes(body, kind)):
+        if lms and taken.is_new(key, kind, _takes(body)):
             enqueue(Key(AADA_LMS.plural, namespace, lms))
 
     def operation_changed(namespace: str) -> None:
@@ -73,9 +73,7 @@ def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) ->
             enqueue(key)
 
 
-def _takes(body: kopf.Body, kind: str) -> object:
-    """What an AadaLms looks at: whether a component is scaled, and how far; None: no more."""
-    if kind == "DELETED":
-        return None
+def _takes(body: kopf.Body) -> object:
+    """What an AadaLms looks at: whether a component is scaled, and how far."""
     metadata = body["metadata"]
     return metadata["uid"], metadata.get("generation"), (body.get("status") or {}).get("max"), leaves(body)

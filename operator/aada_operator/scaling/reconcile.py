@@ -70,6 +70,7 @@ class ScalingReconciler:
         await self._make_room(visit, world)
         await self._take_size(world)
         seen = await self._see(visit, world)
+        # The moment that was decided for may still be to come.
         began += (visit.now - now).total_seconds()
         await asyncio.sleep(began - time.monotonic())
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
@@ -158,14 +159,13 @@ class ScalingReconciler:
         """What bears on the size, and the bounds that follow, at the moment that the visit decides for."""
         spec = visit.spec
         closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
-        visit.now = calendar.moment(spec.calendar, visit.now, closures.times)
+        visit.now, upcoming = calendar.ahead(spec.calendar, visit.now, closures.times)
         size = decide.meant(world.deployment, world.autoscaler, spec, visit.now)
         found, readings = await asyncio.gather(
             connections.look(self._kube, visit, world, self._allow_local),
             queries.look(self._kube, visit, size.wanted, self._allow_local),
         )
         says = calendar.at(spec.calendar, visit.now, closures.times)
-        upcoming = calendar.next_transition(spec.calendar, visit.now, closures.times)
         lost = demand.gets_none(spec, world.autoscaler)
         memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
         # Without metrics of its own an autoscaler never has a choice: that says nothing of an operation.

@@ -89,21 +89,24 @@ async def test_a_command_that_does_not_end_brings_the_old_value_back() -> None:
     assert VERIFYING not in world.server.names(PODS)
 
 
-async def test_a_pod_that_does_not_start_is_told_with_its_cause() -> None:
+async def verifying(status: Object) -> World:
+    """A rotation whose pod with the command has that status."""
     world = await due()
     await world.turns(until="VerifyNew")
     await world.turn()
-    world.server.read(PODS, VERIFYING)["status"] = starting_with("CreateContainerConfigError")
+    world.server.read(PODS, VERIFYING)["status"] = status
+    return world
+
+
+async def test_a_pod_that_does_not_start_is_told_with_its_cause() -> None:
+    world = await verifying(starting_with("CreateContainerConfigError"))
     await world.turns()
     assert world.past() == ["RolledBack VerificationFailed"]
     assert "container backend cannot start" in world.told()
 
 
 async def test_an_image_that_cannot_be_had_for_a_moment_is_waited_for_and_told() -> None:
-    world = await due()
-    await world.turns(until="VerifyNew")
-    await world.turn()
-    world.server.read(PODS, VERIFYING)["status"] = starting_with("ErrImagePull")
+    world = await verifying(starting_with("ErrImagePull"))
     await world.turn()
     assert (world.past(), "image lms" in world.told()) == ([], True)
     world.clock.advance(minutes=11)
@@ -118,10 +121,7 @@ def starting_with(trouble: str) -> Object:
 
 
 async def test_a_pod_that_its_node_lost_is_started_again() -> None:
-    world = await due()
-    await world.turns(until="VerifyNew")
-    await world.turn()
-    world.server.read(PODS, VERIFYING)["status"] = {"phase": "Failed", "reason": "Evicted"}
+    world = await verifying({"phase": "Failed", "reason": "Evicted"})
     world.exit_code = None
     await world.turn()
     assert VERIFYING not in world.server.names(PODS)
