@@ -153,6 +153,12 @@ def test_a_restarted_api_server_is_another_process_with_the_same_objects(cluster
     assert "survivor" in cluster.kubectl("get", "configmap", "survivor", f"--namespace={namespace}")
 
 
+def test_a_container_that_many_tests_kill_is_started_again_soon(local: LocalCluster) -> None:
+    node = local.kubectl("get", "nodes", "--output=jsonpath={.items[0].metadata.name}")
+    found = json.loads(local.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))
+    assert found["kubeletconfig"]["crashLoopBackOff"] == {"maxContainerRestartPeriod": "10s"}
+
+
 def test_a_rebuilt_image_is_what_the_next_pod_runs(local: LocalCluster, namespace: str, tmp_path: Path) -> None:
     tag = "localhost/aada/rebuilt:dev"
     (tmp_path / "Dockerfile").write_text('ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY text /text\nCMD ["cat", "/text"]\n')

@@ -14,6 +14,8 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.shell import run, step, wait_until
@@ -97,19 +99,24 @@ def is_usable() -> bool:
 
 
 def kind_config(layout: Layout) -> dict[str, Any]:
-    """kind's configuration: one node whose API server writes the audit log into `layout.logs`."""
+    """kind's configuration: one node whose API server writes the audit log into `layout.logs`.
+
+    Its kubelet waits with a container that ends again and again as the local provider's does.
+    """
     policy = "/etc/kubernetes/audit-policy.yaml"
     files = [
         {"name": "audit-policy", "hostPath": policy, "mountPath": policy, "readOnly": True, "pathType": "File"},
         {"name": "audit-log", "hostPath": AUDIT_FOLDER, "mountPath": AUDIT_FOLDER, "pathType": "DirectoryOrCreate"},
     ]
-    patch = {
+    server = {
         "kind": "ClusterConfiguration",
         "apiServer": {
             "extraArgs": {"audit-policy-file": policy, "audit-log-path": f"{AUDIT_FOLDER}/{layout.audit_log.name}"},
             "extraVolumes": files,
         },
     }
+    local = yaml.safe_load((TESTBED / "node" / "kubelet.yaml").read_text())
+    kubelet = {key: local[key] for key in ("kind", "featureGates", "crashLoopBackOff")}
     mounts = [
         {"hostPath": str(TESTBED / "node" / "audit-policy.yaml"), "containerPath": policy, "readOnly": True},
         {"hostPath": str(layout.logs), "containerPath": AUDIT_FOLDER},
@@ -118,7 +125,7 @@ def kind_config(layout: Layout) -> dict[str, Any]:
         "role": "control-plane",
         "image": KIND_NODE_IMAGE,
         "extraMounts": mounts,
-        "kubeadmConfigPatches": [json.dumps(patch)],
+        "kubeadmConfigPatches": [json.dumps(server), json.dumps(kubelet)],
     }
     return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": [node]}
 

@@ -71,7 +71,7 @@ def test_another_key_is_kept_when_a_command_in_a_pod_is_content_with_it(school: 
     school.rotated(1, ref=MAIL)
     assert len(school.mail_key()) == MAIL_LENGTH
     assert school.mail_key() != before
-    assert school.workspace.get("pod/mail-verify") is None
+    school.workspace.wait_gone("pod/mail-verify")
 
 
 def test_another_key_that_the_command_is_not_content_with_goes_and_the_old_one_is_back(school: School) -> None:
@@ -84,7 +84,7 @@ def test_another_key_that_the_command_is_not_content_with_goes_and_the_old_one_i
     assert newest["reason"] == "VerificationFailed"
     assert "exit code 3" in newest["message"]
     assert school.mail_key() == before
-    assert school.workspace.get("pod/mail-verify") is None
+    school.workspace.wait_gone("pod/mail-verify")
 
 
 def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:

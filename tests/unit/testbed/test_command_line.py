@@ -92,11 +92,12 @@ def test_an_unknown_provider_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         provider.open_cluster()
 
 
-def test_kind_writes_the_audit_log_where_the_local_node_does(tmp_path: Path) -> None:
+def test_kind_writes_the_audit_log_and_restarts_containers_as_the_local_node_does(tmp_path: Path) -> None:
     layout = Layout("test", tmp_path)
     node = kind.kind_config(layout)["nodes"][0]
     assert {"hostPath": str(layout.logs), "containerPath": kind.AUDIT_FOLDER} in node["extraMounts"]
     assert f"{kind.AUDIT_FOLDER}/{layout.audit_log.name}" in node["kubeadmConfigPatches"][0]
+    assert "maxContainerRestartPeriod" in node["kubeadmConfigPatches"][1]
 
 
 def test_a_person_who_is_not_root_goes_on_through_sudo_with_the_own_cache(
