@@ -14,6 +14,7 @@ from typing import Any
 from tests.testbed.catalogue import Image
 from tests.testbed.shell import TestbedError, step
 
+FIELD_MANAGER = "testbed"
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
@@ -73,9 +74,10 @@ class Cluster(ABC):
         ))  # fmt: skip
 
     def apply(self, manifest: str, namespace: str | None = None) -> str:
-        """Server-side apply of YAML or JSON text as the field manager `testbed`, in `namespace` when one is given."""
+        """Server-side apply of YAML or JSON text as `FIELD_MANAGER`, in `namespace` when one is given."""
         where = [f"--namespace={namespace}"] if namespace else []
-        return self.kubectl("apply", "--server-side", "--field-manager=testbed", "--filename=-", *where, input=manifest)
+        how = ("--server-side", f"--field-manager={FIELD_MANAGER}", "--filename=-")
+        return self.kubectl("apply", *how, *where, input=manifest)
 
     def environment(self) -> dict[str, str]:
         """The environment in which kubectl and helm talk to this cluster."""

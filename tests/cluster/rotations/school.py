@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from tests.cluster.rotations.logins import Logins
 from tests.cluster.servers import Database
 from tests.cluster.workspace import LONG, Object, Workspace, summary
 from tests.testbed.catalogue import SAMPLE_LMS
-from tests.testbed.cluster import Cluster
+from tests.testbed.cluster import FIELD_MANAGER, Cluster
 from tests.testbed.services import install_postgres
 
 ROTATION = "login"
@@ -118,6 +119,22 @@ class School:
         """The roles of the application that may log in."""
         query = f"SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, '{DATABASE}') ORDER BY 1"
         return self.database.sql(query).splitlines()
+
+    def owners(self) -> list[str]:
+        """Who owns what is in the database."""
+        query = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE oid >= 16384"
+        return self.database.sql(query, DATABASE).splitlines()
+
+    def given(self) -> dict[str, Object]:
+        """The fields that belong to who applied the manifests; one whose value somebody changes does so no more."""
+        refs = ("lms/aada", REF, f"deployment/{logins.NAME}", f"statefulset/{logins.INDEX}")
+        return {ref: self._given(ref) for ref in refs}
+
+    def _given(self, ref: str) -> Object:
+        body = json.loads(self.workspace.kubectl("get", ref, "--show-managed-fields", "--output=json"))
+        (given,) = (one for one in body["metadata"]["managedFields"] if one["manager"] == FIELD_MANAGER)
+        fields: Object = given["fieldsV1"]
+        return fields
 
     def secrets(self) -> list[str]:
         """Names of the Secrets that a rotation keeps while it works."""

@@ -9,9 +9,13 @@ import pytest
 
 from tests.bench import rotations as show
 from tests.cluster.release import Operator
+from tests.cluster.rotations import logins
 from tests.cluster.rotations.school import DATABASE, MAIL, MAIL_KEY, MAIL_LENGTH, REF, School
 from tests.cluster.workspace import LONG
 from tests.testbed.cluster import Cluster
+from tests.testbed.versions import SAMPLE_LMS_RELEASES
+
+NEW_VERSION = SAMPLE_LMS_RELEASES[1]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,33 @@ def test_an_api_server_that_restarts_in_the_middle_is_waited_for(school: School)
     school.rotated(revision)
     assert len(school.open_logins()) == 1
     assert school.secrets() == []
+    assert school.use().failed == failed
+
+
+def test_a_rollout_undone_in_the_grace_period_harms_nobody_and_git_sees_no_drift(school: School) -> None:
+    school.declare(gracePeriod="40s")
+    failed, given = school.use().failed, school.given()
+    revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
+    school.ask()
+    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Grace", LONG)
+    for deployment in ("deployment/aada-backend", f"deployment/{logins.NAME}"):
+        school.workspace.kubectl("rollout", "undo", deployment)
+        school.workspace.kubectl("rollout", "status", deployment, "--timeout=120s")
+    school.rotated(revision)
+    assert len(school.open_logins()) == 1
+    assert school.use().failed == failed
+    school.workspace.wait_condition("lms/aada", "Ready")
+    assert school.given() == given, "the operator changed what stands in Git"
+    school.declare()
+
+
+def test_after_a_migration_between_two_rotations_no_login_owns_anything(school: School) -> None:
+    failed = school.use().failed
+    school.workspace.patch("lms/aada", version=NEW_VERSION)
+    school.workspace.wait_for("lms/aada", lambda body: body["status"].get("version") == NEW_VERSION, LONG)
+    assert school.owners() == [f"{DATABASE}_owner"]
+    school.rotate()
+    assert school.owners() == [f"{DATABASE}_owner"]
     assert school.use().failed == failed
 
 
