@@ -22,7 +22,7 @@ from s3transfer.manager import TransferManager
 from aada_operator.adapters import s3_bucket
 from aada_operator.adapters.s3_bucket import BucketSettings, Capabilities, ObjectInfo
 from aada_operator.adapters.s3_client import KeySource, make_client
-from aada_operator.adapters.s3_errors import BROKEN_OFF, DENIED, MISSING_KEY, code_of, translate
+from aada_operator.adapters.s3_errors import BROKEN_OFF, DENIED, EXISTS, MISSING_KEY, NO_CONDITIONS, code_of, translate
 from aada_operator.adapters.s3_locks import Locks
 from aada_operator.adapters.s3_streams import (
     TRANSFER,
@@ -44,8 +44,6 @@ PATIENT = 10
 _MOST_BROKEN_OFF = 4
 MAX_SMALL_OBJECT = 64 * 2**20
 _PROBE = b"probe\n"
-_EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
-_NO_CONDITIONS = {"NotImplemented", "501"}
 
 
 class ObjectStore:
@@ -96,23 +94,14 @@ class ObjectStore:
         self.put_if_absent(key, _PROBE)
         if self.get(key) != _PROBE or key not in {found.key for found in self.list(key)}:
             raise Waiting(STORAGE_UNREACHABLE, f"{self._name} does not show what was just written to it")
-        return Capabilities(conditional_writes=self._refuses_overwriting(key), deletes=self.delete(key))
+        with self._translated():
+            refuses = s3_bucket.refuses_overwriting(self._client, self._location.bucket, key, _PROBE)
+        return Capabilities(conditional_writes=refuses, deletes=self.delete(key))
 
     def settings(self) -> BucketSettings:
         """What the bucket's owner has set; a server or a key that does not tell is no error."""
         with self._translated():
             return s3_bucket.settings(self._client, self._location.bucket)
-
-    def _refuses_overwriting(self, key: str) -> bool:
-        with self._translated():
-            try:
-                self._client.put_object(Bucket=self._location.bucket, Key=key, Body=_PROBE, IfNoneMatch="*")
-            except ClientError as error:
-                if code_of(error) in _EXISTS:
-                    return True
-                if code_of(error) not in _NO_CONDITIONS:
-                    raise
-        return False
 
     def delete(self, key: str) -> bool:
         """Delete an object; False: that is forbidden, as in a write-once bucket."""
@@ -152,9 +141,9 @@ class ObjectStore:
         try:
             self._client.put_object(**wanted, **lock, IfNoneMatch="*")
         except ClientError as error:
-            if code_of(error) in _EXISTS:
+            if code_of(error) in EXISTS:
                 return False
-            if code_of(error) not in _NO_CONDITIONS:
+            if code_of(error) not in NO_CONDITIONS:
                 raise
             self._client.put_object(**wanted, **lock)
         return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from aada_operator.adapters.s3_errors import code_of
+from aada_operator.adapters.s3_errors import EXISTS, NO_CONDITIONS, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,6 +43,18 @@ def settings(client: "S3Client", bucket: str) -> BucketSettings:
     rules = _told(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"], absent=[])
     versioning = _told(lambda: client.get_bucket_versioning(Bucket=bucket).get("Status", ""), absent="")
     return BucketSettings(rules, None if versioning is None else versioning == "Enabled")
+
+
+def refuses_overwriting(client: "S3Client", bucket: str, key: str, data: bytes) -> bool:
+    """Whether the server keeps an object that is there from a write that may not overwrite; ``data`` is what it has."""
+    try:
+        client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+    except ClientError as error:
+        if code_of(error) in EXISTS:
+            return True
+        if code_of(error) not in NO_CONDITIONS:
+            raise
+    return False
 
 
 def abort_stale_uploads(client: "S3Client", bucket: str, prefix: str, before: datetime) -> int:

@@ -24,6 +24,9 @@ from aada_operator.api.task import (
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 
 MISSING_KEY = "NoSuchKey"
+# What a write says that may not overwrite: the key is taken, or the server knows no such writes.
+EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+NO_CONDITIONS = {"NotImplemented", "501"}
 # An answer that began and did not end.
 BROKEN_OFF = (ReadTimeoutError, IncompleteReadError, ResponseStreamingError)
 _UNKNOWN_KEY = {"InvalidAccessKeyId", "XAdminUserNotFound"}

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Literal
 
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.common import seconds
@@ -116,9 +115,7 @@ def ready(visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> No
     visit.status["phase"] = reason
 
 
-def _ready(
-    visit: Visit[BackupPolicySpec], world: World, hold: Hold | None
-) -> tuple[Literal["True", "False", "Unknown"], str, str]:
+def _ready(visit: Visit[BackupPolicySpec], world: World, hold: Hold | None) -> tuple[Truth, str, str]:
     if hold and not hold.healthy:
         return "False", hold.reason, hold.message
     if world.storage is None:
@@ -243,8 +240,7 @@ def _reachable(visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> No
     if spec.objectives.rpo is None:
         visit.conditions.set(RPO_UNREACHABLE, "Unknown", "NoObjective", "objectives.rpo is not set")
     elif found is None:
-        message = "there are only backups by hand: set full"
-        visit.conditions.set(RPO_UNREACHABLE, True, "NoSchedule", message)
+        visit.conditions.set(RPO_UNREACHABLE, True, "NoSchedule", "there are only backups by hand: set full")
     elif found.keeps(timedelta(seconds=seconds(spec.objectives.rpo))):
         visit.conditions.set(RPO_UNREACHABLE, False, "WithinObjective", objectives.told(found))
     else:
