@@ -3,7 +3,7 @@
 import pytest
 
 from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.resources import PODS
+from aada_operator.core.resources import DEPLOYMENTS, PODS
 from tests.service.rotation_world import CANARY, RotationWorld, fresh_backup, installed
 
 
@@ -121,6 +121,22 @@ async def test_a_session_of_the_old_login_keeps_it_alive(school: RotationWorld) 
     again.close()
     await school.turns(seconds=30)
     assert school.past() == ["Rotated"]
+
+
+async def test_a_consumers_rollout_that_is_undone_in_the_grace_period_is_done_again(school: RotationWorld) -> None:
+    """As by `kubectl rollout undo`: its pods have the new login, but nobody could tell."""
+    spec = {"containers": [{"name": "reports", "envFrom": [{"secretRef": {"name": "aada-db"}}]}]}
+    body = {"metadata": {"name": "reports"}, "spec": {"replicas": 1, "template": {"metadata": {"annotations": {}}}}}
+    body["spec"]["template"]["spec"] = spec
+    school.server.add(DEPLOYMENTS, body)
+    await installed(school, consumers=[{"kind": "Deployment", "name": "reports"}])
+    school.clock.advance(days=31)
+    await school.turns(until="Grace")
+    school.server.read(DEPLOYMENTS, "reports")["spec"]["template"]["metadata"]["annotations"].clear()
+    school.clock.advance(minutes=16)
+    await school.turns(seconds=20)
+    assert school.past() == ["Rotated"]
+    assert "reports" in school.sessions
 
 
 async def test_what_somebody_made_as_the_login_is_given_to_the_owner(school: RotationWorld) -> None:

@@ -159,6 +159,8 @@ class Alternating(LoginReplacement):
         """The point of no return: nobody may log in as the old login, and its password is one that nobody knows."""
         convergence = await self.convergence()
         if not convergence.reached:
+            # A rollout of a consumer that somebody undid in the grace period would never be done again by itself.
+            await self.restart_consumers()
             await self.release()
             raise Waiting("OldLoginInUse", f"the old login stays until nobody uses it: {convergence}", 15.0)
         if not self._published or self._work.data["username"] == self._old:

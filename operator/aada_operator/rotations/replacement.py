@@ -194,13 +194,17 @@ class Replacement:
         """Who has not come to the revision in the Secret yet."""
         return await self._consumers.look(self._work.live_revision)
 
+    async def restart_consumers(self) -> None:
+        """Have those that have not come to the revision in the Secret start their pods anew."""
+        await self._consumers.restart(self._work.live_revision)
+
     async def demand_converged(self, reason: str, words: str) -> None:
         """Restart who has not come to it, and wait for them.
 
         Raises:
             Waiting: with the reason.
         """
-        await self._consumers.restart(self._work.live_revision)
+        await self.restart_consumers()
         convergence = await self.convergence()
         if not convergence.reached:
             raise Waiting(reason, f"{words}: {convergence}", POLL)
