@@ -20,6 +20,7 @@ from tests.cluster.workspace import Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.fixtures import cluster
+from tests.testbed.layout import CHECKOUT
 from tests.testbed.services import install_postgres, install_s3, make_bucket
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
@@ -35,11 +36,12 @@ class AgeKeys:
 
 
 class BySchool(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """The tests of one school, and those of one module, run in the same cluster."""
+    """The tests of one module run in the same cluster, and of a folder whose conftest.py has one school for all."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.partition("::")[0])
-        return str(path.parent if path.parent.parent.name == "cluster" else path)
+        shares = path.parent.parent.name == "cluster" and (CHECKOUT / path.parent / "conftest.py").exists()
+        return str(path.parent if shares else path)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySchool:

@@ -126,9 +126,8 @@ async def test_a_session_of_the_old_login_keeps_it_alive(school: RotationWorld) 
 async def test_a_consumers_rollout_that_is_undone_in_the_grace_period_is_done_again(school: RotationWorld) -> None:
     """As by `kubectl rollout undo`: its pods have the new login, but nobody could tell."""
     spec = {"containers": [{"name": "reports", "envFrom": [{"secretRef": {"name": "aada-db"}}]}]}
-    body = {"metadata": {"name": "reports"}, "spec": {"replicas": 1, "template": {"metadata": {"annotations": {}}}}}
-    body["spec"]["template"]["spec"] = spec
-    school.server.add(DEPLOYMENTS, body)
+    template = {"metadata": {"annotations": {}}, "spec": spec}
+    school.server.add(DEPLOYMENTS, {"metadata": {"name": "reports"}, "spec": {"replicas": 1, "template": template}})
     await installed(school, consumers=[{"kind": "Deployment", "name": "reports"}])
     school.clock.advance(days=31)
     await school.turns(until="Grace")
