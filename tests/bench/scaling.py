@@ -37,7 +37,9 @@ from tests.testbed.provider import open_cluster
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 from tests.unit.scaling import budget_cases
 
-POLICY, DEPLOYMENT = "scp/backend", "deployment/aada-backend"
+POLICY, DEPLOYMENT, AUTOSCALER = "scp/backend", "deployment/aada-backend", "hpa/backend"
+# Percent of the requested CPU that the autoscaler aims at.
+TARGET = 60
 AUTOSCALER_USER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 REFUSED = re.compile(r"too many connections|remaining connection slots")
 # A fifth of a core per pod: about five sign-ins a second. The class needs more than two of four pods.
@@ -127,13 +129,15 @@ class School:
     def declare(self, **spec: Any) -> None:
         """The policy."""
         wanted = {"target": {"lmsRef": {"name": builders.LMS}, "component": "backend"}, "minReplicas": 1,
-                  "maxReplicas": PODS, "metrics": [{"cpu": "60%"}]} | spec  # fmt: skip
+                  "maxReplicas": PODS, "metrics": [{"cpu": f"{TARGET}%"}]} | spec  # fmt: skip
         self.workspace.apply(builders.custom_resource("ScalingPolicy", "backend", wanted))
 
     def rest(self) -> None:
-        """One pod, and an autoscaler that sees what it does."""
+        """One pod, and an autoscaler that sees that it has nothing to do: one that has just started uses much."""
         self.declare(maxReplicas=1)
         self.has(1)
+        self.workspace.says(POLICY, "MetricsAvailable", "Followed", LONG)
+        self.workspace.wait_for(AUTOSCALER, _is_calm, LONG)
         self.declare()
         self.workspace.says(POLICY, "MetricsAvailable", "Followed", LONG)
 
@@ -156,6 +160,12 @@ class School:
         threading.Thread(target=follow, daemon=True).start()
         yield seen
         done.set()
+
+
+def _is_calm(autoscaler: Object) -> bool:
+    """Whether its pods use no more than half of what would have it add one."""
+    seen = [metric["resource"]["current"] for metric in (autoscaler.get("status") or {}).get("currentMetrics") or []]
+    return bool(seen) and all(current.get("averageUtilization", TARGET) <= TARGET / 2 for current in seen)
 
 
 def _is_at(body: Object, pods: int) -> bool:
