@@ -23,7 +23,7 @@ from tests.cluster import load, release
 from tests.cluster.release import DEPLOYMENT, Operator
 from tests.cluster.rotations import logins
 from tests.cluster.rotations.runbook import by_the_runbook
-from tests.cluster.rotations.school import HEALTH, JWT, PROTECTED, REF, School
+from tests.cluster.rotations.school import HEALTH, JWT, PROTECTED, School
 from tests.cluster.workspace import LONG, Object
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
@@ -152,7 +152,7 @@ def kills(school: School, operator: Operator, points: list[str]) -> dict[str, An
     failures: list[str] = []
     for point in points:
         known = sum(school.use().failed.values())
-        revision = int((school.workspace.get(REF) or {})["status"]["revision"]) + 1
+        revision = school.next_revision()
         operator.kubectl("set", "env", DEPLOYMENT, f"{VARIABLE}={point}=kill")
         operator.rolled_out()
         school.ask()

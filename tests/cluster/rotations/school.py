@@ -104,11 +104,18 @@ class School:
         assert (newest["result"], newest["revision"]) == ("Rotated", revision), summary(found)
         return found
 
+    def next_revision(self) -> int:
+        """The one that a rotation of the login brings now."""
+        return int(self._status.get("revision", 0)) + 1
+
+    @property
+    def _status(self) -> Object:
+        status: Object = (self.workspace.get(REF) or {}).get("status") or {}
+        return status
+
     def rotate(self) -> Object:
         """One rotation, asked for and waited for."""
-        body = self.workspace.get(REF) or {}
-        revision = int((body.get("status") or {}).get("revision", 0)) + 1
-        last = (body.get("status") or {}).get("lastRotation")
+        revision, last = self.next_revision(), self._status.get("lastRotation")
         if last:  # a time of the API has whole seconds: the next one must be later than the last
             while to_rfc3339(SystemClock().now()) <= last:
                 time.sleep(0.05)

@@ -48,7 +48,7 @@ def test_it_is_seen_with_kubectl(school: School) -> None:
 
 @pytest.mark.parametrize("step", ["Canary", "Converge"])
 def test_the_operator_killed_in_the_middle_goes_on(school: School, operator: Operator, step: str) -> None:
-    revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
+    revision = school.next_revision()
     school.ask()
     school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == step, LONG)
     operator.kill()
@@ -92,7 +92,7 @@ def test_another_key_that_the_command_is_not_content_with_goes_and_the_old_one_i
 
 
 def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
-    revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
+    revision = school.next_revision()
     school.ask()
     school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Canary", LONG)
     school.database.stop()
@@ -103,7 +103,7 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> N
 
 def test_an_api_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
     failed = school.use().failed
-    revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
+    revision = school.next_revision()
     school.ask()
     school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Canary", LONG)
     school.workspace.cluster.restart_apiserver()
@@ -116,7 +116,7 @@ def test_an_api_server_that_restarts_in_the_middle_is_waited_for(school: School)
 def test_a_rollout_undone_in_the_grace_period_harms_nobody_and_git_sees_no_drift(school: School) -> None:
     school.declare(gracePeriod="40s")
     failed, given = school.use().failed, school.given()
-    revision = int(school.workspace.get(REF)["status"]["revision"]) + 1  # type: ignore[index]
+    revision = school.next_revision()
     school.ask()
     school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Grace", LONG)
     for deployment in ("deployment/aada-backend", f"deployment/{logins.NAME}"):
