@@ -7,26 +7,27 @@ from psycopg import sql
 from aada_operator.adapters.postgres import Session, one
 from aada_operator.core.database import ConnectionLimits, RoleLimit
 
-_SERVER = """
+# One statement, not two: a class waits for the answer.
+_LIMITS = """
 SELECT current_setting('max_connections')::int AS max_connections,
        current_setting('superuser_reserved_connections')::int
          + coalesce(current_setting('reserved_connections', true), '0')::int AS superusers,
        coalesce((SELECT datconnlimit FROM pg_database WHERE datname = %(database)s), -1) AS database_limit,
        (SELECT count(*) FROM pg_stat_activity
          WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND usename <> ALL (%(logins)s)
-           AND application_name <> 'aada-operator')::int AS others
-"""
-_ROLES = """
-SELECT rolname AS name, rolconnlimit AS limit, coalesce(shobj_description(oid, 'pg_authid'), '') = %(mark)s AS ours
-  FROM pg_roles WHERE rolname = ANY (%(logins)s) ORDER BY 1
+           AND application_name <> 'aada-operator')::int AS others,
+       coalesce((SELECT json_agg(roles) FROM (
+         SELECT rolname AS name, rolconnlimit AS limit,
+                coalesce(shobj_description(oid, 'pg_authid'), '') = %(mark)s AS ours
+           FROM pg_roles WHERE rolname = ANY (%(logins)s) ORDER BY 1) AS roles), '[]') AS roles
 """
 
 
 async def look(connection: Session, database: str, logins: Collection[str], mark: str) -> ConnectionLimits:
     """The server's limits, and those of ``logins`` that are there; ``mark`` is the comment on roles of ours."""
-    server = await one(connection, _SERVER, {"database": database, "logins": list(logins)})
-    rows = await (await connection.execute(_ROLES.encode(), {"logins": list(logins), "mark": mark})).fetchall()
-    return ConnectionLimits(**server, roles=tuple(RoleLimit(**row) for row in rows))
+    found = await one(connection, _LIMITS, {"database": database, "logins": list(logins), "mark": mark})
+    roles = tuple(RoleLimit(**row) for row in found.pop("roles"))
+    return ConnectionLimits(**found, roles=roles)
 
 
 async def limit(connection: Session, roles: Collection[str], connections: int) -> None:

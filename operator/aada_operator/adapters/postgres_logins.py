@@ -1,5 +1,6 @@
 """Sessions on the server of an AadaLms, with the credentials that its Secrets hold now."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -48,6 +49,14 @@ async def login_of(kube: Kube, namespace: str, secret: str, *further: str) -> Lo
     return Login(username, password, f"Secret {secret}")
 
 
+async def admin_access(kube: Kube, namespace: str, database: Database, allow_local: bool) -> tuple[Endpoint, Login]:
+    """The server and its admin; raises Waiting, SecretMissing."""
+    return await asyncio.gather(
+        endpoint_of(kube, namespace, database, allow_local),
+        login_of(kube, namespace, database.admin_secret_ref.name),
+    )
+
+
 @asynccontextmanager
 async def admin_session(kube: Kube, namespace: str, database: Database, allow_local: bool) -> AsyncIterator[Session]:
     """A session of the server's admin, in the database that every server has.
@@ -55,8 +64,7 @@ async def admin_session(kube: Kube, namespace: str, database: Database, allow_lo
     Raises:
         Waiting: SecretMissing, or the reasons of `postgres.session`.
     """
-    admin = await login_of(kube, namespace, database.admin_secret_ref.name)
-    endpoint = await endpoint_of(kube, namespace, database, allow_local)
+    endpoint, admin = await admin_access(kube, namespace, database, allow_local)
     async with postgres.session(endpoint, admin, postgres.MAINTENANCE) as opened:
         yield opened
 

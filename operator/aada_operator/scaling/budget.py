@@ -4,14 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aada_operator.core.capacity import AS_APPLICATION, Budget
-from aada_operator.core.database import UNLIMITED, ConnectionLimits, RoleLimit
+from aada_operator.core.database import UNLIMITED, ConnectionLimits, PoolerLimits, RoleLimit
 
 
 @dataclass(frozen=True)
 class Connections:
-    """Either ``limits`` and what is ``solved`` with them, or why not; ``failed``: the server was asked in vain."""
+    """Either ``limits``, those of a pooler, and what is ``solved`` with them, or why not.
+
+    ``failed``: the server was asked in vain.
+    """
 
     limits: ConnectionLimits | None = None
+    pooler: PoolerLimits | None = None
     solved: Budget | None = None
     reason: str = ""
     message: str = ""

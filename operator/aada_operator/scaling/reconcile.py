@@ -7,6 +7,7 @@ the autoscaler, the limit on the server.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from aada_operator.adapters import children
@@ -38,7 +39,7 @@ from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.memory import Memory, recall
 from aada_operator.scaling.report import Seen
-from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler
+from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler, target_of
 
 logger = logging.getLogger(__name__)
 # The server's settings are not watched: they are asked this often, in seconds.
@@ -66,17 +67,24 @@ class ScalingReconciler:
         began, now = time.monotonic(), visit.now
         if visit.spec.suspend:
             return await self._pause(visit)
-        world = await observe(self._kube, visit)
-        await self._make_room(visit, world)
-        await self._take_size(world)
-        seen = await self._see(visit, world)
+        target = await target_of(self._kube, visit)
+        # The database takes longest to ask: meanwhile the rest is read.
+        asking = asyncio.create_task(connections.ask(self._kube, visit, target, self._allow_local))
+        try:
+            world = await observe(self._kube, visit, target)
+            await self._make_room(visit, world)
+            await self._take_size(world)
+            seen = await self._see(visit, world, asking)
+        finally:
+            asking.cancel()
         # The moment that was decided for may still be to come.
         began += (visit.now - now).total_seconds()
         await asyncio.sleep(began - time.monotonic())
+        # The size first: a class waits for it. The autoscaler looks every 15 seconds only, and meets its new bounds.
+        await self._bring_within(visit, world, seen)
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
-        await self._bring_within(visit, world, seen)
         after, live = await self._watch(visit, world, seen, applied.live)
         report.scaling(visit, world.deployment, after, live)
         await self._fence(visit, world, after)
@@ -155,16 +163,14 @@ class ScalingReconciler:
     async def _apply_size(self, world: World, replicas: int) -> None:
         await self._kube.apply(DEPLOYMENTS, manifests.size(world.deployment, replicas), SCALING_MANAGER)
 
-    async def _see(self, visit: ScalingVisit, world: World) -> Seen:
+    async def _see(self, visit: ScalingVisit, world: World, asking: Awaitable[Connections]) -> Seen:
         """What bears on the size, and the bounds that follow, at the moment that the visit decides for."""
         spec = visit.spec
         closures = await self._closures.look(visit.namespace, spec.calendar, visit.now)
         visit.now, upcoming = calendar.ahead(spec.calendar, visit.now, closures.times)
         size = decide.meant(world.deployment, world.autoscaler, spec, visit.now)
-        found, readings = await asyncio.gather(
-            connections.look(self._kube, visit, world, self._allow_local),
-            queries.look(self._kube, visit, size.wanted, self._allow_local),
-        )
+        asked, readings = await asyncio.gather(asking, queries.look(self._kube, visit, size.wanted, self._allow_local))
+        found = connections.solve(asked, visit, world)
         says = calendar.at(spec.calendar, visit.now, closures.times)
         lost = demand.gets_none(spec, world.autoscaler)
         memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)

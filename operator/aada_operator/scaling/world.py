@@ -21,15 +21,21 @@ SOON, LATER = 2.0, 30.0
 
 
 @dataclass(frozen=True)
-class World:
+class Target:
+    """The AadaLms and the component that are scaled."""
+
+    lms: Object
+    spec: AadaLmsSpec
+    component: Component
+
+
+@dataclass(frozen=True)
+class World(Target):
     """``autoscaler`` is ours, None when there is none; ``autoscalers`` and ``policies`` are all of the namespace.
 
     ``claims`` are those under which somebody works on the LMS now.
     """
 
-    lms: Object
-    spec: AadaLmsSpec
-    component: Component
     deployment: Object
     autoscaler: Object | None
     autoscalers: list[Object]
@@ -37,32 +43,43 @@ class World:
     claims: tuple[Claim, ...] = ()
 
 
-async def observe(kube: Kube, visit: ScalingVisit) -> World:
-    """Read what a visit starts from.
+async def target_of(kube: Kube, visit: ScalingVisit) -> Target:
+    """Read what is scaled.
 
     Raises:
-        Waiting: AadaLmsNotFound, AadaLmsInvalid, ComponentNotFound, DeploymentMissing, ClaimsUnreadable.
+        Waiting: AadaLmsNotFound, AadaLmsInvalid, ComponentNotFound.
+    """
+    name, wanted = visit.spec.target.lms_ref.name, visit.spec.target.component
+    body = await kube.get(AADA_LMS, visit.namespace, name)
+    spec = lms_spec(body, name)
+    component = next((one for one in spec.components if one.name == wanted), None)
+    if body is None or component is None:
+        message = f"AadaLms {name} has no component {wanted}: correct target.component"
+        raise Waiting("ComponentNotFound", message, LATER)
+    return Target(body, spec, component)
+
+
+async def observe(kube: Kube, visit: ScalingVisit, target: Target) -> World:
+    """Read what else a visit starts from.
+
+    Raises:
+        Waiting: DeploymentMissing, ClaimsUnreadable.
         Stalled: AnotherPolicy.
     """
-    target, namespace, name = visit.spec.target, visit.namespace, manifests.deployment_name(visit.spec)
-    # Side by side: a class does not wait for five answers one after the other.
-    body, policies, deployment, claims, autoscalers = await asyncio.gather(
-        kube.get(AADA_LMS, namespace, target.lms_ref.name),
+    namespace, name = visit.namespace, manifests.deployment_name(visit.spec)
+    # Side by side: a class does not wait for four answers one after the other.
+    policies, deployment, claims, autoscalers = await asyncio.gather(
         kube.list(SCALING_POLICIES, namespace),
         kube.get(DEPLOYMENTS, namespace, name),
-        interlock.held(kube, namespace, target.lms_ref.name),
+        interlock.held(kube, namespace, target.lms["metadata"]["name"]),
         kube.list(AUTOSCALERS, namespace),
     )
-    spec = lms_spec(body, target.lms_ref.name)
-    component = next((one for one in spec.components if one.name == target.component), None)
-    if body is None or component is None:
-        message = f"AadaLms {target.lms_ref.name} has no component {target.component}: correct target.component"
-        raise Waiting("ComponentNotFound", message, LATER)
     if elder := decide.elder(policies, visit.spec, visit.body):
         raise Stalled("AnotherPolicy", f"ScalingPolicy {elder} scales the same component: delete one of them")
     if deployment is None:
         raise Waiting("DeploymentMissing", f"the AadaLms has not made Deployment {name} yet: see its conditions", 5.0)
-    return World(body, spec, component, deployment, _ours(autoscalers, visit), autoscalers, policies, claims)
+    ours = _ours(autoscalers, visit)
+    return World(target.lms, target.spec, target.component, deployment, ours, autoscalers, policies, claims)
 
 
 async def own_autoscaler(kube: Kube, visit: ScalingVisit) -> Object | None:
