@@ -30,6 +30,18 @@ async def test_a_canary_that_does_not_come_up_changes_nothing(school: RotationWo
     assert school.status["nextAttempt"] > to_rfc3339(school.clock.now())
 
 
+async def test_one_that_was_asked_for_is_tried_again_in_an_hour_and_says_so(school: RotationWorld) -> None:
+    await installed(school)
+    school.sick = True
+    school.clock.advance(minutes=1)
+    school.rotation["metadata"]["annotations"] = {"lms.aada.edu/rotate-at": to_rfc3339(school.clock.now())}
+    await school.turns(60, seconds=30)
+    assert school.told().endswith(f"next try: {school.status['nextAttempt']}"), "not the schedule's next month"
+    school.sick = False
+    school.clock.advance(minutes=61)
+    await school.turns(until="Grace")
+
+
 async def test_a_canary_that_crashes_ends_it_at_once(school: RotationWorld) -> None:
     await installed(school)
     old = school.secret()

@@ -126,11 +126,15 @@ class Operation:
     def _begins(self) -> bool:
         """Whether a rotation is to be begun now."""
         timing, now = self._timing, self._visit.now
-        if self._visit.spec.suspend or not timing.is_wanted() or not timing.is_allowed():
+        if not self._may_begin():
             return False
         newest: dict[str, Any] = next(iter(self._status.get("history") or ()), {})
         again = decide.is_asked(timing.asked, newest.get("finishedAt"), now)
         return again or until(self._status.get("nextAttempt"), now) == 0
+
+    def _may_begin(self) -> bool:
+        """Whether one is to be begun as soon as it is long enough ago that one was rolled back."""
+        return not self._visit.spec.suspend and self._timing.is_wanted() and self._timing.is_allowed()
 
     def _is_over(self) -> bool:
         """Whether the rotation that has Secrets is in the history already."""
@@ -144,7 +148,7 @@ class Operation:
         await self._strategy.release()
         if is_held(self._visit.body):
             await self._work.kube.set_finalizer(SECRET_ROTATIONS, self._visit.body, FINALIZER, present=False)
-        report.at_rest(self._visit, self._strategy.described())
+        report.at_rest(self._visit, self._strategy.described(), retried=self._may_begin())
         await self._strategy.look_around()
         self._tell_window()
         moments = [self._status.get("nextAttempt"), self._status.get("nextRotation")]

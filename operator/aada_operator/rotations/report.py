@@ -34,15 +34,18 @@ def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back
         visit.conditions.set(kind, "True" if name else "Unknown", name or "UnderWay")
 
 
-def at_rest(visit: Visit[SecretRotationSpec], described: str) -> None:
-    """Nothing is under way: what the newest rotation came to, and when the next one is due; ``described`` is in use."""
+def at_rest(visit: Visit[SecretRotationSpec], described: str, *, retried: bool = False) -> None:
+    """Nothing is under way: what the newest rotation came to, and when the next one is due; ``described`` is in use.
+
+    ``retried``: one that was rolled back is tried again whatever the clock says, since somebody asked for it.
+    """
     status, conditions_ = visit.status, visit.conditions
     newest: dict[str, Any] = next(iter(status.get("history") or ()), {})
     status |= {"phase": "Suspended" if visit.spec.suspend else "Idle", "step": ""}
     conditions_.set(conditions.RECONCILING, False, "UpToDate")
     conditions_.set(ROTATING, False, "Idle")
     if newest.get("result") == "RolledBack":
-        message = f"{described} as before; {newest.get('message', '')}; next try: {_next(status)}"
+        message = f"{described} as before; {newest.get('message', '')}; next try: {_next(status, retried=retried)}"
         conditions_.set(conditions.READY, False, "RolledBack", message)
         _all(visit, "Unknown", "RolledBack", "")
         return
@@ -120,6 +123,7 @@ def _proof(status: dict[str, Any]) -> str:
     return "no proof is on record"
 
 
-def _next(status: dict[str, Any]) -> str:
-    moments = [str(status[field]) for field in ("nextAttempt", "nextRotation") if status.get(field)]
+def _next(status: dict[str, Any], *, retried: bool = False) -> str:
+    fields = ("nextAttempt",) if retried else ("nextAttempt", "nextRotation")
+    moments = [str(status[field]) for field in fields if status.get(field)]
     return max(moments, default="only by annotation lms.aada.edu/rotate-at")

@@ -111,7 +111,8 @@ async def observe(kube: Kube, allow_local: bool, visit: Visit[SecretRotationSpec
     wanted = target(visit.spec, strategy, spec, name)
     live = await kube.get(SECRETS, visit.namespace, wanted.secret)
     if body is None or live is None:
-        raise Waiting("SecretMissing", f"Secret {wanted.secret} does not exist yet", 15.0)
+        message = f"Secret {wanted.secret} does not exist: create it, unless the AadaLms is about to make it"
+        raise Waiting("SecretMissing", message, 15.0)
     _demand_text(live, wanted)
     return Work(kube, allow_local, visit, body, spec, strategy, wanted, live, kept, fresh)
 

@@ -97,6 +97,13 @@ def test_after_one_was_rolled_back_it_says_why_and_when_it_is_tried_again() -> N
     )
 
 
+def test_one_that_was_asked_for_and_rolled_back_names_the_next_try_and_not_the_schedules_next_slot() -> None:
+    past = {"result": "RolledBack", "message": "no room for the canary"}
+    one = visit(history=[past], nextAttempt="2026-03-01T05:00:00Z", nextRotation="2026-03-15T04:00:00Z")
+    report.at_rest(one, "the application logs in as aada_lms_a", retried=True)
+    assert one.conditions.message_of("Ready").endswith("next try: 2026-03-01T05:00:00Z")
+
+
 def test_one_that_is_suspended_says_so() -> None:
     one = visit(suspend=True)
     report.at_rest(one, "the application logs in as aada_lms_a")
