@@ -1,13 +1,14 @@
 """How soon a ScalingPolicy does what the calendar or the database says, as the API server saw it.
 
 Five components of one AadaLms ring at one moment, as schools do: each sample waits for the visits of the others, too.
+The database is looked at by each policy in its own time, and once more by all at one moment.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,7 +53,7 @@ class Bells:
         moment, said = bell(datetime.now(UTC))
         with closing(self._audit(OPERATOR)) as audit:
             self._declare(calendar=said)
-            patches = self._patches(audit, moment.timestamp())
+            patches = First(audit, lambda r: _is_patch(r, moment.timestamp())).of(_deployments(NAMES))
         for name in NAMES:
             yield patches[name] - moment.timestamp()
         self._declare()
@@ -61,17 +62,29 @@ class Bells:
         time.sleep(max(0.0, moment.timestamp() + PACE.total_seconds() + 1 - time.time()))
 
     def budget(self) -> Iterator[float]:
-        """The database bears no more than one: seconds from the request to look again to each policy's patch."""
+        """The database bears no more than one: seconds from the request to look again to the policy's patch.
+
+        One policy after the other: a database has no bell, and each policy looks at it in its own time.
+        """
+        yield from self._fewer([[name] for name in NAMES])
+
+    def burst(self) -> Iterator[float]:
+        """The same, but all policies are asked to look at one moment."""
+        yield from self._fewer([NAMES])
+
+    def _fewer(self, groups: Iterable[Sequence[str]]) -> Iterator[float]:
         with closing(self._audit(OPERATOR)) as audit, closing(self._audit(ADMIN)) as asked:
             before = time.time()
+            sizes = First(audit, lambda request: _is_patch(request, before))
+            edits = First(asked, lambda request: _is_edit(request, before))
             self._database.sql(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT {FEW}")
-            self._look_again()
-            patches = self._patches(audit, before)
-            signals = {r.name: r.received for r in _await(asked, lambda r: _is_edit(r, before), NAMES)}
-        # One that looked of its own accord in between has no signal that could be timed.
-        yield from (patches[name] - signals[name] for name in NAMES if patches[name] > signals[name])
+            for names in groups:
+                self._look_again(*names)
+                patches, signals = sizes.of(_deployments(names)), edits.of({name: name for name in names})
+                # One that looked of its own accord in between has no signal that could be timed.
+                yield from (patches[name] - signals[name] for name in names if patches[name] > signals[name])
         self._database.sql(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT -1")
-        self._look_again()
+        self._look_again(*NAMES)
         self._all(lambda status: status.get("max") == 2 and status.get("current") == 1)
 
     def _declare(self, **spec: Any) -> None:
@@ -82,17 +95,12 @@ class Bells:
             for name, target in targets.items()
         ))  # fmt: skip
 
-    def _look_again(self) -> None:
+    def _look_again(self, *names: str) -> None:
         note = f"lms.aada.edu/reconcile-at={secrets.token_hex(4)}"
-        self.workspace.kubectl("annotate", "--overwrite", "scp", *NAMES, note)
+        self.workspace.kubectl("annotate", "--overwrite", "scp", *names, note)
 
     def _audit(self, user: str) -> AuditLog:
         return AuditLog(self.workspace.cluster.audit_log, user)
-
-    def _patches(self, audit: AuditLog, since: float) -> dict[str, float]:
-        """When the size of each component was first patched since then."""
-        found = _await(audit, lambda request: _is_patch(request, since), [f"{LMS}-{name}" for name in NAMES])
-        return {request.name.removeprefix(f"{LMS}-"): request.received for request in found}
 
     def _all(self, holds: Any) -> None:
         for name in NAMES:
@@ -108,18 +116,26 @@ def _is_edit(request: Request, since: float) -> bool:
     return request.verb == "patch" and request.resource == "scalingpolicies" and request.received >= since
 
 
-def _await(audit: AuditLog, wanted: Any, names: Iterable[str]) -> list[Request]:
-    """The first wanted request about each of these objects, waited for."""
-    first: dict[str, Request] = {}
+def _deployments(names: Iterable[str]) -> dict[str, str]:
+    return {name: f"{LMS}-{name}" for name in names}
 
-    def there() -> bool:
-        for request in audit.new():
-            if wanted(request):
-                first.setdefault(request.name, request)
-        return first.keys() >= set(names)
 
-    wait_until(there, f"requests about {', '.join(names)}", PATIENCE)
-    return [first[name] for name in names]
+class First:
+    """When the API server got the first wanted request about each object; those that nobody asks for yet are kept."""
+
+    def __init__(self, audit: AuditLog, wanted: Callable[[Request], bool]) -> None:
+        self._audit, self._wanted = audit, wanted
+        self._times: dict[str, float] = {}
+
+    def of(self, objects: Mapping[str, str]) -> dict[str, float]:
+        """The time of each of these, by its key here; waited for."""
+        wait_until(lambda: self._have(objects.values()), f"requests about {', '.join(objects)}", PATIENCE)
+        return {key: self._times[name] for key, name in objects.items()}
+
+    def _have(self, names: Iterable[str]) -> bool:
+        for request in filter(self._wanted, self._audit.new()):
+            self._times.setdefault(request.name, request.received)
+        return self._times.keys() >= set(names)
 
 
 def bell(now: datetime) -> tuple[datetime, Object]:
