@@ -1,7 +1,7 @@
 """How soon a ScalingPolicy does what the calendar or the database says, as the API server saw it.
 
 Five components of one AadaLms ring at one moment, as schools do: each sample waits for the visits of the others, too.
-The database is looked at by each policy in its own time, and once more by all at one moment.
+Beside it, the database is looked at by one policy after the other.
 """
 
 from __future__ import annotations
@@ -62,15 +62,12 @@ class Bells:
         time.sleep(max(0.0, moment.timestamp() + PACE.total_seconds() + 1 - time.time()))
 
     def budget(self) -> Iterator[float]:
-        """The database bears no more than one: seconds from the request to look again to the policy's patch.
-
-        One policy after the other: a database has no bell, and each policy looks at it in its own time.
-        """
-        yield from self._fewer([[name] for name in NAMES])
-
-    def burst(self) -> Iterator[float]:
-        """The same, but all policies are asked to look at one moment."""
+        """The database bears no more than one: seconds from the request to look again to each policy's patch."""
         yield from self._fewer([NAMES])
+
+    def alone(self) -> Iterator[float]:
+        """The same, one policy after the other: a database has no bell, and each policy looks in its own time."""
+        yield from self._fewer([[name] for name in NAMES])
 
     def _fewer(self, groups: Iterable[Sequence[str]]) -> Iterator[float]:
         with closing(self._audit(OPERATOR)) as audit, closing(self._audit(ADMIN)) as asked:

@@ -100,18 +100,18 @@ def decisions(workspace: Workspace, database: Database, samples: int) -> dict[st
     """Milliseconds from what the calendar or the database says to the size that the API server got."""
     bells = Bells(workspace, database)
     bells.open()
-    found: dict[str, list[float]] = {"calendar": [], "budget": [], "burst": []}
+    found: dict[str, list[float]] = {"calendar": [], "budget": [], "alone": []}
     while len(found["calendar"]) + len(found["budget"]) < samples:
         found["calendar"] += _milliseconds(bells.calendar())
         found["budget"] += _milliseconds(bells.budget())
         list(bells.calendar())  # two pods again: as many samples count of the calendar as of the database
-        found["burst"] += _milliseconds(bells.burst())
+        found["alone"] += _milliseconds(bells.alone())
     for kind, values in found.items():
         p50, p99 = storm.percentile(values, 50), storm.percentile(values, 99)
         say(f"{kind}: {len(values)} decisions, p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(values):.0f} ms")
     both = found["calendar"] + found["budget"]
     return {
-        "decision_burst_p99_ms": round(storm.percentile(found["burst"], 99)),
+        "decision_alone_p99_ms": round(storm.percentile(found["alone"], 99)),
         "decisions": len(both),
         "decision_p50_ms": round(storm.percentile(both, 50)),
         "decision_p99_ms": round(storm.percentile(both, 99)),

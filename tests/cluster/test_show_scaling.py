@@ -12,7 +12,7 @@ FIGURES = {
     "decisions",
     "decision_p50_ms",
     "decision_p99_ms",
-    "decision_burst_p99_ms",
+    "decision_alone_p99_ms",
     "reversals_per_5min",
     "storm_requests",
     "storm_failed_plain",

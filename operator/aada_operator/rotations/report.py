@@ -37,7 +37,7 @@ def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back
 def at_rest(visit: Visit[SecretRotationSpec], described: str, *, retried: bool = False) -> None:
     """Nothing is under way: what the newest rotation came to, and when the next one is due; ``described`` is in use.
 
-    ``retried``: one that was rolled back is tried again whatever the clock says, since somebody asked for it.
+    ``retried``: one that was rolled back is still wanted, so it is tried again before the clock's next one.
     """
     status, conditions_ = visit.status, visit.conditions
     newest: dict[str, Any] = next(iter(status.get("history") or ()), {})
