@@ -5,6 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
 TESTBED := $(PY) -m tests.testbed
+STORE_IMAGE := tests/testbed/images/secrets-manager
 export PYTHONPATH := operator:.
 
 .DEFAULT_GOAL := help
@@ -92,3 +93,4 @@ lock: venv  ## the lock files anew from pyproject.toml
 	@$(PY) -m pip install --quiet uv
 	@$(VENV)/bin/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --upgrade -o requirements.lock
 	@$(VENV)/bin/uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --upgrade -o requirements-dev.lock
+	@$(VENV)/bin/uv pip compile $(STORE_IMAGE)/requirements.in --constraint requirements-dev.lock --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --upgrade -o $(STORE_IMAGE)/requirements.lock

@@ -26,7 +26,7 @@ def ask():
             answer.read()
             return str(answer.status)
     except Exception as error:
-        failures.append(f"{time.strftime('%H:%M:%S', time.gmtime(began))} +{time.time() - began:.1f} s {error}")
+        failures.append(f"{time.strftime('%H:%M:%S', time.gmtime())} after {time.time() - began:.1f} s: {error}")
         return f"{type(error).__name__}: {error}"
 def note(future):
     outcomes[future.result()] = outcomes.get(future.result(), 0) + 1
@@ -47,7 +47,7 @@ class Outcomes:
     """How many requests ended how: by HTTP status, or by what went wrong."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)  # when each began (UTC), how long it took, and what went wrong
+    failures: list[str] = field(default_factory=list)  # when each ended (UTC), how long it took, and what went wrong
 
     @property
     def failed(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ S3_SERVER = f"{REPOSITORY}/versitygw:{VERSITYGW.version}"
 METRICS = f"{REPOSITORY}/metrics-server:{METRICS_SERVER.version}"
 POSTGRES_SERVER = f"{REPOSITORY}/postgres:{POSTGRES}"
 POOLER = f"{REPOSITORY}/pgbouncer:1"
+STORE = f"{REPOSITORY}/secrets-manager:1"
 OPERATOR = f"{REPOSITORY}/operator:dev"
 SAMPLE_LMS = f"{REPOSITORY}/sample-lms"
 
@@ -54,6 +55,11 @@ def metrics_server(layout: Layout) -> Image:
 def pooler() -> Image:
     """PgBouncer, which tests put before PostgreSQL."""
     return Image(POOLER, FOLDER / "pgbouncer" / "Dockerfile", FOLDER / "pgbouncer")
+
+
+def secrets_manager() -> Image:
+    """moto's server, which tests of a store outside the cluster use in place of AWS Secrets Manager."""
+    return Image(STORE, FOLDER / "secrets-manager" / "Dockerfile", FOLDER / "secrets-manager")
 
 
 def project_images() -> list[Image]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import boto3
 
 from tests.testbed import programs
-from tests.testbed.catalogue import metrics_server, pooler, postgres_server, s3_server
+from tests.testbed.catalogue import metrics_server, pooler, postgres_server, s3_server, secrets_manager
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import TESTBED, Layout
 from tests.testbed.shell import wait_until
@@ -22,6 +22,7 @@ from tests.testbed.versions import METRICS_SERVER, VERSITYGW
 MANIFESTS = TESTBED / "manifests"
 DATABASE_SECRET = "db-admin"
 S3_SECRET = "s3-credentials"
+STORE_PORT = 5000
 READY_TIMEOUT = "--timeout=120s"
 METRICS_NAMESPACE = "kube-system"
 METRICS = f"deployment/{METRICS_SERVER.name}"
@@ -118,6 +119,13 @@ def install_pgbouncer(cluster: Cluster, namespace: str, files: Mapping[str, str]
     cluster.ensure_image(pooler())
     ensure_secret(cluster, namespace, "pgbouncer", files)
     _install(cluster, namespace, "pgbouncer.yaml", "deployment/pgbouncer")
+
+
+def install_secrets_manager(cluster: Cluster, namespace: str) -> str:
+    """Install a server that answers as AWS Secrets Manager does; returns its address for pods, once it answers."""
+    cluster.ensure_image(secrets_manager())
+    _install(cluster, namespace, "secrets-manager.yaml", "deployment/secrets-manager")
+    return f"http://secrets-manager.{namespace}.svc.cluster.local:{STORE_PORT}"
 
 
 def make_bucket(

@@ -147,6 +147,11 @@ class School:
         """Names of the Secrets that a rotation keeps while it works."""
         return [one["metadata"]["name"] for one in self.workspace.items("secrets", f"lms.aada.edu/rotation={ROTATION}")]
 
+    def values(self, secret: str) -> dict[str, str]:
+        """What a Secret holds now."""
+        found = (self.workspace.get(f"secret/{secret}") or {})["data"]
+        return {key: base64.b64decode(value).decode() for key, value in found.items()}
+
     def declare_mail(self, command: list[str]) -> None:
         """A SecretRotation of a key that a command tries."""
         wanted = {
@@ -160,8 +165,7 @@ class School:
 
     def mail_key(self) -> str:
         """The value that new pods have."""
-        secret = self.workspace.get(f"secret/{builders.LMS_SECRET}") or {}
-        return base64.b64decode(secret["data"][MAIL_KEY]).decode()
+        return self.values(builders.LMS_SECRET)[MAIL_KEY]
 
     def token(self) -> str:
         """A token that a pod of the LMS signs now."""

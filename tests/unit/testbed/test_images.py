@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import imaging
-from tests.testbed.catalogue import BASE, METRICS, PAUSE, POOLER, POSTGRES_SERVER, S3_SERVER, Image
+from tests.testbed.catalogue import BASE, METRICS, PAUSE, POOLER, POSTGRES_SERVER, S3_SERVER, STORE, Image
 from tests.testbed.layout import CHECKOUT, TESTBED, Layout
 from tests.testbed.loading import write_archive
 from tests.testbed.shell import TestbedError
@@ -153,6 +153,7 @@ def test_a_manifest_cannot_name_files_outside_the_image(tmp_path: Path) -> None:
         ("manifests/s3.yaml", S3_SERVER),
         ("manifests/metrics-server.yaml", METRICS),
         ("manifests/pgbouncer.yaml", POOLER),
+        ("manifests/secrets-manager.yaml", STORE),
     ],
 )
 def test_manifests_name_the_versions_of_the_table(file: str, tag: str) -> None:
@@ -166,5 +167,6 @@ def test_every_image_has_its_dockerfile() -> None:
         "pause",
         "pgbouncer",
         "postgres",
+        "secrets-manager",
         "versitygw",
     }

@@ -1,0 +1,101 @@
+"""What breaks while the application's login is rotated on the real cluster: nobody is locked out, and it goes on."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.release import Operator
+from tests.cluster.rotations import logins
+from tests.cluster.rotations.school import REF, SECRET, School
+from tests.cluster.rotations.store import Store
+from tests.cluster.workspace import LONG, Object
+from tests.testbed.cluster import Cluster
+from tests.testbed.services import DATABASE_SECRET
+
+REPORTS = f"deployment/{logins.NAME}"
+NEVER_READY = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+
+
+@pytest.fixture(scope="module")
+def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[School]:
+    """A school of its own, whose servers these tests break."""
+    opened = School.open(cluster, f"faults-{secrets.token_hex(3)}")
+    opened.declare()
+    yield opened
+    cluster.kubectl("delete", "namespace", opened.workspace.namespace, "--wait=false")
+
+
+def reach(school: School, step: str) -> None:
+    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == step, LONG)
+
+
+def test_a_wrong_admin_password_in_the_middle_is_named_and_waited_for(school: School) -> None:
+    revision = school.next_revision()
+    school.ask()
+    reach(school, "Canary")
+    right, wrong = school.values(DATABASE_SECRET), f"wrong-{secrets.token_hex(8)}"
+    school.workspace.secret(DATABASE_SECRET, password=wrong)
+    message = school.workspace.says(REF, "Ready", "AuthenticationFailed")
+    assert f"Secret {DATABASE_SECRET}" in message
+    assert wrong not in message
+    school.workspace.secret(DATABASE_SECRET, **right)
+    school.rotated(revision)
+    assert len(school.open_logins()) == 1
+    assert school.use().failed == {}
+
+
+def test_a_consumer_that_never_becomes_ready_has_the_rotation_taken_back(school: School) -> None:
+    """Its pods that serve stay, and both logins work until all have the old one again."""
+    school.declare(drainTimeout="45s")
+    before, failed = school.values(SECRET), school.use().failed
+    school.ask()
+    reach(school, "Canary")
+    readiness(school, NEVER_READY)
+    body = school.workspace.wait_for(REF, lambda body: body["status"].get("phase") == "RollingBack", LONG)
+    assert logins.NAME in told(body)
+    assert len(school.open_logins()) == 2
+    readiness(school, None)
+    body = school.workspace.wait_for(REF, lambda body: body["status"].get("phase") == "Idle", LONG)
+    newest = body["status"]["history"][0]
+    assert (newest["result"], newest["reason"]) == ("RolledBack", "Converging")
+    assert logins.NAME in newest["message"]
+    assert school.values(SECRET) == before
+    assert school.open_logins() == [before["username"]]
+    assert school.use().failed == failed
+    school.declare()
+
+
+def test_a_store_outside_knows_the_new_login_and_may_be_away_at_any_time(school: School) -> None:
+    store, failed = Store(school), school.use().failed
+    school.declare(store=store.spec)
+    school.workspace.wait_condition(REF, "StoreInStep")
+    before, revision = store.read(), school.next_revision()
+    school.ask()
+    for step in ("Canary", "Converge"):
+        reach(school, step)
+        store.cut()
+        school.workspace.says(REF, "Ready", "StoreUnreachable")
+        store.demand_login()
+        store.mend()
+    school.rotated(revision)
+    store.demand_login()
+    assert store.is_in_step()
+    assert store.read()["username"] != before["username"]
+    school.workspace.wait_condition(REF, "StoreInStep")
+    assert school.open_logins() == [store.read()["username"]]
+    assert school.use().failed == failed
+
+
+def readiness(school: School, probe: Object | None) -> None:
+    """How the pods of a consumer are asked whether they are ready."""
+    containers = [{"name": logins.NAME, "readinessProbe": probe}]
+    patch = json.dumps({"spec": {"template": {"spec": {"containers": containers}}}})
+    school.workspace.kubectl("patch", REPORTS, "--type=strategic", "--patch", patch)
+
+
+def told(body: Object) -> str:
+    return " ".join(c["message"] for c in body["status"]["conditions"])
