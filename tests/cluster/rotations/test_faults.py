@@ -12,7 +12,7 @@ from tests.cluster.release import Operator
 from tests.cluster.rotations import logins
 from tests.cluster.rotations.school import REF, SECRET, School
 from tests.cluster.rotations.store import Store
-from tests.cluster.workspace import LONG, Object
+from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.cluster import Cluster
 from tests.testbed.services import DATABASE_SECRET
 
@@ -55,8 +55,7 @@ def test_a_consumer_that_never_becomes_ready_has_the_rotation_taken_back(school:
     school.ask()
     reach(school, "Canary")
     readiness(school, NEVER_READY)
-    body = school.workspace.wait_for(REF, lambda body: body["status"].get("phase") == "RollingBack", LONG)
-    assert logins.NAME in told(body)
+    school.workspace.wait_for(REF, goes_back_and_names_it, LONG)
     assert len(school.open_logins()) == 2
     readiness(school, None)
     body = school.workspace.wait_for(REF, lambda body: body["status"].get("phase") == "Idle", LONG)
@@ -102,5 +101,6 @@ def readiness(school: School, probe: Object | None) -> None:
     school.workspace.kubectl("patch", REPORTS, "--type=strategic", "--patch", patch)
 
 
-def told(body: Object) -> str:
-    return " ".join(c["message"] for c in body["status"]["conditions"])
+def goes_back_and_names_it(body: Object) -> bool:
+    message = condition(body, "Ready").get("message", "")
+    return body["status"].get("phase") == "RollingBack" and f"Deployment {logins.NAME}" in message
