@@ -15,6 +15,7 @@ from aada_operator import __version__
 from aada_operator.api.common import GROUP
 from aada_operator.app import WATCHED_CHILDREN
 from aada_operator.core import resources
+from aada_operator.core.names import qualified
 from aada_operator.core.resources import ApiResource
 from aada_operator.settings import Settings
 from tests.testbed.layout import CHECKOUT
@@ -152,6 +153,14 @@ def test_one_pod_has_no_disruption_budget_and_two_prefer_different_nodes() -> No
     (term,) = template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     selected = [budget["spec"]["selector"], deployment["spec"]["selector"], term["podAffinityTerm"]["labelSelector"]]
     assert all(selector["matchLabels"].items() <= template["metadata"]["labels"].items() for selector in selected)
+
+
+def test_full_names_are_looked_up_as_they_are_and_names_in_the_cluster_are_completed() -> None:
+    """The resolver tries a name with so many dots first as it is."""
+    (deployment,) = of_kind(rendered(), "Deployment")
+    options = {one["name"]: one["value"] for one in deployment["spec"]["template"]["spec"]["dnsConfig"]["options"]}
+    full = ("postgres.school.svc.cluster.local", "s3.eu-central-1.amazonaws.com")
+    assert qualified("postgres", "school").count(".") < int(options["ndots"]) <= min(name.count(".") for name in full)
 
 
 def test_prometheus_objects_are_made_on_request_only() -> None:
