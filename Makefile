@@ -50,10 +50,10 @@ test-service: venv  ## adapters and workers against real PostgreSQL and a real S
 	@$(PYTEST) -q --durations=10 --numprocesses=2 --dist=loadscope tests/service
 
 .PHONY: test-cluster
-test-cluster: venv  ## the operator in two real clusters, and the whole stories
+test-cluster: venv  ## the operator in three real clusters, and the whole stories
 	@rm -rf build/audit
 	@$(TESTBED) build
-	@$(PYTEST) -q --durations=20 --numprocesses=2 --dist=loadscope tests/cluster tests/e2e
+	@$(PYTEST) -q --durations=20 --numprocesses=3 --dist=loadscope --no-loadscope-reorder tests/cluster tests/e2e
 	@$(PYTEST) -q tests/permissions
 
 .PHONY: bench

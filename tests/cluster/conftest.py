@@ -27,6 +27,26 @@ from tests.testbed.versions import SAMPLE_LMS_RELEASES
 __all__ = ["cluster"]
 
 
+# Those that take many minutes, the longest first: begun last, one of them would keep a single cluster busy at the end.
+LONGEST = (
+    "rotations/test_rotations.py",
+    "rotations/test_blue_green.py",
+    "restores/",
+    "backups/",
+    "rotations/test_faults.py",
+    "scaling/test_scaling.py",
+    "scaling/test_read_replica.py",
+    "scaling/test_faults.py",
+    "test_show_scaling.py",
+    "rotations/test_pooler.py",
+    "rotations/test_in_place.py",
+    "scaling/",
+    "test_demo.py",
+    "test_lms.py",
+    "test_testbed_life.py",
+)
+
+
 @dataclass(frozen=True)
 class AgeKeys:
     """A key pair for encrypted backups, as text."""
@@ -47,6 +67,10 @@ class BySchool(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySchool:
     # The option --dist=loadgroup does nothing with pytest 9: xdist 3.8 writes the group where pytest no longer reads.
     return BySchool(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((place for place, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

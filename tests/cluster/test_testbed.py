@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.cluster.testbed_pods import pod, run_pod, web_server
-from tests.testbed import fixtures, loading
+from tests.testbed import cgroups, fixtures, loading
 from tests.testbed.cluster import Cluster
 from tests.testbed.local import LocalCluster
 from tests.testbed.node_init import KUBELET_TUNABLES
@@ -82,6 +82,19 @@ def test_the_kernel_settings_that_the_kubelet_writes_are_the_nodes_own(local: Lo
     mounts = subprocess.check_output(list(local.namespace.enter("cat", "/proc/mounts")), text=True)
     covered = {line.split()[1] for line in mounts.splitlines()}
     assert {f"/proc/sys/{setting}" for setting in KUBELET_TUNABLES} <= covered
+
+
+def test_the_components_share_processors_with_the_pods_as_one_of_two(local: LocalCluster) -> None:
+    (group,) = [tree for tree in cgroups.existing(local.layout.cgroup) if (tree / cgroups.SYSTEM).is_dir()]
+    members = (group / cgroups.SYSTEM / "cgroup.procs").read_text().split()
+    named = {Path(f"/proc/{member}/comm").read_text().strip() for member in members if _lives(member)}
+    assert {"etcd", "kube-apiserver", "kubelet", "containerd"} <= named
+    assert (group / "kubepods").is_dir()
+    assert not (group / "cgroup.procs").read_text(), "beside the two there is nothing"
+
+
+def _lives(process: str) -> bool:
+    return Path(f"/proc/{process}/comm").exists()
 
 
 def test_a_claim_of_the_default_class_can_be_written_by_a_non_root_pod(cluster: Cluster, namespace: str) -> None:

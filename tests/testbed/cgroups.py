@@ -11,6 +11,11 @@ from tests.testbed.shell import wait_until
 
 ROOT = Path("/sys/fs/cgroup")
 REMOVAL_SECONDS = 20.0
+# As on a systemd node, where kubepods.slice stands beside system.slice: were the components outside, each of their
+# threads would have as much of a busy processor as all pods together.
+SYSTEM = "system"
+# The cluster's share, eight times the usual: outside its group each thread of the machine counts like a group.
+WEIGHTS = {"cpu.shares": "8192", "cpu.weight": "800"}
 
 
 def create(name: str) -> None:
@@ -19,9 +24,20 @@ def create(name: str) -> None:
         controllers = (ROOT / "cgroup.controllers").read_text().split()
         (ROOT / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
         (ROOT / name).mkdir(exist_ok=True)
-        return
-    for tree in _version_1_trees():
-        (tree / name).mkdir(exist_ok=True)
+    else:
+        for tree in _version_1_trees():
+            (tree / name).mkdir(exist_ok=True)
+    for group in existing(name):
+        for weight in WEIGHTS.keys() & {file.name for file in group.iterdir()}:
+            (group / weight).write_text(WEIGHTS[weight])
+            (group / SYSTEM).mkdir(exist_ok=True)
+
+
+def join_system(name: str) -> None:
+    """Put this process, and those that it will start, beside the cluster's pods where processor time is shared."""
+    for group in existing(name):
+        if (group / SYSTEM).is_dir():
+            (group / SYSTEM / "cgroup.procs").write_text("0")
 
 
 def remove(name: str) -> None:

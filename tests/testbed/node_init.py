@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.testbed import cgroups
 from tests.testbed.components import NODE_ADDRESS, SERVICE_RANGE, Component, waves
 from tests.testbed.layout import CHECKOUT, NODE, Layout
 
@@ -109,6 +110,7 @@ class Supervisor:
 
 
 def main(layout: Layout, api_socket: int) -> None:
+    cgroups.join_system(layout.cgroup)
     private_mounts(layout)
     private_files()
     private_network()

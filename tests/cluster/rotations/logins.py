@@ -66,7 +66,7 @@ class Logins:
         return {outcome: count for outcome, count in self.counts.items() if outcome != "ok"}
 
 
-def install(workspace: Workspace, image: str, secret: str, every: float = 0.1) -> None:
+def install(workspace: Workspace, image: str, secret: str, every: float) -> None:
     """A Deployment whose pods log in ``every`` so many seconds with what the Secret held when they were started."""
     workspace.apply(builders.claim("tally"), _deployment(image, secret, every), _stateful_set(image, secret))
     for workload in (f"deployment/{NAME}", f"statefulset/{INDEX}"):

@@ -51,7 +51,7 @@ class School:
 
     @classmethod
     def open(
-        cls, cluster: Cluster, name: str, every: float = 0.1, before: Callable[[School], object] = _nothing, **lms: Any
+        cls, cluster: Cluster, name: str, every: float = 0.5, before: Callable[[School], object] = _nothing, **lms: Any
     ) -> School:
         """A ready LMS, pods that log in all the time, and one that can send requests.
 

@@ -21,7 +21,7 @@ NEW_VERSION = SAMPLE_LMS_RELEASES[1]
 @pytest.fixture(scope="module")
 def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[School]:
     """A school of its own, whose login these tests rotate."""
-    opened = School.open(cluster, f"rotation-{secrets.token_hex(3)}")
+    opened = School.open(cluster, f"rotation-{secrets.token_hex(3)}", every=0.1)
     opened.declare()
     yield opened
     cluster.kubectl("delete", "namespace", opened.workspace.namespace, "--wait=false")
