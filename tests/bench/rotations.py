@@ -82,12 +82,13 @@ def _remove(cluster: Cluster, schools: Sequence[School]) -> None:
     cluster.kubectl("delete", "namespace", *names, "--wait=false")
 
 
-def rotations(schools: Sequence[School], count: int) -> dict[str, Any]:
-    """So many rotations, by schools side by side, while each application is asked and further consumers log in."""
+def rotations(schools: Sequence[School], count: int, rate: float = RATE) -> dict[str, Any]:
+    """So many rotations, by schools side by side, while the applications are asked ``rate`` times a second together and
+    further consumers log in."""
     shares = [count // len(schools) + (number < count % len(schools)) for number in range(len(schools))]
     with ThreadPoolExecutor(len(schools)) as pool:
         done = numbers(1)
-        found = list(pool.map(partial(_share, done, count, RATE / len(schools)), schools, shares))
+        found = list(pool.map(partial(_share, done, count, rate / len(schools)), schools, shares))
     return {"rotations": count} | {name: sum(one[name] for one in found) for name in found[0]}
 
 
@@ -108,15 +109,14 @@ def _share(done: Iterator[int], count: int, rate: float, school: School, share: 
     }
 
 
-def tokens(school: School) -> dict[str, Any]:
+def tokens(school: School, rate: float = RATE) -> dict[str, Any]:
     """The signing key replaced while a session from before goes on; afterwards its token is dead."""
     school.declare_tokens(gracePeriod="10s")
     before = school.token()
-    with load.constant(school.workspace, PROTECTED, rate=RATE, token=before) as outcomes:
-        school.ask(JWT)
-        school.workspace.wait_for(JWT, lambda body: body.get("status", {}).get("step") == "Grace", LONG)
+    with load.constant(school.workspace, PROTECTED, rate=rate, token=before) as outcomes:
+        school.ask_until("Grace", JWT)
         after = school.token()
-        with load.constant(school.workspace, PROTECTED, rate=RATE, token=after) as others:
+        with load.constant(school.workspace, PROTECTED, rate=rate, token=after) as others:
             time.sleep(10)  # a class at work, with tokens of both keys
     school.rotated(3, ref=JWT)
     answered, refused = outcomes.answered + others.answered, {**outcomes.failed, **others.failed}

@@ -70,7 +70,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySchoo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next((place for place, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
+    places = {part: place for place, part in enumerate(LONGEST)}
+    items.sort(key=lambda item: min((places[part] for part in LONGEST if part in item.nodeid), default=len(LONGEST)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

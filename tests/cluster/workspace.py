@@ -74,14 +74,20 @@ class Workspace:
                 # Refused, or the server is away for a moment: do not ask as fast as the machine can.
                 threading.Event().wait(0.5)
 
-    def wait_for(self, ref: str, predicate: Predicate, timeout: float = 120.0) -> Object:
+    def wait_for(
+        self, ref: str, predicate: Predicate, timeout: float = 120.0, then: Callable[[], object] | None = None
+    ) -> Object:
         """Watch an object, which need not exist yet, until ``predicate(object)`` holds; returns it.
 
+        ``then`` is called once the object is watched: no state that it leads to is missed, however short.
         Raises AssertionError with the last state of the object after ``timeout`` seconds.
         """
         last: Object = {}
         for event in self.watch(ref, timeout):
             last = event["object"]
+            if then:
+                then()
+                then = None
             if event["type"] != "DELETED" and predicate(last):
                 return last
         raise AssertionError(f"waited {timeout:.0f} s for {ref} in {self.namespace}; it is {summary(last)}")

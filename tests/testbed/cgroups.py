@@ -14,8 +14,9 @@ REMOVAL_SECONDS = 20.0
 # As on a systemd node, where kubepods.slice stands beside system.slice: were the components outside, each of their
 # threads would have as much of a busy processor as all pods together.
 SYSTEM = "system"
-# The cluster's share, eight times the usual: outside its group each thread of the machine counts like a group.
-WEIGHTS = {"cpu.shares": "8192", "cpu.weight": "800"}
+# The cluster's share, twice the usual: outside its group each thread of the machine counts like a group. With more,
+# what asks the cluster starves.
+WEIGHTS = {"cpu.shares": "2048", "cpu.weight": "200"}
 
 
 def create(name: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed.catalogue import Image
-from tests.testbed.shell import TestbedError, step
+from tests.testbed.shell import GO_ENVIRONMENT, TestbedError, step
 
 FIELD_MANAGER = "testbed"
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
@@ -81,7 +81,7 @@ class Cluster(ABC):
 
     def environment(self) -> dict[str, str]:
         """The environment in which kubectl and helm talk to this cluster."""
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig_path)}
+        return {**os.environ, **GO_ENVIRONMENT, "KUBECONFIG": str(self.kubeconfig_path)}
 
     @contextmanager
     def port_forward(

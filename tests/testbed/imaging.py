@@ -51,15 +51,34 @@ def build(layout: Layout, image: Image) -> Build:
 
 def last_build(layout: Layout, tag: str) -> Build | None:
     """What the last build of a tag was, None when there was none (or its record is torn)."""
-    try:
-        return Build(**json.loads(_record(layout, tag).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
+    return _read(_record(layout, tag))
 
 
 def local_name(layout: Layout, tag: str) -> str:
     """The image's name in buildah's store, which all checkouts share: their own images carry their cluster's name."""
     return tag if tag in SHARED else tag.replace("localhost/", f"localhost/{layout.name}/", 1)
+
+
+def export(layout: Layout, tag: str) -> Path:
+    """The manifest of a tag's last build; its blobs lie beside it, named by their digests without the algorithm.
+
+    buildah takes up to a minute for it, so what it wrote is kept for all clusters of the machine.
+    Raises TestbedError when the tag was never built.
+    """
+    manifest = _manifest(layout, require_build(layout, tag).image_id)
+    if manifest.exists():
+        return manifest
+    with buildah(layout) as command, tempfile.TemporaryDirectory(dir=layout.cache) as folder:
+        if manifest.exists():  # another cluster was first
+            return manifest
+        image = Path(folder) / "image"
+        options = ("--quiet", "--format=oci", "--disable-compression")
+        run([*command, "push", *options, local_name(layout, tag), f"dir:{image}"])
+        manifest.parent.mkdir(exist_ok=True)
+        for blob in image.glob("?" * 64):
+            blob.replace(manifest.parent / blob.name)
+        (image / "manifest.json").replace(manifest)
+    return manifest
 
 
 @contextmanager
@@ -83,6 +102,23 @@ def forget(layout: Layout) -> None:
         if own := [name for name in names if name.startswith(prefix)]:
             run([*command, "rmi", "--force", *own])
     shutil.rmtree(layout.cache / "buildah" / "builds" / layout.name, ignore_errors=True)
+    prune(layout)
+
+
+def prune(layout: Layout) -> None:
+    """Remove exported images that are no longer anybody's last build."""
+    builds = map(_read, (layout.cache / "buildah" / "builds").glob("*/*"))
+    kept = {_manifest(layout, build.image_id) for build in builds if build}
+    blobs = {digest.removeprefix("sha256:") for path in kept if path.exists() for digest in blobs_of(path)}
+    for path in (layout.cache / "exported").glob("*"):
+        if path not in kept and path.name not in blobs:
+            path.unlink()
+
+
+def blobs_of(manifest: Path) -> list[str]:
+    """The digests of an exported image's blobs."""
+    content = json.loads(manifest.read_text())
+    return [str(blob["digest"]) for blob in [content["config"], *content["layers"]]]
 
 
 def inputs_digest(image: Image) -> str:
@@ -137,9 +173,20 @@ def _content(path: Path, status: os.stat_result) -> bytes:
     return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 
+def _read(record: Path) -> Build | None:
+    try:
+        return Build(**json.loads(record.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def _record(layout: Layout, tag: str) -> Path:
     owner = "shared" if tag in SHARED else layout.name
     return layout.cache / "buildah" / "builds" / owner / _slug(tag)
+
+
+def _manifest(layout: Layout, image_id: str) -> Path:
+    return layout.cache / "exported" / f"{image_id.removeprefix('sha256:')}.json"
 
 
 def _log(layout: Layout, tag: str) -> Path:

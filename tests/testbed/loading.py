@@ -28,13 +28,9 @@ def load(layout: Layout, namespace: Namespace, tag: str) -> bool:
     if f"{ID_LABEL}={built.image_id}" in run(_ctr(namespace, "images", "list", f"name=={tag}")):
         return False
     with tempfile.TemporaryDirectory(dir=layout.cache) as folder:
-        image = Path(folder) / "image"
-        with imaging.buildah(layout) as command:
-            name = imaging.local_name(layout, tag)
-            run([*command, "push", "--quiet", "--format=oci", "--disable-compression", name, f"dir:{image}"])
         archive = Path(folder) / "image.tar"
         present = set(run(_ctr(namespace, "content", "list", "--quiet")).split())
-        write_archive(image, tag, archive, present)
+        write_archive(imaging.export(layout, tag), tag, archive, present)
         import_archive(namespace, archive)
     run(_ctr(namespace, "images", "label", tag, f"{ID_LABEL}={built.image_id}"))
     return True
@@ -45,13 +41,12 @@ def import_archive(namespace: Namespace, archive: Path) -> str:
     return run(_ctr(namespace, "images", "import", "-"), stdin=archive)
 
 
-def write_archive(image: Path, tag: str, archive: Path, present: set[str]) -> None:
-    """Write an image folder (`buildah push … dir:`) as an OCI archive, without the blobs in `present` (digests)."""
-    manifest = (image / "manifest.json").read_bytes()
-    content = json.loads(manifest)
+def write_archive(exported: Path, tag: str, archive: Path, present: set[str]) -> None:
+    """Write an exported image (see `imaging.export`) as an OCI archive, without the blobs in `present` (digests)."""
+    manifest = exported.read_bytes()
     digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
     entry = {
-        "mediaType": content["mediaType"],
+        "mediaType": json.loads(manifest)["mediaType"],
         "digest": digest,
         "size": len(manifest),
         "annotations": {"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": tag},
@@ -60,9 +55,9 @@ def write_archive(image: Path, tag: str, archive: Path, present: set[str]) -> No
         _add(tar, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
         _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
         _add(tar, _blob(digest), manifest)
-        for blob in [content["config"], *content["layers"]]:
-            if blob["digest"] not in present:
-                tar.add(image / blob["digest"].removeprefix("sha256:"), _blob(blob["digest"]))
+        for blob in imaging.blobs_of(exported):
+            if blob not in present:
+                tar.add(exported.parent / blob.removeprefix("sha256:"), _blob(blob))
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.testbed import cgroups
 from tests.testbed.components import NODE_ADDRESS, SERVICE_RANGE, Component, waves
 from tests.testbed.layout import CHECKOUT, NODE, Layout
+from tests.testbed.shell import GO_ENVIRONMENT
 
 RESTART_SECONDS = 0.5
 READY_POLL_SECONDS = 0.05
@@ -88,7 +89,7 @@ class Supervisor:
         with (NODE / "log" / f"{component.name}.log").open("ab") as log:
             process = subprocess.Popen(
                 component.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT,
-                pass_fds=(self._api_socket,) if component.name == "relay" else (),
+                env=os.environ | GO_ENVIRONMENT, pass_fds=(self._api_socket,) if component.name == "relay" else (),
             )  # fmt: skip
         self._running[process.pid] = component
         print(f"{component.name} started", flush=True)

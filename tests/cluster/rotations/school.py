@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aada_operator.core.clock import SystemClock, to_rfc3339
@@ -97,6 +98,10 @@ class School:
         moment = to_rfc3339(SystemClock().now())
         self.workspace.kubectl("annotate", ref, "--overwrite", f"lms.aada.edu/rotate-at={moment}")
 
+    def ask_until(self, step: str, ref: str = REF) -> None:
+        """Ask for a rotation now, and wait until it is at a step."""
+        self.workspace.wait_for(ref, partial(is_at, step), LONG, then=partial(self.ask, ref))
+
     def rotated(self, revision: int, timeout: float = LONG, ref: str = REF) -> Object:
         """Wait until a revision is in use and proved, and nothing is under way; a roll-back is told at once."""
         found = self.workspace.wait_for(ref, lambda body: _is_at_rest(body, revision), timeout)
@@ -174,6 +179,11 @@ class School:
     def use(self) -> Logins:
         """Logins of the further consumers so far."""
         return logins.counted(self.workspace, f"deployment/{logins.NAME}")
+
+
+def is_at(step: str, rotation: Object) -> bool:
+    """Whether a rotation is at a step."""
+    return bool((rotation.get("status") or {}).get("step") == step)
 
 
 def _is_at_rest(body: Object, revision: int) -> bool:

@@ -16,7 +16,7 @@ from tests.cluster.workspace import LONG, Object
 from tests.testbed.cluster import Cluster
 
 REFUSED = "HTTPError: HTTP Error 401: Unauthorized"
-RATE = 20.0
+RATE = 10.0
 # What one pod says to a token, past its Service.
 ASK = """
 import sys, urllib.error, urllib.request
@@ -87,8 +87,7 @@ def test_no_request_fails_and_a_token_is_good_until_the_switch_and_nowhere_after
 def test_after_the_switch_the_old_token_is_refused_at_every_request(school: School) -> None:
     """While the component's own pods change over behind those that serve."""
     before = school.token()
-    school.ask(JWT)
-    school.workspace.wait_for(JWT, lambda body: body.get("status", {}).get("step") == "Converge", LONG)
+    school.ask_until("Converge", JWT)
     with load.constant(school.workspace, PROTECTED, rate=RATE, token=before) as session:
         school.rotated(2, ref=JWT)
     assert set(session.counts) == {REFUSED}
@@ -96,8 +95,7 @@ def test_after_the_switch_the_old_token_is_refused_at_every_request(school: Scho
 
 def test_the_operator_killed_while_others_stand_in_goes_on(school: School, operator: Operator) -> None:
     with load.constant(school.workspace, HEALTH, rate=RATE) as health:
-        school.ask(JWT)
-        school.workspace.wait_for(JWT, lambda body: body.get("status", {}).get("step") == "Converge", LONG)
+        school.ask_until("Converge", JWT)
         operator.kill()
         school.rotated(3, ref=JWT)
     assert health.failed == {}

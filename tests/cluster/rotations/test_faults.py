@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.cluster.release import Operator
 from tests.cluster.rotations import logins
-from tests.cluster.rotations.school import REF, SECRET, School
+from tests.cluster.rotations.school import REF, SECRET, School, is_at
 from tests.cluster.rotations.store import Store
 from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.cluster import Cluster
@@ -29,14 +30,9 @@ def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[Sc
     cluster.kubectl("delete", "namespace", opened.workspace.namespace, "--wait=false")
 
 
-def reach(school: School, step: str) -> None:
-    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == step, LONG)
-
-
 def test_a_wrong_admin_password_in_the_middle_is_named_and_waited_for(school: School) -> None:
     revision = school.next_revision()
-    school.ask()
-    reach(school, "Canary")
+    school.ask_until("Canary")
     right, wrong = school.values(DATABASE_SECRET), f"wrong-{secrets.token_hex(8)}"
     school.workspace.secret(DATABASE_SECRET, password=wrong)
     message = school.workspace.says(REF, "Ready", "AuthenticationFailed")
@@ -52,8 +48,7 @@ def test_a_consumer_that_never_becomes_ready_has_the_rotation_taken_back(school:
     """Its pods that serve stay, and both logins work until all have the old one again."""
     school.declare(drainTimeout="45s")
     before, failed = school.values(SECRET), school.use().failed
-    school.ask()
-    reach(school, "Canary")
+    school.ask_until("Canary")
     readiness(school, NEVER_READY)
     school.workspace.wait_for(REF, goes_back_and_names_it, LONG)
     assert len(school.open_logins()) == 2
@@ -74,14 +69,12 @@ def test_a_store_outside_knows_the_new_login_and_may_be_away_at_any_time(school:
     school.declare(store=store.spec, gracePeriod="20s")
     school.workspace.wait_condition(REF, "StoreInStep")
     before, revision = store.read(), school.next_revision()
-    school.ask()
-    for step in ("Canary", "Converge"):
-        reach(school, step)
+    school.ask_until("Canary")
+    for following in ("Converge", "Grace"):
         store.cut()
         school.workspace.says(REF, "Ready", "StoreUnreachable")
         store.demand_login()
-        store.mend()
-    reach(school, "Grace")
+        school.workspace.wait_for(REF, partial(is_at, following), LONG, then=store.mend)
     store.cut()
     school.rotated(revision)
     store.demand_login()

@@ -17,7 +17,7 @@ ALWAYS = {"schedule": "0 * * * *", "duration": "1h"}
 @pytest.fixture(scope="module")
 def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[School]:
     """A school of its own, without maintenance windows yet."""
-    opened = School.open(cluster, f"in-place-{secrets.token_hex(3)}")
+    opened = School.open(cluster, f"in-place-{secrets.token_hex(3)}", every=0.1)
     opened.declare(strategy="InPlace")
     yield opened
     cluster.kubectl("delete", "namespace", opened.workspace.namespace, "--wait=false")

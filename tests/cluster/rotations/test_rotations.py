@@ -15,6 +15,8 @@ from tests.cluster.workspace import LONG
 from tests.testbed.cluster import Cluster
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
+# Requests a second: half of the show's, beside all else that the machine does.
+RATE = 10.0
 NEW_VERSION = SAMPLE_LMS_RELEASES[1]
 
 
@@ -28,7 +30,7 @@ def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[Sc
 
 
 def test_two_rotations_under_load_fail_no_login_and_no_request(school: School) -> None:
-    shown = show.rotations([school], 2)
+    shown = show.rotations([school], 2, RATE)
     assert shown["logins"] >= 500
     assert shown["requests"] >= 100
     assert (shown["rotations"], shown["failed_logins"], shown["failed_requests"]) == (2, 0, 0)
@@ -49,8 +51,7 @@ def test_it_is_seen_with_kubectl(school: School) -> None:
 @pytest.mark.parametrize("step", ["Canary", "Converge"])
 def test_the_operator_killed_in_the_middle_goes_on(school: School, operator: Operator, step: str) -> None:
     revision = school.next_revision()
-    school.ask()
-    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == step, LONG)
+    school.ask_until(step)
     operator.kill()
     school.rotated(revision)
     assert len(school.open_logins()) == 1
@@ -60,7 +61,7 @@ def test_the_operator_killed_in_the_middle_goes_on(school: School, operator: Ope
 
 
 def test_the_signing_key_is_replaced_and_nobody_is_logged_out(school: School) -> None:
-    shown = show.tokens(school)
+    shown = show.tokens(school, RATE)
     assert shown["jwt_requests"] >= 200
     assert (shown["jwt_401"], shown["jwt_failed"]) == (0, 0)
     assert shown["jwt_old_refused"], "the old key is forgotten"
@@ -93,8 +94,7 @@ def test_another_key_that_the_command_is_not_content_with_goes_and_the_old_one_i
 
 def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
     revision = school.next_revision()
-    school.ask()
-    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Canary", LONG)
+    school.ask_until("Canary")
     school.database.stop()
     school.database.start()
     school.rotated(revision)
@@ -104,8 +104,7 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> N
 def test_an_api_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:
     failed = school.use().failed
     revision = school.next_revision()
-    school.ask()
-    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Canary", LONG)
+    school.ask_until("Canary")
     school.workspace.cluster.restart_apiserver()
     school.rotated(revision)
     assert len(school.open_logins()) == 1
@@ -117,8 +116,7 @@ def test_a_rollout_undone_in_the_grace_period_harms_nobody_and_git_sees_no_drift
     school.declare(gracePeriod="40s")
     failed, given = school.use().failed, school.given()
     revision = school.next_revision()
-    school.ask()
-    school.workspace.wait_for(REF, lambda body: body.get("status", {}).get("step") == "Grace", LONG)
+    school.ask_until("Grace")
     for deployment in ("deployment/aada-backend", f"deployment/{logins.NAME}"):
         school.workspace.kubectl("rollout", "undo", deployment)
         school.workspace.kubectl("rollout", "status", deployment, "--timeout=120s")

@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 
+from tests.testbed.layout import cache_folder
+
 REPOSITORY = Path(__file__).parents[3]
 SOURCE = REPOSITORY / "tests" / "sample_lms"
 
@@ -33,10 +35,11 @@ def end_group(process: subprocess.Popen[Any]) -> None:
 
 
 def application_python() -> Path:
-    """The interpreter of a virtual environment with the application's locked packages, made once per lock file."""
+    """The interpreter of a virtual environment with the application's locked packages, made once for a machine."""
     lock = SOURCE / "requirements.lock"
-    environment = REPOSITORY / "build" / f"sample-lms-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    environment.parent.mkdir(exist_ok=True)
+    inputs = lock.read_bytes() + sys.version.encode()
+    environment = cache_folder() / f"sample-lms-{hashlib.sha256(inputs).hexdigest()[:12]}"
+    environment.parent.mkdir(parents=True, exist_ok=True)
     with environment.with_suffix(".lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (environment / "complete").exists():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_pip_settings_of_the_environment_reach_the_build() -> None:
 
 
 def image_folder(folder: Path, *layers: bytes) -> dict[str, str]:
-    """An image as `buildah push … dir:` writes it; returns the digests of its blobs by content."""
+    """An exported image; returns the digests of its blobs by content."""
     folder.mkdir()
     digests = {}
     for blob in (b"config", *layers):
@@ -121,10 +122,65 @@ def image_folder(folder: Path, *layers: bytes) -> dict[str, str]:
     return digests
 
 
+def built(layout: Layout, cluster: str, digests: dict[str, str]) -> None:
+    """The record of a cluster's last build of the application."""
+    record = layout.cache / "buildah" / "builds" / cluster / "localhost_aada_app_dev"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"inputs": "of today", "image_id": digests["config"]}))
+
+
+def test_an_image_is_taken_from_buildah_once_for_all_clusters_of_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def push(argv: list[str | Path], **_: object) -> str:
+        taken.append(argv[-2])
+        folder = Path(str(argv[-1]).removeprefix("dir:"))
+        shutil.copytree(tmp_path / "image", folder)
+        (folder / "version").write_text("Directory Transport Version: 1.1\n")
+        return ""
+
+    monkeypatch.setattr(imaging, "run", push)
+    digests = image_folder(tmp_path / "image", b"base", b"code")
+    first, second = (Layout(name, tmp_path / "cache") for name in ("first", "second"))
+    for layout in (first, second):
+        built(layout, layout.name, digests)
+    manifest = imaging.export(first, "localhost/aada/app:dev")
+    assert imaging.export(second, "localhost/aada/app:dev") == manifest
+    assert taken == ["localhost/first/aada/app:dev"]
+    assert imaging.blobs_of(manifest) == [digests["config"], digests["base"], digests["code"]]
+    assert {path.name for path in manifest.parent.iterdir()} == {
+        manifest.name,
+        *(digest.removeprefix("sha256:") for digest in digests.values()),
+    }
+
+
+def test_exported_images_that_are_no_longer_anybodys_last_build_are_removed(tmp_path: Path) -> None:
+    layout = Layout("mine", tmp_path)
+    old, new = (image_folder(tmp_path / name, b"base", name.encode()) for name in ("old", "new"))
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    for name, digests in (("old", old), ("new", new)):
+        digests["config"] = f"sha256:{hashlib.sha256(name.encode() * 2).hexdigest()}"
+        (exported / digests["config"].removeprefix("sha256:")).write_text(name * 2)
+        content = json.loads((tmp_path / name / "manifest.json").read_text())
+        content["config"]["digest"] = digests["config"]
+        (exported / f"{digests['config'].removeprefix('sha256:')}.json").write_text(json.dumps(content))
+        for layer in ("base", name):
+            (exported / digests[layer].removeprefix("sha256:")).write_text(layer)
+    built(layout, "mine", new)
+    (tmp_path / "buildah" / "builds" / "mine" / "torn").write_text("{")
+    imaging.prune(layout)
+    kept = {path.name for path in exported.iterdir()}
+    image_id = new["config"].removeprefix("sha256:")
+    assert kept == {f"{image_id}.json", image_id, *(new[part].removeprefix("sha256:") for part in ("base", "new"))}
+
+
 def test_layers_that_the_node_has_do_not_travel(tmp_path: Path) -> None:
     digests = image_folder(tmp_path / "image", b"base", b"code")
     archive = tmp_path / "image.tar"
-    write_archive(tmp_path / "image", "localhost/aada/app:dev", archive, present={digests["base"]})
+    write_archive(tmp_path / "image" / "manifest.json", "localhost/aada/app:dev", archive, present={digests["base"]})
     with tarfile.open(archive) as tar:
         names = set(tar.getnames())
         index = json.load(tar.extractfile("index.json") or pytest.fail("no index"))
@@ -141,7 +197,7 @@ def test_a_manifest_cannot_name_files_outside_the_image(tmp_path: Path) -> None:
     content["layers"] = [{"digest": "sha256:../../etc/passwd"}]
     manifest.write_text(json.dumps(content))
     with pytest.raises(TestbedError, match="damaged"):
-        write_archive(tmp_path / "image", "localhost/aada/app:dev", tmp_path / "image.tar", present=set())
+        write_archive(manifest, "localhost/aada/app:dev", tmp_path / "image.tar", present=set())
 
 
 @pytest.mark.parametrize(
