@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,8 @@ def test_the_api_server_accepts_and_refuses_what_the_models_do(server: httpx.Cli
     path = f"/apis/{API_VERSION}/namespaces/default/{PLURALS[case.kind]}?dryRun=All&fieldValidation=Strict"
     answer = server.post(path, json=builders.custom_resource(case.kind, "case", case.spec))
     assert answer.status_code in ((201,) if case.accepted_by_server else (400, 422)), answer.text[:2000]
+    if not case.accepted_by_server:
+        assert re.search("is invalid|unknown field|strict decoding", answer.text), answer.text[:2000]
 
 
 def test_kubectl_get_aada_shows_objects_of_every_kind(operator: Operator, lms_namespace: Workspace) -> None:
