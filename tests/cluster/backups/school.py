@@ -25,8 +25,8 @@ ENDED = ("Completed", "Failed")
 ROWS = 250_000
 FILL = f"""
 CREATE TABLE public.notes AS
-SELECT g AS id, string_agg(md5(g::text || '/' || part::text), '') AS body
-FROM generate_series(1, {ROWS}) AS g, generate_series(1, 8) AS part GROUP BY g;
+SELECT g AS id, encode(sha512(convert_to('a' || g, 'utf8')) || sha512(convert_to('b' || g, 'utf8')), 'hex') AS body
+FROM generate_series(1, {ROWS}) AS g;
 ALTER TABLE public.notes ADD PRIMARY KEY (id);
 """
 
