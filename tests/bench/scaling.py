@@ -171,7 +171,8 @@ class School:
 
 def _is_calm(autoscaler: Object) -> bool:
     """Whether its pods use no more than half of what would have it add one."""
-    seen = [metric["resource"]["current"] for metric in (autoscaler.get("status") or {}).get("currentMetrics") or []]
+    metrics = (autoscaler.get("status") or {}).get("currentMetrics") or []
+    seen = [metric["resource"]["current"] for metric in metrics if "resource" in metric]  # none where it has no answer
     return bool(seen) and all(current.get("averageUtilization", TARGET) <= TARGET / 2 for current in seen)
 
 

@@ -43,6 +43,8 @@ LONGEST = (
     "scaling/",
     "test_demo.py",
     "test_lms.py",
+    "test_install.py",
+    "test_bench_short.py",
     "test_testbed_life.py",
 )
 

@@ -133,7 +133,7 @@ class Crowd(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        while not self._over.wait(0.005):
+        while not self._over.wait(0.05):  # all the time, and the processors are there for the others too
             with self.lock:
                 for user, password in self.pods.values():
                     self._log_in(user, password)
