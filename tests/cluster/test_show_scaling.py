@@ -25,8 +25,10 @@ FIGURES = {
 
 
 def test_every_figure_is_measured(cluster: Cluster, operator: Operator) -> None:
-    shown = scaling.measured(cluster, Plan(samples=4, noise=5, ramp=10, hold=5, lead=80))
-    services.remove_metrics(cluster)
+    try:
+        shown = scaling.measured(cluster, Plan(samples=4, noise=5, ramp=10, hold=5, lead=80))
+    finally:  # what comes after has no autoscaler that sees a load
+        services.remove_metrics(cluster)
     assert shown.keys() >= FIGURES
     assert shown["decisions"] >= 3, "of four, those that have a signal"
     assert shown["decision_p99_ms"] > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from aada_operator.core.resources import (
 )
 from aada_operator.core.workqueue import Key
 from aada_operator.lms import reconcile
+from tests.service.operator_kills import Killer
 from tests.service.servers import PostgresServer
 from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, NoEvents, SetClock, custom_resource
 
@@ -30,7 +31,17 @@ KEY = Key(AADA_LMS.plural, NAMESPACE, LMS)
 
 @dataclass
 class LmsServer(ApiServer):
-    """Adds server-side apply, and Secrets that are written as text."""
+    """Adds server-side apply, and Secrets that are written as text; ``killer`` kills at writes of its own choice."""
+
+    killer: Killer | None = None
+
+    def _write(self, what: str, act: Callable[[], Any]) -> Any:
+        if self.killer:
+            self.killer.before(what)
+        result = super()._write(what, act)
+        if self.killer:
+            self.killer.after(what)
+        return result
 
     async def apply(self, resource: ApiResource, body: Object) -> Object:
         name = body["metadata"]["name"]

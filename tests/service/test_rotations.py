@@ -4,6 +4,7 @@ import pytest
 
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import DEPLOYMENTS, PODS
+from tests.service.operator_kills import Killer
 from tests.service.rotation_world import CANARY, RotationWorld, fresh_backup, installed
 
 
@@ -154,15 +155,12 @@ async def test_what_somebody_made_as_the_login_is_given_to_the_owner(school: Rot
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_kill_at_any_write_leads_to_the_same_end(school: RotationWorld, moment: str) -> None:
     await installed(school)
-    begun = len(school.server.writes)
-    await school.rotate()
-    writes = len(school.server.writes) - begun
-    assert writes >= 15
-    for number in range(writes):
+    killer = school.server.killer = Killer(moment)
+    await killer.learn(school.rotate)
+    assert len(killer.left) >= 15
+    for _ in killer.goes():
         old, revision = school.secret(), school.status["revision"]
-        setattr(school.server, f"crash_{moment}", len(school.server.writes) + number)
         await school.rotate()
-        assert getattr(school.server, f"crash_{moment}") is None, "it was killed"
         assert (school.past()[0], school.status["revision"]) == ("Rotated", revision + 1), school.server.writes[-8:]
         held = school.secret()
         assert school.open_logins() == [held["username"]]

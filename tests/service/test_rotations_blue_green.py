@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, SERVICES
+from tests.service.operator_kills import Killer
 from tests.service.rotation_world import RotationWorld
 
 KEYS, GREEN = "lms-keys", "login-green-backend"
@@ -115,17 +117,14 @@ async def test_without_the_second_deployment_users_are_sent_to_the_first(school:
 async def test_a_kill_at_any_write_leads_to_the_same_end(school: RotationWorld) -> None:
     """Killed before a write: what the server was told since the one before is done, and nobody has noted it."""
     await school_with_one_key(school)
-    begun = len(school.server.writes)
-    await watched(school)
-    writes = len(school.server.writes) - begun
-    assert writes > 20
-    for number in range(writes):
+    killer = school.server.killer = Killer("before")
+    await killer.learn(partial(watched, school))
+    assert len(killer.left) > 20
+    for _ in killer.goes():
         old, revision = school.secret(KEYS)["jwt"], school.status["revision"]
         school.clock.advance(days=31)
-        school.server.crash_before = len(school.server.writes) + number
         await school.turn()  # one that is killed at its first write has nothing yet, and looks as if it were at rest
         seen = await watched(school, 60)
-        assert school.server.crash_before is None, "it was killed"
         assert seen == [f"login-r{revision}", f"login-r{revision + 1}"]
         assert school.past()[0] == "Rotated"
         assert school.secret(KEYS)["jwt"] != old

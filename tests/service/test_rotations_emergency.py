@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import SECRETS
+from tests.service.operator_kills import Killer
 from tests.service.rotation_world import RotationWorld, installed
 
 KEYS = "lms-keys"
@@ -81,18 +83,15 @@ async def test_a_rotation_of_the_schedule_cuts_nobody_off(school: RotationWorld)
 async def test_a_kill_at_any_write_leads_to_the_same_end(school: RotationWorld) -> None:
     """Killed before a write: what the server was told since the one before is done, and nobody has noted it."""
     await installed(school, emergency=True, gracePeriod="24h")
-    begun = len(school.server.writes)
+    killer = school.server.killer = Killer("before")
     ask(school)
-    await school.turns(60)
-    writes = len(school.server.writes) - begun
-    for number in range(writes):
+    await killer.learn(partial(school.turns, 60))
+    for _ in killer.goes():
         old = school.secret()
         thief = school.log_in(old["username"], old["password"])
         ask(school)
-        school.server.crash_before = len(school.server.writes) + number
         await school.turn()  # one that is killed at its first write has nothing yet, and looks as if it were at rest
         await school.turns(80)
-        assert school.server.crash_before is None, "it was killed"
         assert school.past()[0] == "Rotated"
         assert sessions_end(thief)
         assert school.open_logins() == [school.secret()["username"]]
@@ -200,18 +199,15 @@ async def test_a_table_that_somebody_holds_is_waited_for(school: RotationWorld) 
 @pytest.mark.parametrize("strategy", ["ThreePhase", "BlueGreen"])
 async def test_a_kill_at_any_write_revokes_all_the_same(school: RotationWorld, strategy: str) -> None:
     await signing(school, strategy=strategy)
-    begun = len(school.server.writes)
+    killer = school.server.killer = Killer("after")
     ask(school)
-    await school.turns(60)
-    writes = len(school.server.writes) - begun
-    for number in range(writes):
+    await killer.learn(partial(school.turns, 60))
+    for _ in killer.goes():
         old = school.secret(KEYS)["jwt"]
         school.postgres.execute("UPDATE refresh_tokens SET revoked_at = NULL", school.database)
         ask(school)
-        school.server.crash_after = len(school.server.writes) + number
         await school.turn()  # one that is killed at its first write has nothing yet, and looks as if it were at rest
         await school.turns(80)
-        assert school.server.crash_after is None, "it was killed"
         assert school.past()[0] == "Rotated"
         assert alive(school) == 0
         assert school.secret(KEYS)["jwt"] != old

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.resources import AADA_LMS, SECRET_ROTATIONS, SECRETS
+from tests.service.operator_kills import Killer
 from tests.service.rotation_world import ROTATION, RotationWorld, adopted
 from tests.unit.backups.api_server import NAMESPACE
 
@@ -293,15 +295,12 @@ async def test_no_password_is_told_or_logged(school: RotationWorld, caplog: pyte
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_kill_at_any_write_leads_to_the_same_end(school: RotationWorld, moment: str) -> None:
     await prepared(school, ALWAYS)
-    begun = len(school.server.writes)
-    await rotate(school)
-    writes = len(school.server.writes) - begun
-    assert writes >= 12
-    for number in range(writes):
+    killer = school.server.killer = Killer(moment)
+    await killer.learn(partial(rotate, school))
+    assert len(killer.left) >= 12
+    for _ in killer.goes():
         old, revision = school.secret(), school.status["revision"]
-        setattr(school.server, f"crash_{moment}", len(school.server.writes) + number)
         await rotate(school)
-        assert getattr(school.server, f"crash_{moment}") is None, "it was killed"
         assert (school.past()[0], school.status["revision"]) == ("Rotated", revision + 1), school.server.writes[-8:]
         agreed(school, old)
         assert not school.may_log_in(old["username"], old["password"])
@@ -321,13 +320,11 @@ async def test_a_kill_at_any_write_of_the_way_back_leads_to_the_same_end(school:
         await school.turns()
 
     await prepared(school, ALWAYS)
-    begun = len(school.server.writes)
-    await fail()
-    for number in range(len(school.server.writes) - begun):
+    killer = school.server.killer = Killer("before")
+    await killer.learn(fail)
+    for _ in killer.goes():
         old = school.secret()
-        school.server.crash_before = len(school.server.writes) + number
         await fail()
-        assert school.server.crash_before is None, "it was killed"
         assert school.past()[0] == "RolledBack Converging"
         assert school.secret() == old
         agreed(school, old)

@@ -16,6 +16,7 @@ from aada_operator.adapters.pgbouncer import REFUSALS
 from aada_operator.adapters.postgres import Endpoint, Login
 from aada_operator.adapters.postgres_refusal import refusal
 from aada_operator.rotations import alternating
+from tests.service.operator_kills import Killer
 from tests.service.poolers import AUTH_QUERY, LOOKUP, Crowd, PooledWorld, PoolerServer
 from tests.service.rotation_world import installed
 from tests.service.servers import PostgresServer, wait_for
@@ -148,13 +149,11 @@ async def test_a_kill_at_any_write_leads_to_the_same_end(school: PooledWorld) ->
     """Killed before a write: what the server was told since the one before is done, and nobody has noted it."""
     await installed(school)
     school.crowd.start()
-    begun = len(school.server.writes)
-    await school.rotate()
-    for number in range(len(school.server.writes) - begun):
+    killer = school.server.killer = Killer("before")
+    await killer.learn(school.rotate)
+    for _ in killer.goes():
         old = school.secret()
-        school.server.crash_before = len(school.server.writes) + number
         await school.rotate()
-        assert school.server.crash_before is None, "it was killed"
         assert school.past()[0] == "Rotated"
         assert school.open_logins() == [school.secret()["username"]]
         assert not school.may_log_in(old["username"], old["password"])
