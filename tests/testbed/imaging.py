@@ -101,12 +101,15 @@ def forget(layout: Layout) -> None:
         names = run([*command, "images", "--format={{.Name}}:{{.Tag}}"]).split()
         if own := [name for name in names if name.startswith(prefix)]:
             run([*command, "rmi", "--force", *own])
-    shutil.rmtree(layout.cache / "buildah" / "builds" / layout.name, ignore_errors=True)
-    prune(layout)
+        shutil.rmtree(layout.cache / "buildah" / "builds" / layout.name, ignore_errors=True)
+        prune(layout)
 
 
 def prune(layout: Layout) -> None:
-    """Remove exported images that are no longer anybody's last build."""
+    """Remove exported images that are no longer anybody's last build; the caller is alone on buildah's store.
+
+    Beside an export it would take the blobs away whose manifest is not there yet.
+    """
     builds = map(_read, (layout.cache / "buildah" / "builds").glob("*/*"))
     kept = {_manifest(layout, build.image_id) for build in builds if build}
     blobs = {digest.removeprefix("sha256:") for path in kept if path.exists() for digest in blobs_of(path)}
