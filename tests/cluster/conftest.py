@@ -72,8 +72,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySchoo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {part: place for place, part in enumerate(LONGEST)}
-    items.sort(key=lambda item: min((places[part] for part in LONGEST if part in item.nodeid), default=len(LONGEST)))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    return next((place for place, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
