@@ -40,16 +40,16 @@ async def test_under_steady_logins_nobody_is_refused_and_no_old_session_is_left(
     assert (old["host"], old["port"]) == (school.pooler.host, str(school.pooler.port))
     assert f"@{school.pooler.host}:{school.pooler.port}/" in old["url"]
     school.crowd.start()
-    await school.rotate()
-    await school.rotate()
+    while school.crowd.logins <= 100:  # however fast a login is on this machine
+        await school.rotate()
+        await school.rotate()
     school.crowd.leave()
-    assert school.past() == ["Rotated", "Rotated"]
-    assert school.crowd.logins > 100
+    assert set(school.past()) == {"Rotated"}
     assert school.crowd.refused == []
     assert "RECONNECT" not in school.pooler.log(), "see the test of a pooler that is just logging in"
     assert (school.status["proof"]["sqlState"], school.status["proof"]["sessionsLeft"]) == ("28P01", 0)
     held = school.secret()
-    assert held["username"] == old["username"], "the second one takes the first role again, with another password"
+    assert held["username"] == old["username"], "an even number ends with the first role, with another password"
     assert (held["host"], held["port"]) == (old["host"], old["port"])
     assert not school.may_log_in(old["username"], old["password"])
     assert school.may_log_in(held["username"], held["password"])
@@ -108,6 +108,14 @@ async def test_sessions_of_the_new_login_stay(school: PooledWorld, monkeypatch: 
     assert school.postgres.value(found) == before
 
 
+def log_in_more(crowds: list[Crowd]) -> None:
+    """Each of them logs in a few times more, however fast a login is on this machine."""
+    before = [crowd.logins for crowd in crowds]
+    wait_for(
+        lambda: all(crowd.logins > seen + 5 for crowd, seen in zip(crowds, before, strict=True)), "each crowd to log in"
+    )
+
+
 async def test_a_pooler_that_is_just_logging_in_at_the_server_refuses_nobody(school: PooledWorld) -> None:
     """Each client needs a session of its own, whose login takes a while: at any moment some are half-way.
 
@@ -123,15 +131,16 @@ async def test_a_pooler_that_is_just_logging_in_at_the_server_refuses_nobody(sch
     school.clock.advance(days=31)
     school.stuck = True
     await school.turns(until="Converge")
+    log_in_more(crowds)
     school.stuck = False
     held = school.secret()
     for crowd in crowds:
         with crowd.lock:
             crowd.pods = {"new": (held["username"], held["password"])}
+    log_in_more(crowds)
     await school.turns(until="Grace")
     for crowd in crowds:
         crowd.leave()
-    assert sum(crowd.logins for crowd in crowds) > 40
     assert [said for crowd in crowds for said in crowd.refused] == []
 
 
