@@ -124,6 +124,25 @@ async def test_a_session_of_the_old_login_keeps_it_alive(school: RotationWorld) 
     assert school.past() == ["Rotated"]
 
 
+async def test_a_pod_of_a_consumer_that_is_on_its_way_out_keeps_the_old_login_alive(school: RotationWorld) -> None:
+    """Its workload does not count it any more, and between two logins it has no session."""
+    await installed(school)
+    old = school.secret()
+    container = {"name": "reports", "envFrom": [{"secretRef": {"name": "aada-db"}}]}
+    leaving = {"metadata": {"name": "reports-1", "deletionTimestamp": to_rfc3339(school.clock.now())}}
+    school.clock.advance(days=31)
+    for step, left in (("Converge", "Grace"), ("RetireOld", "")):
+        school.server.add(PODS, leaving | {"spec": {"containers": [container]}})
+        await school.turns(until=step, seconds=30)
+        for _ in range(5):
+            await school.turn()
+        assert "pods reports-1" in school.told()
+        assert school.may_log_in(old["username"], old["password"])
+        school.server.remove(PODS, "reports-1")
+        await school.turns(until=left, seconds=20)
+    assert school.past() == ["Rotated"]
+
+
 async def test_a_consumers_rollout_that_is_undone_in_the_grace_period_is_done_again(school: RotationWorld) -> None:
     """As by `kubectl rollout undo`: its pods have the new login, but nobody could tell."""
     spec = {"containers": [{"name": "reports", "envFrom": [{"secretRef": {"name": "aada-db"}}]}]}

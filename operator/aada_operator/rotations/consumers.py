@@ -37,7 +37,8 @@ class Consumers:
         """
         if not self._work.visit.spec.consumers:
             return
-        if decide.outdated_pods(await self._serving(leaving=False), self._work.secret, self._work.mark, revision):
+        serving = [pod for pod in await self._pods() if self._serves(pod) and not _leaves(pod)]
+        if decide.outdated_pods(serving, self._work.secret, self._work.mark, revision):
             return
         for consumer in self._work.visit.spec.consumers:
             body = await self._demand(consumer)
@@ -46,25 +47,27 @@ class Consumers:
                 await self._work.kube.patch(_resource(consumer), body, patch)
 
     async def look(self, revision: str) -> Convergence:
-        """Who has not come to a revision yet."""
+        """Who has not come to a revision yet.
+
+        A pod on its way out logs in until it is gone, and the numbers in its workload's status are without it.
+        """
         work = self._work
-        serving = await self._serving(leaving=True)
         behind = []
         for consumer in work.visit.spec.consumers:
             body = await self._demand(consumer)
             if not (self._has(body, revision) and decide.is_rolled_out(body)):
                 behind.append(f"{consumer.kind} {consumer.name}")
-        return Convergence(decide.outdated_pods(serving, work.secret, work.mark, revision), tuple(behind))
+        pods = [pod for pod in await self._pods() if self._serves(pod) or _leaves(pod)]
+        return Convergence(decide.outdated_pods(pods, work.secret, work.mark, revision), tuple(behind))
 
-    async def _serving(self, *, leaving: bool) -> list[Object]:
-        """Pods of the LMS' components, with or without those that are on their way out."""
-        pods = await self._work.kube.list(PODS, self._work.visit.namespace, {LABEL_LMS: self._work.lms_name})
-        return [
-            pod
-            for pod in pods
-            if LABEL_COMPONENT in (pod["metadata"].get("labels") or {})
-            and (leaving or not pod["metadata"].get("deletionTimestamp"))
-        ]
+    async def _pods(self) -> list[Object]:
+        """All pods beside the LMS: whose a consumer's are, only its selector says."""
+        return await self._work.kube.list(PODS, self._work.visit.namespace)
+
+    def _serves(self, pod: Object) -> bool:
+        """Whether it is a pod of the LMS' components."""
+        labels = pod["metadata"].get("labels") or {}
+        return labels.get(LABEL_LMS) == self._work.lms_name and LABEL_COMPONENT in labels
 
     async def _demand(self, consumer: Consumer) -> Object:
         body = await self._work.kube.get(_resource(consumer), self._work.visit.namespace, consumer.name)
@@ -76,6 +79,10 @@ class Consumers:
     def _has(self, body: Object, revision: str) -> bool:
         template = {"metadata": body["spec"]["template"].get("metadata") or {}}
         return manifests.annotations(template).get(self._work.mark) == revision
+
+
+def _leaves(pod: Object) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _resource(consumer: Consumer) -> ApiResource:
