@@ -19,13 +19,9 @@ from tests.cluster.servers import Bucket, Database
 from tests.cluster.workspace import Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
-from tests.testbed.fixtures import cluster
 from tests.testbed.layout import CHECKOUT
 from tests.testbed.services import install_postgres, install_s3, make_bucket
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
-
-__all__ = ["cluster"]
-
 
 # Those that take many minutes, the longest first: begun last, one of them would keep a single cluster busy at the end.
 LONGEST = (

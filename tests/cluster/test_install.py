@@ -16,7 +16,7 @@ from aada_operator.api.registry import KINDS
 from tests.cluster import builders, release
 from tests.cluster.release import NAMESPACE, RELEASE, Operator, helm
 from tests.cluster.servers import Database
-from tests.cluster.workspace import Object, Workspace, condition, summary
+from tests.cluster.workspace import LONG, Object, Workspace, condition, summary
 from tests.testbed.catalogue import OPERATOR
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import CHECKOUT
@@ -188,7 +188,7 @@ def test_of_two_pods_one_leads_and_the_other_takes_over_when_it_hangs(
     print(f"{second} leads {time.monotonic() - frozen:.1f} s after the leader was frozen")
     sees(lms_namespace, "after")
     changing.signal(first, signal.SIGCONT)
-    changing.wait_for(f"pod/{first}", lambda pod: restarts(pod) > 0, TAKE_OVER)
+    changing.wait_for(f"pod/{first}", lambda pod: restarts(pod) > 0, LONG)
     changing.rolled_out()
     assert {pod for pod in pods if leads(changing, pod)} == {second}
 

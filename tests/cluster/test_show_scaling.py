@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.bench import scaling
 from tests.bench.scaling import Plan
 from tests.cluster.release import Operator
@@ -24,6 +26,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.timeout(1200)  # most of it waits: for an autoscaler's next look, and for the next moment of a calendar
 def test_every_figure_is_measured(cluster: Cluster, operator: Operator) -> None:
     try:
         shown = scaling.measured(cluster, Plan(samples=4, noise=5, ramp=10, hold=5, lead=80))

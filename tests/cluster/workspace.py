@@ -151,6 +151,10 @@ def summary(body: Object) -> str:
     if not body:
         return "not there"
     status = body.get("status", {})
-    conditions = [f"{c['type']}={c['status']} ({c['reason']}: {c['message']})" for c in status.get("conditions", [])]
+    # Those of a pod have no reason while they are true.
+    conditions = [
+        f"{c['type']}={c['status']} ({c.get('reason', '')}: {c.get('message', '')})"
+        for c in status.get("conditions", [])
+    ]
     rest = {name: value for name, value in status.items() if name != "conditions"}
     return "\n  ".join([json.dumps(rest), *conditions])

@@ -1,4 +1,4 @@
-"""pytest fixtures: load them with `pytest_plugins = ["tests.testbed.fixtures"]` in a conftest.py."""
+"""pytest fixtures: import them in one conftest.py, since each that does has a cluster of its own."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ def replica() -> list[Object]:
     container = {
         "name": "postgres", "image": POSTGRES_SERVER, "imagePullPolicy": "IfNotPresent", "env": login,
         "command": ["sh", "-c", BOOT], "ports": [{"name": "postgres", "containerPort": 5432}], "volumeMounts": mounts,
-        "readinessProbe": {"exec": {"command": ["pg_isready", "--quiet", "--host=127.0.0.1"]}, "periodSeconds": 2},
+        "startupProbe": {"exec": {"command": ["pg_isready", "--quiet", "--host=127.0.0.1"]}, "periodSeconds": 1,
+                         "timeoutSeconds": 10, "failureThreshold": 120},
+        "readinessProbe": {"tcpSocket": {"port": "postgres"}, "periodSeconds": 5, "timeoutSeconds": 5},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }  # fmt: skip
     security = {
