@@ -3,6 +3,7 @@
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.api.credential import Consumer
 from aada_operator.core.errors import Stalled, Waiting
+from aada_operator.core.news import leaves
 from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object
 from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.decide import Convergence
@@ -37,7 +38,7 @@ class Consumers:
         """
         if not self._work.visit.spec.consumers:
             return
-        serving = [pod for pod in await self._pods() if self._serves(pod) and not _leaves(pod)]
+        serving = [pod for pod in await self._pods() if self._serves(pod) and not leaves(pod)]
         if decide.outdated_pods(serving, self._work.secret, self._work.mark, revision):
             return
         for consumer in self._work.visit.spec.consumers:
@@ -57,7 +58,7 @@ class Consumers:
             body = await self._demand(consumer)
             if not (self._has(body, revision) and decide.is_rolled_out(body)):
                 behind.append(f"{consumer.kind} {consumer.name}")
-        pods = [pod for pod in await self._pods() if self._serves(pod) or _leaves(pod)]
+        pods = [pod for pod in await self._pods() if self._serves(pod) or leaves(pod)]
         return Convergence(decide.outdated_pods(pods, work.secret, work.mark, revision), tuple(behind))
 
     async def _pods(self) -> list[Object]:
@@ -79,10 +80,6 @@ class Consumers:
     def _has(self, body: Object, revision: str) -> bool:
         template = {"metadata": body["spec"]["template"].get("metadata") or {}}
         return manifests.annotations(template).get(self._work.mark) == revision
-
-
-def _leaves(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _resource(consumer: Consumer) -> ApiResource:
