@@ -56,13 +56,17 @@ async def test_under_steady_logins_nobody_is_refused_and_no_old_session_is_left(
     assert school.server_sessions(f"{school.database}_b") == 0
 
 
-async def test_sessions_that_the_pooler_keeps_hold_nothing_up(school: PooledWorld) -> None:
+async def test_sessions_that_the_pooler_keeps_hold_nothing_up(
+    school: PooledWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It would keep them for ten minutes: as long as a rotation has."""
     await installed(school)
     login = school.secret()["username"]
+    monkeypatch.setattr(alternating, "IDLE_SECONDS", 60)
     school.clock.advance(days=31)
     await school.turns(until="Converge")
     assert school.server_sessions(login) > 0
+    monkeypatch.setattr(alternating, "IDLE_SECONDS", 0.3)
     await school.turns(until="Grace")
     wait_for(lambda: school.server_sessions(login) == 0, "the sessions of the old login to end")
     assert all(session.execute("SELECT 1") for session in school.sessions.values()), "nobody is cut off"
@@ -141,6 +145,7 @@ async def test_a_pooler_that_is_just_logging_in_at_the_server_refuses_nobody(sch
     await school.turns(until="Grace")
     for crowd in crowds:
         crowd.leave()
+    assert sum(crowd.logins for crowd in crowds) > 40
     assert [said for crowd in crowds for said in crowd.refused] == []
 
 
