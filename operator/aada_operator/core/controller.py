@@ -19,7 +19,7 @@ from aada_operator.core import conditions, metrics
 from aada_operator.core.clock import Clock
 from aada_operator.core.conditions import ConditionSet, Transition
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
-from aada_operator.core.resources import ApiResource, Object
+from aada_operator.core.resources import ApiResource, Object, leaves
 from aada_operator.core.workqueue import Key
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Controller(Generic[Spec]):
 
     def _action(self, body: Object) -> Callable[[Visit[Spec]], Awaitable[float | None]] | None:
         """What is to be done about an object; None for one that goes by itself."""
-        if not body["metadata"].get("deletionTimestamp"):
+        if not leaves(body):
             return self._capability.reconcile
         return self._capability.finalize if is_held(body) else None
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from aada_operator.core.resources import leaves
 from aada_operator.core.workqueue import Key
 
 Body = Mapping[str, Any]
@@ -35,8 +36,3 @@ def works(body: Body) -> object:
     metadata, status = body["metadata"], body.get("status") or {}
     progress = map(status.get, ("operation", "phase", "step", "revision"))
     return metadata["uid"], metadata.get("generation"), *progress, leaves(body)
-
-
-def leaves(body: Body) -> bool:
-    """Whether it is to be deleted."""
-    return bool(body["metadata"].get("deletionTimestamp"))

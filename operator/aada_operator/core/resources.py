@@ -1,5 +1,6 @@
 """The kinds of the API server that the operator reads or writes, and how an object names itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,11 @@ def key_of(body: Object) -> Key | None:
         return None
     metadata = body["metadata"]
     return Key(resource.plural, metadata["namespace"], metadata["name"])
+
+
+def leaves(body: Mapping[str, Any]) -> bool:
+    """Whether an object is to be deleted."""
+    return bool(body["metadata"].get("deletionTimestamp"))
 
 
 def owner_key(body: Object) -> Key | None:

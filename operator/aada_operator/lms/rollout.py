@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core.clock import from_rfc3339
-from aada_operator.core.resources import Object
+from aada_operator.core.resources import Object, leaves
 from aada_operator.core.trouble import Trouble, of_pod
 from aada_operator.lms import pod
 from aada_operator.lms.decide import Verdict
@@ -111,8 +111,7 @@ def _unready_since(one: Object) -> datetime | None:
 def _belongs(one: Object, live: Object) -> bool:
     labels = one["metadata"].get("labels") or {}
     selector = live["spec"]["selector"]["matchLabels"]
-    leaving = one["metadata"].get("deletionTimestamp")
-    return not leaving and all(labels.get(name) == value for name, value in selector.items())
+    return not leaves(one) and all(labels.get(name) == value for name, value in selector.items())
 
 
 def healthy(rollouts: Sequence[Rollout], blocked: Sequence[str], waiting: str) -> Verdict:

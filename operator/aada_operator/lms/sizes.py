@@ -11,7 +11,7 @@ from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM
 from aada_operator.core.managed_fields import FIELD_MANAGER, managers_of
-from aada_operator.core.resources import Object
+from aada_operator.core.resources import Object, leaves
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def scaled(policies: Iterable[Object], lms: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for policy in policies:
         target = (policy.get("spec") or {}).get("target") or {}
-        if (target.get("lmsRef") or {}).get("name") == lms and not policy["metadata"].get("deletionTimestamp"):
+        if (target.get("lmsRef") or {}).get("name") == lms and not leaves(policy):
             most = (policy.get("status") or {}).get("max") or policy["spec"].get("maxReplicas", 1)
             found[str(target.get("component", ""))] = int(most)
     return found

@@ -18,6 +18,7 @@ from aada_operator.core.resources import (
     SERVICES,
     ApiResource,
     Object,
+    leaves,
 )
 from aada_operator.lms import manifests, pod, rollout
 from aada_operator.lms.rollout import Rollout
@@ -166,8 +167,7 @@ def stood_in(spec: AadaLmsSpec, deployments: Iterable[Object]) -> frozenset[str]
     serving = {
         one["metadata"]["labels"].get(LABEL_COMPONENT)
         for one in deployments
-        if ANNOTATION_SERVES in (one["metadata"].get("annotations") or {})
-        and not one["metadata"].get("deletionTimestamp")
+        if ANNOTATION_SERVES in (one["metadata"].get("annotations") or {}) and not leaves(one)
     }
     return frozenset(c.name for c in spec.components if stand_in(c.name) in serving)
 

@@ -10,7 +10,7 @@ from aada_operator.api.storage import StorageEntry
 from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import Clock, SystemClock, from_rfc3339, to_rfc3339
 from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit, is_held
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, Object
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, Object, leaves
 from aada_operator.core.worker_jobs import WorkerImage
 from aada_operator.policies import copies, decide, manifests, report, retention, uploads
 from aada_operator.policies.collection import Collector
@@ -112,8 +112,7 @@ class PolicyReconciler:
         """A change of the deletion policy holds for the Backups that are there, too; new ones see to it themselves."""
         wanted = visit.spec.deletion_policy == "Delete"
         for backup in backups:
-            leaves = backup.body["metadata"].get("deletionTimestamp")
-            if is_held(backup.body) != wanted and not (leaves and wanted):
+            if is_held(backup.body) != wanted and not (leaves(backup.body) and wanted):
                 await self._kube.set_finalizer(BACKUPS, backup.body, FINALIZER, present=wanted)
 
     async def _prune(self, visit: Visit[BackupPolicySpec], backups: list[KnownBackup]) -> None:

@@ -3,8 +3,7 @@
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.api.credential import Consumer
 from aada_operator.core.errors import Stalled, Waiting
-from aada_operator.core.news import leaves
-from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object
+from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object, leaves
 from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.work import Work

@@ -17,7 +17,7 @@ from aada_operator.api.common import (
     stand_in,
 )
 from aada_operator.core.errors import Waiting
-from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, PODS, SERVICES, Object
+from aada_operator.core.resources import AADA_LMS, DEPLOYMENTS, PODS, SERVICES, Object, leaves
 from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.trial import demand_start
 from aada_operator.rotations.work import Work
@@ -108,7 +108,7 @@ class Green:
 
     async def _deployments(self) -> list[Object]:
         found = await self._kube.list(DEPLOYMENTS, self._work.visit.namespace, {LABEL_LMS: self._work.lms_name})
-        return [one for one in found if not one["metadata"].get("deletionTimestamp")]
+        return [one for one in found if not leaves(one)]
 
     async def _pairs(self) -> list[Pair]:
         found = await self._deployments()

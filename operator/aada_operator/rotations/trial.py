@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from aada_operator.adapters.kube import Kube
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.core.errors import Stalled, Waiting
-from aada_operator.core.resources import DEPLOYMENTS, PODS, Object
+from aada_operator.core.resources import DEPLOYMENTS, PODS, Object, leaves
 from aada_operator.core.trouble import of_pod
 from aada_operator.rotations import manifests
 from aada_operator.rotations.work import Work
@@ -67,7 +67,7 @@ class TrialPod:
     async def remove(self) -> None:
         """Delete it; one that is gone is fine."""
         pod = await self._pod()
-        if pod and self._is_made_here(pod) and not pod["metadata"].get("deletionTimestamp"):
+        if pod and self._is_made_here(pod) and not leaves(pod):
             await self._kube.delete(PODS, pod)
 
     def _tries(self, pod: Object, revision: str) -> bool:

@@ -10,7 +10,7 @@ from aada_operator.core.capacity import Budget
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.hysteresis import OFF, turned
 from aada_operator.core.managed_fields import FIELD_MANAGER, SCALING_MANAGER, managers_of, status_manager, written_at
-from aada_operator.core.resources import Object
+from aada_operator.core.resources import Object, leaves
 from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.hold import Hold
 from aada_operator.scaling.memory import Memory
@@ -206,7 +206,7 @@ def leader(policies: Iterable[Object], spec: ScalingPolicySpec) -> str:
 
 
 def _eldest(policies: Iterable[Object]) -> str:
-    living = [one["metadata"] for one in policies if not one["metadata"].get("deletionTimestamp")]
+    living = [one["metadata"] for one in policies if not leaves(one)]
     return min(((one["creationTimestamp"], one["uid"], str(one["name"])) for one in living), default=("", "", ""))[2]
 
 

@@ -13,7 +13,7 @@ from aada_operator.api.lms import Database
 from aada_operator.core.controller import FINALIZER, is_held
 from aada_operator.core.database import UNLIMITED, ConnectionLimits
 from aada_operator.core.failpoints import failpoint
-from aada_operator.core.resources import SCALING_POLICIES
+from aada_operator.core.resources import SCALING_POLICIES, leaves
 from aada_operator.scaling.budget import to_be_limited
 from aada_operator.scaling.world import ScalingVisit
 
@@ -36,6 +36,5 @@ async def set_limit(
         ):
             await postgres_limits.limit(session, roles, wanted)
     failpoint("scaling.fence.after-limit")
-    leaves = visit.body["metadata"].get("deletionTimestamp")
-    if wanted == UNLIMITED and is_held(visit.body) and not leaves:
+    if wanted == UNLIMITED and is_held(visit.body) and not leaves(visit.body):
         await kube.set_finalizer(SCALING_POLICIES, visit.body, FINALIZER, present=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import kopf
 
 from aada_operator.api.common import GROUP, LABEL_COMPONENT, LABEL_LMS, VERSION
-from aada_operator.core.news import GONE, News, asks, leaves, works
+from aada_operator.core.news import GONE, News, asks, works
 from aada_operator.core.resources import (
     AADA_LMS,
     DEPLOYMENTS,
@@ -15,6 +15,7 @@ from aada_operator.core.resources import (
     SECRET_ROTATIONS,
     ApiResource,
     key_of,
+    leaves,
 )
 from aada_operator.core.workqueue import Key
 
