@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(_: argparse.Namespace) -> int:
+    import uvloop
+
     from aada_operator import app
     from aada_operator.adapters.leader import LeadershipLost
     from aada_operator.settings import Settings
@@ -56,7 +58,7 @@ def _run(_: argparse.Namespace) -> int:
     settings = Settings()
     configure_logging(settings.log_format, settings.log_level)
     try:
-        asyncio.run(app.run(settings))
+        uvloop.run(app.run(settings))
     except asyncio.CancelledError:
         return 0
     except LeadershipLost:
