@@ -6,6 +6,7 @@ is kept out of statuses except for the field causes of a 422, which name what a 
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
 from aada_operator.core import metrics
+from aada_operator.core.coalesce import Coalescing
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.managed_fields import FIELD_MANAGER
 from aada_operator.core.resources import PODS, ApiResource, Object
@@ -47,6 +49,7 @@ class Kube:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
+        self._reads = Coalescing[bytes | None]()
 
     async def get(self, resource: ApiResource, namespace: str, name: str) -> Object | None:
         """The live object, None when there is none."""
@@ -157,10 +160,24 @@ class Kube:
         content_type: str = "application/json",
         absent_ok: bool = False,
     ) -> bytes | None:
+        """The raw answer; visits that read the same at one moment are given one, each to parse for itself."""
         resource_path = quote(path) + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
+        send = partial(self._send, verb, path, resource_path, headers, body, absent_ok=absent_ok)
+        return await (self._reads.ask((resource_path, absent_ok), send) if verb == "GET" else send())
+
+    async def _send(
+        self,
+        verb: str,
+        path: str,
+        resource_path: str,
+        headers: Mapping[str, str],
+        body: Object | None,
+        *,
+        absent_ok: bool,
+    ) -> bytes | None:
         method, url, headers, _, _ = await self._api.param_serialize(
-            verb, resource_path, header_params=headers, auth_settings=["BearerToken"]
+            verb, resource_path, header_params=dict(headers), auth_settings=["BearerToken"]
         )
         try:
             response = await self._api.call_api(method, url, headers, body, _request_timeout=TIMEOUT)

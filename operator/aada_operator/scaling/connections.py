@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from aada_operator.adapters import postgres, postgres_limits
 from aada_operator.adapters.kube import Kube
@@ -9,6 +10,7 @@ from aada_operator.adapters.kube_secrets import read_keys
 from aada_operator.adapters.postgres_logins import admin_access, pooler_limits
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.core import capacity
+from aada_operator.core.coalesce import Coalescing
 from aada_operator.core.database import ConnectionLimits, Names, role_mark
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import Object
@@ -17,8 +19,13 @@ from aada_operator.scaling.budget import Connections
 from aada_operator.scaling.world import ScalingVisit, Target, World
 
 
-async def ask(kube: Kube, visit: ScalingVisit, target: Target, allow_local: bool) -> Connections:
-    """Ask the server, and the pooler before it, unless there is nothing to be asked; nothing is solved yet."""
+async def ask(
+    kube: Kube, visit: ScalingVisit, target: Target, allow_local: bool, together: Coalescing[ConnectionLimits]
+) -> Connections:
+    """Ask the server, and the pooler before it, unless there is nothing to be asked; nothing is solved yet.
+
+    Policies of one AadaLms that ask at one moment do so ``together``: what the server says is the same for all.
+    """
     spec = visit.spec
     if spec.connection_budget == "Off":
         return Connections(reason="Off", message="connectionBudget is Off: nobody counts connections")
@@ -28,7 +35,9 @@ async def ask(kube: Kube, visit: ScalingVisit, target: Target, allow_local: bool
         message = f"say what a pod of {', '.join(missing)} may open in components[].connections of the AadaLms"
         return Connections(reason="NotDeclared", message=message)
     try:
-        limits = await limits_of(kube, visit, target.lms, target.spec, allow_local)
+        of_lms = (target.lms["metadata"]["uid"], target.lms["metadata"]["resourceVersion"])
+        asking = partial(limits_of, kube, visit, target.lms, target.spec, allow_local)
+        limits = await together.ask(of_lms, asking)
         pooler = await pooler_limits(kube, visit.namespace, target.spec.database, allow_local)
     except Waiting as waiting:
         return Connections(reason=waiting.reason, message=waiting.message, failed=True)

@@ -14,8 +14,9 @@ from aada_operator.adapters import children
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_spec
 from aada_operator.api.scaling import ANNOTATION_TAKE_OVER, ScalingPolicySpec
+from aada_operator.core.coalesce import Coalescing
 from aada_operator.core.controller import Capability, is_held
-from aada_operator.core.database import UNLIMITED
+from aada_operator.core.database import UNLIMITED, ConnectionLimits
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.failpoints import failpoint
 from aada_operator.core.managed_fields import SCALING_MANAGER
@@ -39,6 +40,7 @@ from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.memory import Memory, recall
 from aada_operator.scaling.report import Seen
+from aada_operator.scaling.rush import Rush
 from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler, target_of
 
 logger = logging.getLogger(__name__)
@@ -61,27 +63,22 @@ class ScalingReconciler:
         self._kube = kube
         self._allow_local = allow_local
         self._closures = ClosureReader(kube)
+        self._limits = Coalescing[ConnectionLimits]()
+        self._rush = Rush()
 
     async def reconcile(self, visit: ScalingVisit) -> float:
         """One visit; returns seconds until the next."""
         began, now = time.monotonic(), visit.now
         if visit.spec.suspend:
             return await self._pause(visit)
-        target = await target_of(self._kube, visit)
-        # The database takes longest to ask: meanwhile the rest is read.
-        asking = asyncio.create_task(connections.ask(self._kube, visit, target, self._allow_local))
-        try:
-            world = await observe(self._kube, visit, target)
-            await self._make_room(visit, world)
-            await self._take_size(world)
-            seen = await self._see(visit, world, asking)
-        finally:
-            asking.cancel()
-        # The moment that was decided for may still be to come.
-        began += (visit.now - now).total_seconds()
-        await asyncio.sleep(began - time.monotonic())
-        # The size first: a class waits for it. The autoscaler looks every 15 seconds only, and meets its new bounds.
-        await self._bring_within(visit, world, seen)
+        with self._rush.deciding():
+            world, seen = await self._decide(visit)
+            # The moment that was decided for may still be to come.
+            began += (visit.now - now).total_seconds()
+            await asyncio.sleep(began - time.monotonic())
+            # The size first: a class waits for it. The autoscaler looks every 15 seconds only and meets its new bounds.
+            await self._bring_within(visit, world, seen)
+        await self._rush.over()
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
@@ -91,6 +88,19 @@ class ScalingReconciler:
         if after.memory.database.on != seen.memory.database.on:
             return 0.0
         return max(0.0, _due(visit, after) - (time.monotonic() - began))
+
+    async def _decide(self, visit: ScalingVisit) -> tuple[World, Seen]:
+        """What is there, and what follows from it; nothing has changed yet."""
+        target = await target_of(self._kube, visit)
+        # The database takes longest to ask: meanwhile the rest is read.
+        asking = asyncio.create_task(connections.ask(self._kube, visit, target, self._allow_local, self._limits))
+        try:
+            world = await observe(self._kube, visit, target)
+            await self._make_room(visit, world)
+            await self._take_size(world)
+            return world, await self._see(visit, world, asking)
+        finally:
+            asking.cancel()
 
     async def finalize(self, visit: ScalingVisit) -> float | None:
         """The policy is deleted: nothing is scaled any more, the size stays, the limit goes."""

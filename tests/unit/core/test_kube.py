@@ -77,6 +77,28 @@ class TestReading:
         path = "/apis/lms.aada.edu/v1alpha1/namespaces/school/backups?labelSelector=a%3D1%2Cb%3D2"
         assert there.requests[0][:2] == ("GET", path)
 
+    def test_visits_that_read_the_same_at_one_moment_send_one_request_and_have_an_object_each(self) -> None:
+        there = api(200, backup())
+
+        async def read() -> list[Object | None]:
+            kube = there.kube
+            return await asyncio.gather(*(kube.get(BACKUPS, "school", "monday") for _ in range(3)))
+
+        first, second, third = run(read())
+        assert len(there.requests) == 1
+        assert first == second == third
+        assert first is not second, "what one visit changes is not seen by another"
+
+    def test_writes_at_one_moment_are_all_sent(self) -> None:
+        there = Api([Answer(200, b"{}") for _ in range(2)])
+
+        async def write() -> None:
+            kube = there.kube
+            await asyncio.gather(*(kube.apply(BACKUPS, backup()) for _ in range(2)))
+
+        run(write())
+        assert len(there.requests) == 2
+
     def test_a_list_of_all_namespaces_names_none(self) -> None:
         there = api(200, {"items": []})
         assert run(there.kube.list(JOBS, None)) == []
