@@ -15,7 +15,7 @@ POD = "load"
 # Open loop: requests begin when they are due, not when the one before has ended. Each has a connection of its own, so
 # that each is sent to whatever pod the Service has at that moment.
 SCRIPT = """
-import concurrent.futures, json, sys, threading, time, urllib.request
+import concurrent.futures, datetime, json, sys, threading, time, urllib.request
 url, rate, token = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
 outcomes, failures, stop = {}, [], threading.Event()
@@ -26,7 +26,8 @@ def ask():
             answer.read()
             return str(answer.status)
     except Exception as error:
-        failures.append(f"{time.strftime('%H:%M:%S', time.gmtime())} after {time.time() - began:.1f} s: {error}")
+        ended = datetime.datetime.now(datetime.UTC)
+        failures.append(f"{ended:%H:%M:%S.%f} after {time.time() - began:.3f} s: {error}")
         return f"{type(error).__name__}: {error}"
 def note(future):
     outcomes[future.result()] = outcomes.get(future.result(), 0) + 1
