@@ -61,7 +61,7 @@ async def test_who_asks_at_one_moment_is_answered_by_one_read(reads: Reads) -> N
 async def test_who_asks_while_a_read_is_under_way_shares_the_next_which_is_no_older_than_the_question(
     reads: Reads,
 ) -> None:
-    found = await asyncio.gather(reads.at(0), reads.at(0.2), reads.at(0.9), reads.at(1.5))
+    found = await asyncio.gather(*map(reads.at, (0, 0.2, 0.9, 1.5)))
     assert found == [(0, 1), (1, 2), (1, 2), (2, 3)]
 
 
@@ -72,13 +72,13 @@ async def test_a_later_question_is_asked_anew(reads: Reads) -> None:
 
 @readers
 async def test_different_questions_do_not_wait_for_each_other(reads: Reads) -> None:
-    assert await asyncio.gather(reads.at(0, "one"), reads.at(0.5, "other")) == [(0, 1), (0.5, 1.5)]
+    assert [*await asyncio.gather(reads.at(0, "one"), reads.at(0.5, "other"))] == [(0, 1), (0.5, 1.5)]
 
 
 @readers
 async def test_an_error_is_told_to_all_who_waited_and_to_nobody_else(reads: Reads) -> None:
     reads.error = Waiting("ApiServerUnreachable", "the server does not answer")
-    found = await asyncio.gather(reads.at(0), reads.at(0), return_exceptions=True)
+    found = await asyncio.gather(*map(reads.at, (0, 0)), return_exceptions=True)
     assert found == [reads.error] * 2
     reads.error = None
     assert await reads.at(1) == (1, 2)
