@@ -78,10 +78,10 @@ class ScalingReconciler:
             await asyncio.sleep(began - time.monotonic())
             # The size first: a class waits for it. The autoscaler looks every 15 seconds only and meets its new bounds.
             await self._bring_within(visit, world, seen)
-        await self._rush.over()
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
+        await self._rush.over()
         after, live = await self._watch(visit, world, seen, applied.live)
         report.scaling(visit, world.deployment, after, live)
         await self._fence(visit, world, after)

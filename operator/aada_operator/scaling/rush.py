@@ -1,7 +1,7 @@
 """Decisions first: at a bell many policies decide at one moment, on a control plane that may be small.
 
-What follows a decision (the autoscaler's bounds, the fence, a look at the database, the status, and what that wakes)
-has time: it waits for the decisions that others were about to make, and takes nothing from them.
+What follows a decision (a look at the database, the status and what that wakes, the fence) has time: it waits for the
+decisions that others were about to make, and takes nothing from them.
 """
 
 import asyncio
