@@ -12,6 +12,7 @@ from typing import Any
 from tests.cluster.workspace import Workspace
 
 POD = "load"
+CPU = "200m"
 # Open loop: requests begin when they are due, not when the one before has ended. Each has a connection of its own, so
 # that each is sent to whatever pod the Service has at that moment.
 SCRIPT = """
@@ -65,6 +66,9 @@ def install(workspace: Workspace, image: str) -> None:
         "name": "load",
         "image": image,
         "command": ["sleep", "infinity"],
+        # Without a share of its own it is the first to starve: connections without a request for ten seconds were seen,
+        # which a pod that ends rightly closes.
+        "resources": {"requests": {"cpu": CPU}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
