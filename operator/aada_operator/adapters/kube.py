@@ -171,13 +171,13 @@ class Kube:
         verb: str,
         path: str,
         resource_path: str,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
         body: Object | None,
         *,
         absent_ok: bool,
     ) -> bytes | None:
         method, url, headers, _, _ = await self._api.param_serialize(
-            verb, resource_path, header_params=dict(headers), auth_settings=["BearerToken"]
+            verb, resource_path, header_params=headers, auth_settings=["BearerToken"]
         )
         try:
             response = await self._api.call_api(method, url, headers, body, _request_timeout=TIMEOUT)

@@ -90,7 +90,7 @@ class ScalingReconciler:
         return max(0.0, _due(visit, after) - (time.monotonic() - began))
 
     async def _decide(self, visit: ScalingVisit) -> tuple[World, Seen]:
-        """What is there, and what follows from it; nothing has changed yet."""
+        """Take the size over where it is not ours yet; what is there, and the bounds that follow."""
         target = await target_of(self._kube, visit)
         # The database takes longest to ask: meanwhile the rest is read.
         asking = asyncio.create_task(connections.ask(self._kube, visit, target, self._allow_local, self._limits))
