@@ -12,7 +12,9 @@ UNSCHEDULABLE = "Unschedulable"
 
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
 _IMAGE = _PULLING | {"InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed"}
-_CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+# The kubelet tries again every few seconds, and says so too of a Secret that it cannot read at the moment.
+_READING = "CreateContainerConfigError"
+_CONFIG = {_READING, "CreateContainerError", "RunContainerError"}
 # One restart may be chance; a pod that is not ready after two will hardly come up.
 _RESTARTS = 2
 
@@ -21,7 +23,7 @@ _RESTARTS = 2
 class Trouble:
     """A reason for a condition and a message that stays the same while the cause does.
 
-    ``passes``: it may go by itself, as a node comes, other pods go, or a registry answers again.
+    ``passes``: it may go by itself, as a node comes, other pods go, or a registry or the API server answers again.
     """
 
     reason: str
@@ -51,7 +53,8 @@ def _of_container(status: Object) -> Trouble | None:
         return Trouble(IMAGE_PULL_FAILED, message, passes=waiting in _PULLING)
     if waiting in _CONFIG:
         fix = "a Secret, ConfigMap or key is missing, the command does not exist, or the image runs as root"
-        return Trouble(CONTAINER_CONFIG_ERROR, f"container {name} cannot start ({waiting}): {fix}")
+        message = f"container {name} cannot start ({waiting}): {fix}"
+        return Trouble(CONTAINER_CONFIG_ERROR, message, passes=waiting == _READING)
     restarting = int(status.get("restartCount", 0)) >= _RESTARTS and not status.get("ready")
     if waiting == "CrashLoopBackOff" or restarting:
         fix = "its log says why (kubectl logs --previous)"

@@ -16,7 +16,7 @@ def demand_start(pods: Iterable[Object], reason: str, what: str) -> None:
 
     Raises:
         Stalled: the reason; it will not go away.
-        Waiting: the reason; it may go away: a node is on its way, or a registry does not answer for a moment.
+        Waiting: the reason; it may go away: a node comes, or a registry or the API server was away for a moment.
     """
     for found in filter(None, map(of_pod, pods)):
         message = f"{what} does not start: {found.message}"

@@ -99,20 +99,26 @@ async def verifying(status: Object) -> World:
 
 
 async def test_a_pod_that_does_not_start_is_told_with_its_cause() -> None:
-    world = await verifying(starting_with("CreateContainerConfigError"))
+    world = await verifying(starting_with("RunContainerError"))
     await world.turns()
     assert world.past() == ["RolledBack VerificationFailed"]
     assert "container backend cannot start" in world.told()
 
 
-async def test_an_image_that_cannot_be_had_for_a_moment_is_waited_for_and_told() -> None:
-    world = await verifying(starting_with("ErrImagePull"))
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [("ErrImagePull", "image lms"), ("CreateContainerConfigError", "container backend cannot start")],
+)
+async def test_an_image_or_a_secret_that_cannot_be_had_for_a_moment_is_waited_for_and_told(
+    trouble: str, words: str
+) -> None:
+    world = await verifying(starting_with(trouble))
     await world.turn()
-    assert (world.past(), "image lms" in world.told()) == ([], True)
+    assert (world.past(), words in world.told()) == ([], True)
     world.clock.advance(minutes=11)
     await world.turns()
     assert world.past() == ["RolledBack VerificationFailed"]
-    assert "image lms" in world.told()
+    assert words in world.told()
 
 
 def starting_with(trouble: str) -> Object:
