@@ -40,7 +40,7 @@ from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
 from aada_operator.scaling.memory import Memory, recall
 from aada_operator.scaling.report import Seen
-from aada_operator.scaling.rush import Rush
+from aada_operator.scaling.rush import FOR_DECISIONS, FOR_LOOKS, Rush
 from aada_operator.scaling.world import LATER, SOON, ScalingVisit, World, observe, own_autoscaler, target_of
 
 logger = logging.getLogger(__name__)
@@ -64,15 +64,17 @@ class ScalingReconciler:
         self._allow_local = allow_local
         self._closures = ClosureReader(kube)
         self._limits = Coalescing[ConnectionLimits]()
-        self._rush = Rush()
+        self._looks, self._decisions = Rush(FOR_LOOKS), Rush(FOR_DECISIONS)
 
     async def reconcile(self, visit: ScalingVisit) -> float:
         """One visit; returns seconds until the next."""
         began, now = time.monotonic(), visit.now
         if visit.spec.suspend:
             return await self._pause(visit)
-        with self._rush.deciding():
-            world, seen = await self._decide(visit)
+        with self._decisions.part():
+            with self._looks.part():
+                world, seen = await self._decide(visit)
+            await self._looks.over()
             # The moment that was decided for may still be to come.
             began += (visit.now - now).total_seconds()
             await asyncio.sleep(began - time.monotonic())
@@ -81,7 +83,7 @@ class ScalingReconciler:
         wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
         applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
         failpoint("scaling.after-autoscaler")
-        await self._rush.over()
+        await self._decisions.over()
         after, live = await self._watch(visit, world, seen, applied.live)
         report.scaling(visit, world.deployment, after, live)
         await self._fence(visit, world, after)

@@ -1,4 +1,4 @@
-"""What follows a decision waits for the decisions of others, but not for ever."""
+"""Who is done waits for others that do the same at that moment, but not for ever."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 
 import pytest
 
-from aada_operator.scaling.rush import PATIENCE, Rush
+from aada_operator.scaling.rush import Rush
 from tests.unit.core.virtual_time import run
+
+PATIENCE = 1.0
 
 
 async def decides(rush: Rush, begins: float, takes: float) -> tuple[float, float]:
     """When one has decided, and when it goes on."""
     loop = asyncio.get_running_loop()
     await asyncio.sleep(begins)
-    with rush.deciding():
+    with rush.part():
         await asyncio.sleep(takes)
     decided = loop.time()
     await rush.over()
@@ -22,7 +24,7 @@ async def decides(rush: Rush, begins: float, takes: float) -> tuple[float, float
 
 
 async def together(*decisions: tuple[float, float]) -> list[tuple[float, float]]:
-    rush = Rush()
+    rush = Rush(PATIENCE)
     return await asyncio.gather(*(decides(rush, begins, takes) for begins, takes in decisions))
 
 
@@ -44,8 +46,8 @@ def test_one_that_takes_long_holds_nobody_up_for_long() -> None:
 
 def test_a_decision_that_fails_or_is_broken_off_is_not_waited_for() -> None:
     async def story() -> float:
-        rush = Rush()
-        with pytest.raises(ZeroDivisionError), rush.deciding():
+        rush = Rush(PATIENCE)
+        with pytest.raises(ZeroDivisionError), rush.part():
             _ = 1 / 0
         broken_off = asyncio.create_task(decides(rush, 0, 60))
         await asyncio.sleep(0.1)
