@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,6 +19,7 @@ from aada_operator.core.managed_fields import SCALING_MANAGER
 from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, ApiResource, Object
 from aada_operator.core.workqueue import Key
 from aada_operator.scaling import reconcile
+from aada_operator.scaling.rush import Rush
 from tests.service.lms_world import LmsServer, LmsWorld
 from tests.service.servers import PostgresServer
 from tests.unit.backups.api_server import NAMESPACE, NoEvents, custom_resource
@@ -173,6 +175,38 @@ async def test_an_unchanged_policy_costs_no_write(world: World) -> None:
     before = len(world.server.writes)
     await world.scaling.visit(KEY)
     assert world.server.writes[before:] == []
+
+
+class Watched(Rush):
+    """Tells when somebody is about to wait for the others."""
+
+    def __init__(self, patience: float) -> None:
+        super().__init__(patience)
+        self.waiting = asyncio.Event()
+
+    async def over(self) -> None:
+        self.waiting.set()
+        await super().over()
+
+
+@pytest.mark.parametrize(("patience", "meanwhile"), [("FOR_LOOKS", 2), ("FOR_DECISIONS", 3)])
+async def test_a_size_waits_for_those_who_look_and_the_rest_for_those_who_decide(
+    world: World, monkeypatch: pytest.MonkeyPatch, patience: str, meanwhile: int
+) -> None:
+    world.declare()
+    await world.turns()
+    made: dict[float, Watched] = {}
+    monkeypatch.setattr(reconcile, "Rush", lambda seconds: made.setdefault(seconds, Watched(seconds)))
+    monkeypatch.setattr(reconcile, patience, 60.0)
+    world.restart()
+    deployment = world.server.read(DEPLOYMENTS, "aada-backend")
+    world.server.read(SCALING_POLICIES, POLICY)["spec"]["minReplicas"] = 3
+    with made[60.0].part():
+        visit = asyncio.create_task(world.scaling.visit(KEY))
+        await asyncio.wait_for(made[60.0].waiting.wait(), 30)
+        assert (deployment["spec"]["replicas"], world.status["min"]) == (meanwhile, 2)
+    await visit
+    assert (deployment["spec"]["replicas"], world.status["min"]) == (3, 3)
 
 
 async def test_a_rotation_in_the_same_moment_is_waited_for(world: World) -> None:
