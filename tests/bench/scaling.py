@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import secrets
 import sys
 import threading
@@ -27,7 +26,7 @@ from tests.bench.bells import Bells
 from tests.bench.storm import Student
 from tests.bench.testing_ground import own_name
 from tests.cluster import builders, load, release
-from tests.cluster.servers import POD, Database
+from tests.cluster.servers import Database
 from tests.cluster.workspace import LONG, Object, Workspace
 from tests.testbed import services
 from tests.testbed.catalogue import SAMPLE_LMS
@@ -41,7 +40,6 @@ POLICY, DEPLOYMENT, AUTOSCALER = "scp/backend", "deployment/aada-backend", "hpa/
 # Percent of the requested CPU that the autoscaler aims at.
 TARGET = 60
 AUTOSCALER_USER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
-REFUSED = re.compile(r"too many connections|remaining connection slots")
 # A fifth of a core per pod: about five sign-ins a second. The class needs more than two of four pods.
 RESOURCES = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
 PODS = 4
@@ -244,8 +242,7 @@ def measured(cluster: Cluster, plan: Plan) -> dict[str, Any]:
         school = School(workspace, database)
         shown |= plain(school, plan) | prewarmed(school, plan) | noise(school, plan)
         full_scale(school)
-        log = workspace.logs(f"pod/{POD}")
-        return shown | {"too_many_connections": len(REFUSED.findall(log))}
+        return shown | {"too_many_connections": database.refused()}
 
 
 def run(plan: Plan) -> dict[str, Any]:

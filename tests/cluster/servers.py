@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 POD = "postgres-0"
+# What PostgreSQL logs with SQLSTATE 53300: it is full, all but reserved slots are taken, a limit is reached.
+_REFUSED = re.compile(r"too many clients|remaining connection slots|too many connections")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Database:
         connection = ["--host=/tmp", f"--username={self.server.credentials['username']}", f"--dbname={database}"]
         psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", *connection]
         return self.workspace.kubectl("exec", "--stdin", POD, "--", *psql, input=statement).strip()
+
+    def refused(self) -> int:
+        """How many connections the server has refused for want of a slot, since its container started."""
+        return len(_REFUSED.findall(self.workspace.logs(f"pod/{POD}")))
 
     def stop(self) -> None:
         """End the server, as a fault would; ``start`` brings it back with its data."""
