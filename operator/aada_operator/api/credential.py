@@ -13,7 +13,7 @@ _ONE_QUESTION = "command: either a command, or path and status, not both: leave 
 class Consumer(Model):
     """A workload beside the LMS that logs in with the same Secret."""
 
-    kind: Annotated[Literal["Deployment", "StatefulSet"], Field(description="Kind of the workload.")]
+    kind: Annotated[Literal["Deployment", "StatefulSet", "CronJob"], Field(description="Kind of the workload.")]
     name: Annotated[ObjectName, Field(description="Its name, in the namespace of this resource.")]
 
 

@@ -1,5 +1,6 @@
 """SecretRotation: a credential of an LMS that is replaced on schedule, with a proof that the old one is dead."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -19,6 +20,7 @@ from aada_operator.api.common import (
     Timestamp,
     TimeZone,
     rules,
+    seconds,
 )
 from aada_operator.api.credential import Consumer, Generator, Jwt, Store, Verification
 
@@ -32,6 +34,8 @@ _REVOKES = "jwt: revokeSql revokes tokens of type JwtSigningKey, and of no other
 _OVERLAPS = "emergency: only DatabasePassword and JwtSigningKey have an overlap that can be left out"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 _WINDOW_ONLY = "windowsFrom: InPlace is begun in a maintenance window of the AadaLms only: leave it at lms"
+# How often a consumer runs of which nobody said it.
+_DAILY = "24h"
 # How a credential of each type is replaced: the first one if the spec names none.
 _STRATEGIES_OF = {
     "DatabasePassword": ("AlternatingRoles", "InPlace"),
@@ -119,8 +123,8 @@ class SecretRotationSpec(Model):
         list[Consumer],
         Field(
             max_length=20,
-            description="Further workloads that read the Secret; they are restarted. A CronJob needs no entry: each "
-            "run reads it anew.",
+            description="Further workloads that read the Secret. Deployments and StatefulSets are restarted; of a "
+            "CronJob the next run has the new revision, and the one that runs is left to its end.",
         ),
     ] = []
     drain_timeout: Annotated[
@@ -134,6 +138,13 @@ class SecretRotationSpec(Model):
             "InPlace: none."
         ),
     ] = "15m"
+    longest_consumer_period: Annotated[
+        Duration | None,
+        Field(
+            description="The longest time between two runs of a consumer that reads the credential once a run: the old "
+            "one works at least so long, too. Default: 24h with a CronJob in consumers, else none."
+        ),
+    ] = None
     history_limit: Annotated[int, Field(ge=1, le=20, description="How many rotations status.history keeps.")] = 3
     emergency: Annotated[
         bool,
@@ -166,6 +177,13 @@ class SecretRotationSpec(Model):
         if self.emergency and self.type not in ("DatabasePassword", "JwtSigningKey"):
             raise ValueError(_OVERLAPS)
         return self
+
+    @property
+    def overlap(self) -> timedelta:
+        """How long the old credential still works once nobody is seen to use it."""
+        daily = any(consumer.kind == "CronJob" for consumer in self.consumers)
+        period = self.longest_consumer_period or (_DAILY if daily else "0s")
+        return timedelta(seconds=max(seconds(self.grace_period), seconds(period)))
 
     @property
     def chosen_strategy(self) -> str:

@@ -31,6 +31,7 @@ class ApiResource:
 DEPLOYMENTS = ApiResource("apps/v1", "Deployment", "deployments")
 STATEFUL_SETS = ApiResource("apps/v1", "StatefulSet", "statefulsets")
 JOBS = ApiResource("batch/v1", "Job", "jobs")
+CRON_JOBS = ApiResource("batch/v1", "CronJob", "cronjobs")
 LEASES = ApiResource("coordination.k8s.io/v1", "Lease", "leases")
 PODS = ApiResource("v1", "Pod", "pods")
 SERVICES = ApiResource("v1", "Service", "services")

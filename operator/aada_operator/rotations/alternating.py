@@ -17,7 +17,7 @@ from aada_operator.rotations.canary import Canary
 from aada_operator.rotations.credentials import rewritten
 from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.login import LoginReplacement
-from aada_operator.rotations.replacement import CONVERGING, SECRET_BYTES
+from aada_operator.rotations.replacement import CONVERGING, ROLLING_BACK, SECRET_BYTES
 from aada_operator.rotations.server import credentials_of
 from aada_operator.rotations.work import Work
 
@@ -192,4 +192,7 @@ class Alternating(LoginReplacement):
         return given or not (await self._server.look()).may_log_in(self._new)
 
     async def _withdraw(self) -> None:
+        if runs := await self.earlier_runs():
+            message = f"{self._new} still works until these pods of Jobs have ended: {', '.join(runs[:3])}"
+            raise Waiting(ROLLING_BACK, message, 15.0)
         await self._close(self._new)

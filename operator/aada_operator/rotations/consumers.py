@@ -3,12 +3,13 @@
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.api.credential import Consumer
 from aada_operator.core.errors import Stalled, Waiting
-from aada_operator.core.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object, leaves
-from aada_operator.rotations import decide, manifests
+from aada_operator.core.resources import CRON_JOBS, DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object, leaves
+from aada_operator.rotations import decide, runs
 from aada_operator.rotations.decide import Convergence
+from aada_operator.rotations.runs import Publication
 from aada_operator.rotations.work import Work
 
-_KINDS = {kind.kind: kind for kind in (DEPLOYMENTS, STATEFUL_SETS)}
+_KINDS = {kind.kind: kind for kind in (DEPLOYMENTS, STATEFUL_SETS, CRON_JOBS)}
 
 
 class Consumers:
@@ -26,12 +27,12 @@ class Consumers:
         """
         for consumer in self._work.visit.spec.consumers:
             body = await self._demand(consumer)
-            if not decide.uses(body["spec"]["template"]["spec"], self._work.secret):
+            if not decide.uses(runs.pod_template(body)["spec"], self._work.secret):
                 message = f"consumers: {consumer.kind} {consumer.name} does not use Secret {self._work.secret}"
                 raise Stalled("ConsumerUnrelated", f"{message}: name it there, or take it off the list")
 
     async def restart(self, revision: str) -> None:
-        """Have all workloads of the spec start their pods anew, with what is in the Secret now.
+        """Have all workloads of the spec start their pods anew, with what is in the Secret now; a CronJob its next run.
 
         The pods of the LMS come first: on a small server all at once would take its users' share of the processors.
         """
@@ -42,8 +43,8 @@ class Consumers:
             return
         for consumer in self._work.visit.spec.consumers:
             body = await self._demand(consumer)
-            if not self._has(body, revision):
-                patch = {"spec": {"template": {"metadata": {"annotations": {self._work.mark: revision}}}}}
+            if runs.marked(body, self._work.mark) != revision:
+                patch = runs.remade(body, self._work.mark, revision)
                 await self._work.kube.patch(_resource(consumer), body, patch)
 
     async def look(self, revision: str) -> Convergence:
@@ -55,10 +56,14 @@ class Consumers:
         behind = []
         for consumer in work.visit.spec.consumers:
             body = await self._demand(consumer)
-            if not (self._has(body, revision) and decide.is_rolled_out(body)):
+            if not runs.is_up_to_date(body, work.mark, revision):
                 behind.append(f"{consumer.kind} {consumer.name}")
         pods = [pod for pod in await self._pods() if self._serves(pod) or leaves(pod)]
         return Convergence(decide.outdated_pods(pods, work.secret, work.mark, revision), tuple(behind))
+
+    async def earlier_runs(self, now: Publication) -> tuple[str, ...]:
+        """Pods of Jobs that may have another revision than the Secret has, declared or not."""
+        return runs.earlier(await self._pods(), now)
 
     async def _pods(self) -> list[Object]:
         """All pods beside the LMS: whose a consumer's are, only its selector says."""
@@ -75,10 +80,6 @@ class Consumers:
             message = f"consumers: {consumer.kind} {consumer.name} does not exist: make it, or take it off the list"
             raise Waiting("ConsumerNotFound", message, 15.0)
         return body
-
-    def _has(self, body: Object, revision: str) -> bool:
-        template = {"metadata": body["spec"]["template"].get("metadata") or {}}
-        return manifests.annotations(template).get(self._work.mark) == revision
 
 
 def _resource(consumer: Consumer) -> ApiResource:

@@ -92,9 +92,8 @@ def demand_only_one(mine: Object, others: Iterable[Object]) -> None:
     """
     for other in others:
         same = all(other["spec"].get(field) == mine["spec"].get(field) for field in ("lmsRef", "type", "secretRef"))
-        if same and other["metadata"]["uid"] != mine["metadata"]["uid"] and _age(other) < _age(mine):
-            name = other["metadata"]["name"]
-            raise Stalled("AnotherRotation", f"SecretRotation {name} rotates this credential already: delete one")
+        if same and other["metadata"]["uid"] != mine["metadata"]["uid"] and (older := _age(other)) < _age(mine):
+            raise Stalled("AnotherRotation", f"SecretRotation {older[1]} rotates this credential already: delete one")
 
 
 def _age(body: Object) -> tuple[str, str]:
@@ -277,7 +276,9 @@ def uses(pod_spec: Object, secret: str) -> bool:
     variables = [v.get("valueFrom") or {} for c in containers for v in c.get("env", ())]
     named = [(v.get("secretKeyRef") or {}).get("name") for v in variables]
     named += [(source.get("secretRef") or {}).get("name") for c in containers for source in c.get("envFrom", ())]
-    named += [(volume.get("secret") or {}).get("secretName") for volume in pod_spec.get("volumes", ())]
+    volumes = pod_spec.get("volumes", ())
+    files = [one.get("secret") or {} for v in volumes for one in (v, *(v.get("projected") or {}).get("sources", ()))]
+    named += [held.get("secretName") or held.get("name") for held in files]
     return secret in named
 
 

@@ -14,7 +14,7 @@ from aada_operator.rotations.decide import revision_number
 OWNER = SECRET_ROTATIONS.kind.lower()
 LABEL_ROTATION = f"{GROUP}/rotation"
 # On the application's Secret, with the name of the SecretRotation: since when it has these credentials.
-_SINCE_PREFIX = f"rotated-at.{GROUP}/"
+SINCE_PREFIX = f"rotated-at.{GROUP}/"
 # On the Secrets of a rotation: the uid of the SecretRotation. No owner reference: a deletion in the foreground would
 # take them from a rotation that has to go back first.
 ANNOTATION_OF = f"{GROUP}/rotation-uid"
@@ -38,7 +38,8 @@ def values(secret: Object) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
 
 
-def _encoded(data: Mapping[str, str]) -> dict[str, str]:
+def encoded(data: Mapping[str, str]) -> dict[str, str]:
+    """The same as a Secret's data."""
     return {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
 
 
@@ -125,7 +126,7 @@ def fresh(
 ) -> Object:
     """The Secret with the new credentials, which remembers how they are brought about."""
     marks = {ANNOTATION_MADE_AT: to_rfc3339(now), ANNOTATION_FOLLOWS: str(follows), ANNOTATION_STRATEGY: strategy}
-    return _secret(owner, lms, number, _encoded(data), marks)
+    return _secret(owner, lms, number, encoded(data), marks)
 
 
 def _secret(owner: Object, lms: str, number: int, data: Mapping[str, str], marks: Mapping[str, str]) -> Object:
@@ -153,14 +154,8 @@ def mark_of(rotation: str) -> str:
 
 def in_use_since(live: Object, rotation: str) -> datetime:
     """Since when the application's Secret has its credentials; since ever, when it was never rotated."""
-    text = annotations(live).get(f"{_SINCE_PREFIX}{rotation}") or live["metadata"]["creationTimestamp"]
+    text = annotations(live).get(f"{SINCE_PREFIX}{rotation}") or live["metadata"]["creationTimestamp"]
     return from_rfc3339(text)
-
-
-def publication(data: Mapping[str, str], rotation: str, name: str, since: datetime) -> Object:
-    """The patch that gives the Secret other values, under the name of a revision."""
-    marks = {mark_of(rotation): name, f"{_SINCE_PREFIX}{rotation}": to_rfc3339(since)}
-    return {"data": _encoded(data), "metadata": {"annotations": marks}}
 
 
 _COMPONENT = (LABEL_COMPONENT, "app.kubernetes.io/component")
@@ -263,6 +258,8 @@ def _with_secret(spec: Object, old: str, new: str) -> None:
             _rename(source.get("secretRef"), "name", old, new)
     for volume in spec.get("volumes", ()):
         _rename(volume.get("secret"), "secretName", old, new)
+        for source in (volume.get("projected") or {}).get("sources", ()):
+            _rename(source.get("secret"), "name", old, new)
 
 
 def _rename(reference: Object | None, field_name: str, old: str, new: str) -> None:

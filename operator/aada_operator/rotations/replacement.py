@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from aada_operator.adapters import interlock
-from aada_operator.api.common import seconds
 from aada_operator.api.rotation import ANNOTATION_ROTATE_AT
 from aada_operator.core.clock import human, to_rfc3339
 from aada_operator.core.controller import FINALIZER, is_held
@@ -17,6 +16,8 @@ from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.consumers import Consumers
 from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.manifests import Revision
+from aada_operator.rotations.publication import publication
+from aada_operator.rotations.runs import PATIENCE, Publication
 from aada_operator.rotations.work import Work
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,9 @@ class Replacement:
         fresh, kept = self._work.fresh, self._work.kept
         if not (fresh and kept and fresh.converged_at) or fresh.rolled_back:
             return False
-        return self._visit.now < self.grace_ends() or not (await self.convergence()).reached
+        if self._visit.now < self.grace_ends() or await self.earlier_runs():
+            return True
+        return not (await self.convergence()).reached
 
     async def demand_calm(self) -> None:
         """Make sure that a failure would be the rotation's, and that nobody would undo it.
@@ -163,7 +166,7 @@ class Replacement:
             Waiting: Conflict; SecretMissing.
         """
         work, name = self._work, manifests.revision_id(self._visit.name, number)
-        patch = manifests.publication(data, self._visit.name, name, since or self._visit.now)
+        patch = publication(data, self._visit.name, name, since or self._visit.now, self._visit.now)
         if await work.kube.patch(SECRETS, work.live, patch) is None:
             raise Waiting("SecretMissing", f"Secret {work.secret} is gone", 1.0)
         detail = {"object": f"secretrotations/{self._visit.namespace}/{self._visit.name}", "revision": name}
@@ -193,6 +196,15 @@ class Replacement:
     async def convergence(self) -> Convergence:
         """Who has not come to the revision in the Secret yet."""
         return await self._consumers.look(self._work.live_revision)
+
+    async def earlier_runs(self) -> tuple[str, ...]:
+        """Pods of Jobs that may have the value that is not in the Secret; one that has leaked is not waited for."""
+        if self.emergency:
+            return ()
+        work, back = self._work, self.new.rolled_back is not None
+        replaced = self.new.made_at if back else None
+        now = Publication(work.secret, work.mark, work.live_revision, work.published_at, replaced)
+        return await self._consumers.earlier_runs(now)
 
     async def restart_consumers(self) -> None:
         """Have those that have not come to the revision in the Secret start their pods anew."""
@@ -229,16 +241,19 @@ class Replacement:
     def grace_ends(self) -> datetime:
         """Until when the old credential works."""
         assert self.new.converged_at, "it is asked for afterwards"  # noqa: S101
-        grace = 0.0 if self.emergency else seconds(self._visit.spec.grace_period)
-        return self.new.converged_at + timedelta(seconds=grace)
+        return self.new.converged_at + (timedelta(0) if self.emergency else self._visit.spec.overlap)
 
     async def wait_for(self, end: datetime, words: str) -> None:
-        """Let others work until then.
+        """Let others work until then, and until runs of Jobs from before have ended.
 
         Raises:
-            Waiting: Grace.
+            Waiting: Grace; JobsHang, long after that.
         """
         left = end - self._visit.now
         if left > timedelta(0):
             await self.release()
             raise Waiting(GRACE, f"{words} for {human(left)}", min(60.0, left.total_seconds()))
+        if runs := await self.earlier_runs():
+            await self.release()
+            reason = GRACE if -left < PATIENCE else "JobsHang"
+            raise Waiting(reason, f"{words} until these pods of Jobs have ended: {', '.join(runs[:3])}", 15.0)

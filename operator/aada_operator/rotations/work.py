@@ -23,6 +23,7 @@ from aada_operator.rotations.manifests import (
     mark_of,
     values,
 )
+from aada_operator.rotations.publication import published_at
 from aada_operator.rotations.target import LOGIN_KEYS, Target, target
 
 
@@ -81,6 +82,11 @@ class Work:
     def since(self) -> datetime:
         """Since when it has it."""
         return in_use_since(self.live, self.visit.name)
+
+    @property
+    def published_at(self) -> datetime:
+        """When it got it: later than that, when it went back to it."""
+        return published_at(self.live, self.visit.name)
 
     @property
     def is_out_of_time(self) -> bool:

@@ -17,6 +17,7 @@ from aada_operator.lms import manifests as lms_manifests
 from aada_operator.lms.pod import ANNOTATION_SECRETS
 from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.manifests import Revision
+from aada_operator.rotations.publication import publication
 from tests.unit.lms import samples as lms
 from tests.unit.rotations.samples import at, live, owner
 
@@ -52,8 +53,8 @@ def green() -> Object:
 def documents() -> list[Object]:
     """Everything that one rotation makes."""
     kept = manifests.kept(owner(), "aada", live(annotations={MARK: "login-r1"}), 1)
-    publication = manifests.publication(Revision(fresh()).data, "login", "login-r2", NOW)
-    return [kept, fresh(), canary(), green(), publication]
+    published = publication(Revision(fresh()).data, "login", "login-r2", NOW, NOW)
+    return [kept, fresh(), canary(), green(), published]
 
 
 def test_what_a_rotation_makes_is_as_reviewed() -> None:
@@ -152,6 +153,7 @@ class TestCanary:
             {"name": "files", "secret": {"secretName": "aada-db"}},
             {"name": "keys", "secret": {"secretName": "keys"}},
             {"name": "claim", "persistentVolumeClaim": {"claimName": "aada-db"}},
+            {"name": "all", "projected": {"sources": [{"secret": {"name": "aada-db"}}, {"secret": {"name": "keys"}}]}},
         ]
         before: Object = {"containers": [container], "initContainers": [copy.deepcopy(container)], "volumes": volumes}
         spec = canary(**before)["spec"]
@@ -167,7 +169,9 @@ class TestCanary:
             {"secretName": "login-r2"},
             {"secretName": "keys"},
             None,
+            None,
         ]
+        assert spec["volumes"][3]["projected"]["sources"] == [{"secret": {"name": n}} for n in ("login-r2", "keys")]
         assert not decide.uses(spec, "aada-db")
 
     def test_leaves_the_deployment_as_it_was(self) -> None:
