@@ -32,6 +32,7 @@ _STORED = "store: only the login of type DatabasePassword is kept in step with a
 _VERIFIES = "verify: only type Generic is verified by a request or a command: leave it out"
 _REVOKES = "jwt: revokeSql revokes tokens of type JwtSigningKey, and of no other type"
 _OVERLAPS = "emergency: only DatabasePassword and JwtSigningKey have an overlap that can be left out"
+_RESTARTS = "restart: only pods of type Generic may be left as they are: leave it at true"
 _ONE_CLOCK = "schedule: either schedule or maxAge says when, not both"
 _WINDOW_ONLY = "windowsFrom: InPlace is begun in a maintenance window of the AadaLms only: leave it at lms"
 # How often a consumer runs of which nobody said it.
@@ -57,6 +58,7 @@ class SecretRotationSpec(Model):
             ("!has(self.schedule) || !has(self.maxAge)", _ONE_CLOCK),
             ("(self.type == 'Generic') == has(self.secretRef)", _WHICH_SECRET),
             ("self.type == 'Generic' || !has(self.verify)", _VERIFIES),
+            ("self.type == 'Generic' || self.restart", _RESTARTS),
             ("self.type == 'DatabasePassword' || !has(self.store)", _STORED),
             ("!has(self.strategy) || self.strategy != 'InPlace' || self.windowsFrom == 'lms'", _WINDOW_ONLY),
             (_STRATEGY_RULE, _STRATEGY),
@@ -98,6 +100,13 @@ class SecretRotationSpec(Model):
         Verification | None,
         Field(description="Type Generic: asked when all have the new value; else it is rolled back."),
     ] = None
+    restart: Annotated[
+        bool,
+        Field(
+            description="Type Generic. False: no pod is restarted, for those that read a file or ask for the value "
+            "themselves; one that has it in its environment keeps the old value until it restarts."
+        ),
+    ] = True
     schedule: Annotated[CronExpression | None, Field(description="Five cron fields, read in timeZone.")] = None
     max_age: Annotated[
         Duration | None, Field(description="Instead of a schedule: rotated once the credential is this old.")
@@ -166,6 +175,8 @@ class SecretRotationSpec(Model):
             raise ValueError(_WHICH_SECRET)
         if self.verify and self.type != "Generic":
             raise ValueError(_VERIFIES)
+        if not self.restart and self.type != "Generic":
+            raise ValueError(_RESTARTS)
         if self.store and self.type != "DatabasePassword":
             raise ValueError(_STORED)
         if self.strategy and self.strategy not in _STRATEGIES_OF[self.type]:
@@ -188,6 +199,8 @@ class SecretRotationSpec(Model):
     @property
     def chosen_strategy(self) -> str:
         """How the credential is replaced; type DataEncryptionKey never is."""
+        if not self.restart:
+            return "ReplaceOnly"
         return self.strategy or _STRATEGIES_OF[self.type][0]
 
 

@@ -12,6 +12,7 @@ from aada_operator.core.controller import Visit
 from aada_operator.core.database import ServerFacts
 from aada_operator.core.interlock import Claim
 from aada_operator.core.resources import SECRETS, Object, key_of
+from aada_operator.core.secret_versions import version_for_pods
 from aada_operator.lms.pod import SecretNeed
 from aada_operator.lms.rollout import Rollout
 
@@ -45,14 +46,14 @@ class Secrets:
         return list(dict.fromkeys(lacking))
 
     async def version(self, needs: Iterable[SecretNeed]) -> str:
-        """A fingerprint that changes whenever one of the Secrets does; empty for no needs.
+        """A fingerprint that changes whenever one of the Secrets does for its pods; empty for no needs.
 
         It is made of the API server's versions: a hash of the content could be guessed at, and everybody who may look
         at a pod would see it.
         """
         names = sorted({need.secret for need in needs})
-        found = [(name, ((await self.get(name)) or {}).get("metadata", {})) for name in names]
-        text = json.dumps([(name, m.get("uid"), m.get("resourceVersion")) for name, m in found])
+        found = [(name, (await self.get(name)) or {"metadata": {}}) for name in names]
+        text = json.dumps([(name, body["metadata"].get("uid"), version_for_pods(body)) for name, body in found])
         return hashlib.sha256(text.encode()).hexdigest()[:16] if names else ""
 
     async def revisions(self, needs: Iterable[SecretNeed]) -> dict[str, str]:

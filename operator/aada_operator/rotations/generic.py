@@ -9,6 +9,7 @@ from aada_operator.core.steps import Step, demand
 from aada_operator.rotations.command import VERIFICATION_FAILED, VerifyCommand
 from aada_operator.rotations.generator import generate
 from aada_operator.rotations.replacement import Replacement
+from aada_operator.rotations.report import NOT_RESTARTED
 from aada_operator.rotations.work import Work
 
 
@@ -28,7 +29,7 @@ class Generic(Replacement):
             self.keep_step(),
             Step("Generate", self.is_generated, self._generate),
             Step("Publish", self.is_published, self.publish_new),
-            Step("Converge", self.has_converged, self.note_converged),
+            *([Step("Converge", self.has_converged, self.note_converged)] if self.restarts else []),
             Step("VerifyNew", self._is_verified, self._verify),
         ]
 
@@ -87,3 +88,18 @@ class Generic(Replacement):
     async def _has_reconverged(self) -> bool:
         await self._command.remove()
         return self._work.revision <= self.new.number or (await self.convergence()).reached
+
+
+class ReplaceOnly(Generic):
+    """The same for consumers that read a file, or ask for the value themselves: no pod is restarted."""
+
+    strategy = "ReplaceOnly"
+    restarts = False
+
+    def described(self) -> str:
+        return f"key {self._work.target.keys[0]} of Secret {self._work.secret} has a value that {NOT_RESTARTED}"
+
+    async def _has_reconverged(self) -> bool:
+        """Nobody was restarted: there is nobody to wait for."""
+        await self._command.remove()
+        return True

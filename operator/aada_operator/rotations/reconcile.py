@@ -22,7 +22,7 @@ from aada_operator.rotations.blue_green import SWITCHING, BlueGreen
 from aada_operator.rotations.canary import CANARY_STARTING
 from aada_operator.rotations.command import VERIFYING
 from aada_operator.rotations.gauges import gauges
-from aada_operator.rotations.generic import Generic
+from aada_operator.rotations.generic import Generic, ReplaceOnly
 from aada_operator.rotations.green import GREEN_STARTING
 from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.manifests import Revision
@@ -42,7 +42,7 @@ _REVERSIBLE = frozenset(
     {"Keep", "Generate", "HandOver", "ApplyToDatabase", "VerifyNew", "ProposeToStore", "Canary", "Publish", "Converge"}
     | {"Distribute", "ConvergeVerifiers", "Switch", "PromoteInStore", "SetPassword", "StartGreen", "SwitchToGreen"}
 )
-_STRATEGIES = {one.strategy: one for one in (Alternating, InPlace, ThreePhase, BlueGreen, Generic)}
+_STRATEGIES = {one.strategy: one for one in (Alternating, InPlace, ThreePhase, BlueGreen, Generic, ReplaceOnly)}
 _REFUSED = (
     "the data key is not replaced: rows that are encrypted with it would become unreadable. Re-encrypt them in the "
     "application first, with both keys, and change the Secret by hand then; nothing was changed"

@@ -16,7 +16,7 @@ from aada_operator.rotations import decide, manifests
 from aada_operator.rotations.consumers import Consumers
 from aada_operator.rotations.decide import Convergence
 from aada_operator.rotations.manifests import Revision
-from aada_operator.rotations.publication import publication
+from aada_operator.rotations.publication import publication, quiet
 from aada_operator.rotations.runs import PATIENCE, Publication
 from aada_operator.rotations.work import Work
 
@@ -31,6 +31,8 @@ class Replacement:
     """One visit's steps of a strategy; subclasses say what is made, and in which order it is published."""
 
     strategy = ""
+    # Whether pods are started anew with what is published.
+    restarts = True
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -167,6 +169,8 @@ class Replacement:
         """
         work, name = self._work, manifests.revision_id(self._visit.name, number)
         patch = publication(data, self._visit.name, name, since or self._visit.now, self._visit.now)
+        if not self.restarts:
+            patch = quiet(patch, work.live, self._visit.name)
         if await work.kube.patch(SECRETS, work.live, patch) is None:
             raise Waiting("SecretMissing", f"Secret {work.secret} is gone", 1.0)
         detail = {"object": f"secretrotations/{self._visit.namespace}/{self._visit.name}", "revision": name}

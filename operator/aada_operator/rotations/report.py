@@ -14,6 +14,10 @@ VERIFIED = "NewCredentialVerified"
 CONVERGED = "ConsumersConverged"
 REVOKED = "OldCredentialRevoked"
 KNOWN = (conditions.READY, conditions.RECONCILING, ROTATING, VERIFIED, CONVERGED, REVOKED)
+# What it means for pods that a value was published without a restart.
+NOT_RESTARTED = (
+    "no pod was restarted for: files follow by themselves, an environment keeps the old one until its pod restarts"
+)
 # The condition that a step proves once it is done; not every strategy has each.
 _PROVED_BY = {
     VERIFIED: ("VerifyNew", "ConvergeVerifiers", "StartGreen"),
@@ -53,6 +57,8 @@ def at_rest(visit: Visit[SecretRotationSpec], described: str, *, retried: bool =
         _all(visit, "True", "Rotated", _proof(status))
         if visit.spec.type == "Generic":
             visit.conditions.set(REVOKED, "Unknown", "NotProvable", "only who accepts the value could tell")
+        if not visit.spec.restart:
+            visit.conditions.set(CONVERGED, "Unknown", "NotRestarted", f"the value is one that {NOT_RESTARTED}")
         message = f"{described}; {_proof(status)}; next: {_next(status)}"
         conditions_.set(conditions.READY, True, "Rotated", message)
         return

@@ -23,7 +23,7 @@ from aada_operator.rotations.manifests import (
     mark_of,
     values,
 )
-from aada_operator.rotations.publication import published_at
+from aada_operator.rotations.publication import published_at, revision_of
 from aada_operator.rotations.target import LOGIN_KEYS, Target, target
 
 
@@ -71,7 +71,7 @@ class Work:
     @property
     def live_revision(self) -> str:
         """The same by name; empty for what was never rotated."""
-        return annotations(self.live).get(self.mark, "")
+        return revision_of(self.live, self.visit.name)
 
     @property
     def mark(self) -> str:

@@ -73,7 +73,8 @@ def install(workspace: Workspace, image: str, secret: str, every: float) -> None
         workspace.kubectl("rollout", "status", workload, "--timeout=120s")
 
 
-def _environment(secret: str) -> list[Object]:
+def environment(secret: str) -> list[Object]:
+    """The login, as a pod gets it when it is started."""
     sources = {"DB_HOST": "host", "DB_NAME": "name", "DB_USER": "username", "DB_PASSWORD": "password"}
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for name, key in sources.items()
@@ -86,7 +87,7 @@ def _stateful_set(image: str, secret: str) -> Object:
         "name": INDEX,
         "image": image,
         "command": ["sleep", "infinity"],
-        "env": _environment(secret),
+        "env": environment(secret),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     labels = {"app": INDEX}
@@ -113,7 +114,7 @@ def _deployment(image: str, secret: str, every: float) -> Object:
         "name": NAME,
         "image": image,
         "command": ["python3", "-c", SCRIPT, str(every)],
-        "env": _environment(secret),
+        "env": environment(secret),
         "volumeMounts": [{"name": "tally", "mountPath": FOLDER}],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }

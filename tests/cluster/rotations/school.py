@@ -27,6 +27,7 @@ REF = f"rot/{ROTATION}"
 SECRET = "aada-db"
 DATABASE = builders.DATABASE_NAME
 JWT = "rot/jwt"
+CONSUMERS = [{"kind": "Deployment", "name": logins.NAME}, {"kind": "StatefulSet", "name": logins.INDEX}]
 MAIL, MAIL_KEY, MAIL_LENGTH = "rot/mail", "MAIL_KEY", 48
 ACCEPTED = "JWT_SECRET_KEYS_ACCEPTED"
 HEALTH = "http://aada-backend:8000/health"
@@ -81,10 +82,7 @@ class School:
             "lmsRef": {"name": builders.LMS},
             "type": "DatabasePassword",
             "gracePeriod": "1s",
-            "consumers": [
-                {"kind": "Deployment", "name": logins.NAME},
-                {"kind": "StatefulSet", "name": logins.INDEX},
-            ],
+            "consumers": CONSUMERS,
         } | spec
         self.workspace.apply(builders.custom_resource("SecretRotation", ROTATION, wanted))
 
@@ -109,18 +107,17 @@ class School:
         assert (newest["result"], newest["revision"]) == ("Rotated", revision), summary(found)
         return found
 
-    def next_revision(self) -> int:
-        """The one that a rotation of the login brings now."""
-        return int(self._status.get("revision", 0)) + 1
+    def next_revision(self, ref: str = REF) -> int:
+        """The one that a rotation brings now, that of the login unless another is named."""
+        return int(self._status(ref).get("revision", 0)) + 1
 
-    @property
-    def _status(self) -> Object:
-        status: Object = (self.workspace.get(REF) or {}).get("status") or {}
+    def _status(self, ref: str = REF) -> Object:
+        status: Object = (self.workspace.get(ref) or {}).get("status") or {}
         return status
 
     def rotate(self) -> Object:
         """One rotation, asked for and waited for."""
-        revision, last = self.next_revision(), self._status.get("lastRotation")
+        revision, last = self.next_revision(), self._status().get("lastRotation")
         if last:  # a time of the API has whole seconds: the next one must be later than the last
             while to_rfc3339(SystemClock().now()) <= last:
                 time.sleep(0.05)
@@ -157,7 +154,7 @@ class School:
         found = (self.workspace.get(f"secret/{secret}") or {})["data"]
         return {key: base64.b64decode(value).decode() for key, value in found.items()}
 
-    def declare_mail(self, command: list[str]) -> None:
+    def declare_mail(self, command: list[str], **spec: Any) -> None:
         """A SecretRotation of a key that a command tries."""
         wanted = {
             "lmsRef": {"name": builders.LMS},
@@ -165,8 +162,12 @@ class School:
             "secretRef": {"name": builders.LMS_SECRET, "key": MAIL_KEY},
             "generator": {"length": MAIL_LENGTH, "alphabet": "hex"},
             "verify": {"component": "backend", "command": command},
-        }
+        } | spec
         self.workspace.apply(builders.custom_resource("SecretRotation", MAIL.removeprefix("rot/"), wanted))
+
+    def pods(self) -> set[str]:
+        """The uids of all pods that serve or consume."""
+        return {pod["metadata"]["uid"] for pod in self.workspace.items("pods")}
 
     def mail_key(self) -> str:
         """The value that new pods have."""

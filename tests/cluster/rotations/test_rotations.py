@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests.bench import rotations as show
+from tests.cluster import builders
 from tests.cluster.release import Operator
-from tests.cluster.rotations import logins
-from tests.cluster.rotations.school import DATABASE, MAIL, MAIL_KEY, MAIL_LENGTH, REF, School
-from tests.cluster.workspace import LONG
+from tests.cluster.rotations import logins, runs
+from tests.cluster.rotations.school import (
+    CONSUMERS,
+    DATABASE,
+    MAIL,
+    MAIL_KEY,
+    MAIL_LENGTH,
+    REF,
+    ROTATION,
+    SECRET,
+    School,
+)
+from tests.cluster.workspace import LONG, condition
+from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
@@ -90,6 +103,44 @@ def test_another_key_that_the_command_is_not_content_with_goes_and_the_old_one_i
     assert "exit code 3" in newest["message"]
     assert school.mail_key() == before
     school.workspace.wait_gone("pod/mail-verify")
+
+
+def test_without_a_restart_a_value_is_published_and_every_pod_stays(school: School) -> None:
+    before, pods = school.mail_key(), school.pods()
+    digest = hashlib.sha256(before.encode()).hexdigest()
+    held = f"hashlib.sha256(os.environ['{MAIL_KEY}'].encode()).hexdigest()"
+    code = f"import hashlib, os; raise SystemExit({held} == '{digest}')"
+    school.declare_mail(["python3", "-c", code], restart=False)
+    revision = school.next_revision(MAIL)
+    school.ask(MAIL)
+    body = school.rotated(revision, ref=MAIL)
+    assert "an environment keeps the old one until its pod restarts" in condition(body, "Ready")["message"]
+    assert school.mail_key() != before
+    school.workspace.wait_gone("pod/mail-verify")
+    school.workspace.patch("lms/aada", schema={"lockTimeout": "4s"})  # the AadaLms looks at everything once more
+    school.workspace.wait_condition("lms/aada", "Ready")
+    assert school.pods() == pods
+
+
+def test_a_run_of_a_cron_job_keeps_its_login_until_it_ends_and_the_next_one_has_the_new_one(school: School) -> None:
+    workspace, failed = school.workspace, school.use().failed
+    runs.install(workspace, f"{SAMPLE_LMS}:{builders.VERSION}", SECRET)
+    runs.begin(workspace, "before")
+    old = runs.log_in(workspace, "before")
+    school.declare(consumers=[*CONSUMERS, runs.CONSUMER], longestConsumerPeriod="1s")
+    revision = school.next_revision()
+    words = "until these pods of Jobs have ended: before-"
+    workspace.wait_for(REF, lambda body: words in condition(body, "Ready").get("message", ""), LONG, then=school.ask)
+    assert runs.log_in(workspace, "before") == old
+    runs.end(workspace, "before")
+    school.rotated(revision)
+    assert old not in school.open_logins()
+    pod = runs.begin(workspace, "after")
+    assert pod["metadata"]["annotations"]["rotation.lms.aada.edu/login"] == f"{ROTATION}-r{revision}"
+    assert [runs.log_in(workspace, "after")] == school.open_logins()
+    runs.end(workspace, "after")
+    assert school.use().failed == failed
+    school.declare()
 
 
 def test_a_server_that_restarts_in_the_middle_is_waited_for(school: School) -> None:

@@ -41,7 +41,7 @@ def test_a_refusal_names_a_field_and_does_not_repeat_what_was_written(case: Case
     message = explain(error)
     named = ("components", "full", "schedule", "storage", "target", "tables", "type", "secretRef", "verify", "store")
     scaling = ("maxReplicas", "metrics", "calendar", "fallback", "databaseBound")
-    rotating = ("strategy", "windowsFrom", "jwt", "emergency")
+    rotating = ("strategy", "windowsFrom", "jwt", "emergency", "restart")
     fields = (*named, *scaling, *rotating)
     assert message.startswith(("spec.", *(f"spec: {name}: " for name in fields)))
     assert MEGABYTE[:100] not in message
@@ -68,6 +68,7 @@ NOT_BY_SCHEMA = (
     "a signing key in place",
     "any key with two roles",
     "a strategy of another type",
+    "a login that nobody is restarted for",
     "a strategy for the data key",
     "an emergency of a type without an overlap",
     "tokens to be revoked of another type",

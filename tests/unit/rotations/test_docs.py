@@ -18,7 +18,7 @@ from aada_operator.rotations import report
 from aada_operator.rotations.alternating import Alternating
 from aada_operator.rotations.blue_green import BlueGreen
 from aada_operator.rotations.gauges import gauges
-from aada_operator.rotations.generic import Generic
+from aada_operator.rotations.generic import Generic, ReplaceOnly
 from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.reconcile import _REVERSIBLE
 from aada_operator.rotations.three_phase import ThreePhase
@@ -77,7 +77,7 @@ def work() -> Any:
 def test_the_steps_are_those_of_the_code() -> None:
     steps = [step.name for step in Alternating(work()).steps()]
     assert steps_told("What happens, step by step") == steps
-    made = [one(work()) for one in (InPlace, ThreePhase, BlueGreen, Generic)]
+    made = [one(work()) for one in (InPlace, ThreePhase, BlueGreen, Generic, ReplaceOnly)]
     others = [step.name for one in made for step in one.steps()]
     until = {"Preflight", "Claim", "Grace", "RetireOld", "EndSessions", "SwitchToBlue", "StopGreen", "RevokeTokens"}
     until |= {"ProveOld"}
@@ -85,7 +85,7 @@ def test_the_steps_are_those_of_the_code() -> None:
     assert "from `Keep` to `Converge`" in PAGE
 
 
-@pytest.mark.parametrize("strategy", [InPlace, ThreePhase, BlueGreen, Generic])
+@pytest.mark.parametrize("strategy", [InPlace, ThreePhase, BlueGreen, Generic, ReplaceOnly])
 def test_each_step_of_the_other_strategies_is_told(strategy: Any) -> None:
     made = strategy(work())
     assert [s.name for s in (*made.steps(), *made.way_back()) if f"`{s.name}`" not in PAGE] == []

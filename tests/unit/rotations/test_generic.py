@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from aada_operator.api.common import REVISION_PREFIX
 from aada_operator.core.resources import DEPLOYMENTS, SECRET_ROTATIONS, SECRETS
+from aada_operator.core.secret_versions import version_for_pods
 from aada_operator.rotations import generic
 from tests.unit.backups.api_server import custom_resource
 from tests.unit.rotations.world import MARK, ROTATION, SECRET, World
@@ -90,15 +92,16 @@ async def test_a_component_that_is_not_there_leads_back() -> None:
     assert world.past() == ["RolledBack ComponentNotFound"]
 
 
+@pytest.mark.parametrize("restart", [True, False])
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_kill_at_any_write_leads_to_the_same_end(moment: str) -> None:
-    world = World(**SPEC)
+async def test_a_kill_at_any_write_leads_to_the_same_end(moment: str, restart: bool) -> None:
+    world = World(**SPEC, restart=restart)
     await world.turns()
     world.clock.advance(days=31)
     begun = len(world.server.writes)
     await world.turns()
     for number in range(len(world.server.writes) - begun):
-        again = World(**SPEC)
+        again = World(**SPEC, restart=restart)
         await again.turns()
         again.clock.advance(days=31)
         setattr(again.server, f"crash_{moment}", len(again.server.writes) + number)
@@ -131,3 +134,71 @@ async def test_further_consumers_are_restarted_once_the_lms_has_changed_over() -
 def _annotations(world: World) -> dict[str, str]:
     template = world.server.read(DEPLOYMENTS, "reports")["spec"]["template"]
     return dict((template.get("metadata") or {}).get("annotations") or {})
+
+
+def started_with(world: World) -> tuple[str | None, dict[str, str]]:
+    """What the AadaLms reads from the Secret for its pods: they are restarted when any of it is another."""
+    live = world.server.read(SECRETS, SECRET)
+    marks = live["metadata"].get("annotations") or {}
+    return version_for_pods(live), {name: value for name, value in marks.items() if name.startswith(REVISION_PREFIX)}
+
+
+async def test_without_a_restart_the_value_is_published_and_pods_keep_theirs() -> None:
+    world = World(**SPEC, restart=False)
+    await world.turns()
+    before = started_with(world)
+    for number in (1, 2):
+        world.clock.advance(days=31)
+        await world.turns()
+        assert world.status["revision"] == number
+        assert started_with(world) == before
+    assert world.past() == ["Rotated", "Rotated"]
+    assert world.status["strategy"] == "ReplaceOnly"
+    assert "Converge" not in {step["name"] for step in world.status["steps"]}
+    assert len(world.secret()["jwt"]) == 20
+    assert {keys["jwt"] for keys in world.pods.values()} == {"first-key"}
+
+
+async def test_without_a_restart_it_is_told_who_keeps_the_old_value() -> None:
+    world = World(**SPEC, restart=False)
+    world.clock.advance(days=31)
+    await world.turns()
+    for kind, said in (("Ready", "True Rotated"), ("ConsumersConverged", "Unknown NotRestarted")):
+        assert world.said(kind) == said
+        assert "an environment keeps the old one until its pod restarts" in world.told(kind)
+
+
+async def test_without_a_restart_the_way_back_restarts_nobody_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(_: str) -> int | None:
+        return 500
+
+    monkeypatch.setattr(generic, "status_of", answer)
+    world = World(**SPEC, restart=False, verify={"component": "backend"})
+    await world.turns()
+    before = started_with(world)
+    world.clock.advance(days=31)
+    await world.turns(120, seconds=30)
+    assert world.past() == ["RolledBack VerificationFailed"]
+    assert world.secret()["jwt"] == "first-key"
+    assert started_with(world) == before
+
+
+async def test_what_was_begun_without_a_restart_ends_so_and_the_next_one_restarts() -> None:
+    world = World(**SPEC, restart=False)
+    await world.turns()
+    before = started_with(world)
+    world.clock.advance(days=31)
+    await world.turns(until="Generate")
+    world.rotation["spec"]["restart"] = True
+    await world.turns()
+    assert started_with(world) == before
+    world.clock.advance(days=31)
+    await world.turns()
+    assert (world.past(), world.status["strategy"]) == (["Rotated", "Rotated"], "Replace")
+    assert started_with(world)[1] == {MARK: f"{ROTATION}-r2"}
+    assert all(keys == world.secret() for keys in world.pods.values())
+    world.rotation["spec"]["restart"] = False
+    after = started_with(world)
+    world.clock.advance(days=31)
+    await world.turns()
+    assert (world.status["revision"], started_with(world)) == (3, after)

@@ -88,7 +88,9 @@ def test_after_a_way_back_only_runs_are_waited_for_that_may_have_the_new_value(
     started: list[str | None], waited_for: bool
 ) -> None:
     """One that has run since before the rotation has the old value, which is the one in use again."""
-    states = [{"running": {"startedAt": f"2026-03-01T{one}Z"}} if one else {"waiting": {}} for one in started]
+    states: list[Object] = [
+        {"running": {"startedAt": f"2026-03-01T{one}Z"}} if one else {"waiting": {}} for one in started
+    ]
     body = pod("02:59:00")
     body["status"]["containerStatuses"] = [{"state": state} for state in states]
     assert bool(runs.earlier([body], BACK)) is waited_for
