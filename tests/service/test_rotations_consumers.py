@@ -52,6 +52,8 @@ async def test_a_run_that_got_the_new_login_may_use_it_after_the_way_back(school
     new = school.secret()
     run = begin_run(school)
     school.clock.advance(minutes=11)
+    await school.turns(until="Reconverge")
+    school.stuck = False
     await school.turns(until="RetireNew")
     for _ in range(5):
         await school.turn()
@@ -68,8 +70,8 @@ async def test_the_next_run_of_a_cron_job_has_the_revision_and_the_grace_is_a_da
     school.server.add(
         CRON_JOBS, {"metadata": {"name": "report"}, "spec": {"jobTemplate": {"spec": {"template": template}}}}
     )
-    await installed(school, consumers=[{"kind": "CronJob", "name": "report"}])
-    school.clock.advance(days=31)
+    await installed(school, schedule="0 4 20 * *", consumers=[{"kind": "CronJob", "name": "report"}])
+    school.clock.advance(days=20)
     await school.turns(until="Grace")
     made = school.server.read(CRON_JOBS, "report")["spec"]["jobTemplate"]["spec"]["template"]
     assert made["metadata"]["annotations"] == {MARK: f"{ROTATION}-r1"}
