@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,10 +39,31 @@ class Database:
 
         Raises subprocess.CalledProcessError when a statement fails.
         """
-        # The socket needs no password, which would be an argument or a variable that others can see.
-        connection = ["--host=/tmp", f"--username={self.server.credentials['username']}", f"--dbname={database}"]
-        psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", *connection]
-        return self.workspace.kubectl("exec", "--stdin", POD, "--", *psql, input=statement).strip()
+        command = _psql(self.server.credentials["username"], database)
+        return self.workspace.kubectl("exec", "--stdin", POD, "--", *command, input=statement).strip()
+
+    @contextmanager
+    def session(self, statement: str, database: str, login: str = "") -> Iterator[subprocess.Popen[str]]:
+        """A session, the admin's unless a login is given, that stays in the state of its statement; only inside the
+        block, unless somebody ends it earlier: its process ends then."""
+        command = _psql(login or self.server.credentials["username"], database)
+        argv = [str(self.workspace.cluster.kubectl_path), "--namespace", self.workspace.namespace]
+        with subprocess.Popen(
+            [*argv, "exec", "--stdin", POD, "--", *command],
+            env=self.workspace.cluster.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(f"{statement}; SELECT 'ready';", file=process.stdin, flush=True)
+            assert process.stdout.readline() == "ready\n"
+            try:
+                yield process
+            finally:
+                process.stdin.close()
 
     def refused(self) -> int:
         """How many connections the server has refused for want of a slot, since its container started."""
@@ -56,6 +78,12 @@ class Database:
         """Bring the server back and wait until it answers."""
         self.workspace.kubectl("scale", "statefulset/postgres", "--replicas=1")
         self.workspace.kubectl("rollout", "status", "statefulset/postgres", "--timeout=120s")
+
+
+def _psql(user: str, database: str) -> list[str]:
+    """The client in the server's pod; its socket needs no password, which would be an argument that others can see."""
+    connection = ["--host=/tmp", f"--username={user}", f"--dbname={database}"]
+    return ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", *connection]
 
 
 @dataclass(frozen=True)

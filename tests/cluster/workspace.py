@@ -35,7 +35,7 @@ class Workspace:
         placed = [body | {"metadata": body["metadata"] | {"namespace": self.namespace}} for body in objects]
         self.cluster.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": placed}))
 
-    def secret(self, name: str, **values: str) -> str:
+    def secret(self, name: str, /, **values: str) -> str:
         """Make a Secret, or change it; returns its name."""
         self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values})
         return name

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from aada_operator.core.clock import SystemClock, to_rfc3339
 from tests.cluster import builders, load
 from tests.cluster.backups.school import School
 from tests.cluster.release import Operator
@@ -114,6 +115,24 @@ def test_it_waits_for_a_backup_that_runs_and_another_waits_for_it(school: Rehear
     replaced = school.restored(ref, LONG)["status"]["completionTime"]
     assert replaced <= school.completed(late, LONG)["status"]["startTime"]
     assert school.content() == monday
+
+
+def test_a_rotation_of_the_login_waits_for_it_and_fits_the_database_that_came(school: Rehearsal, monday: str) -> None:
+    wanted = {"lmsRef": {"name": builders.LMS}, "type": "DatabasePassword", "gracePeriod": "1s"}
+    school.workspace.apply(builders.custom_resource("SecretRotation", "login", wanted))
+    ref = school.restore("first", backup="monday", mode="Auto", target={"mode": "Cutover"})
+    school.workspace.wait_for(ref, lambda body: body.get("status", {}).get("step") == "SafetyBackup", LONG)
+    school.workspace.kubectl("annotate", "rot/login", f"lms.aada.edu/rotate-at={to_rfc3339(SystemClock().now())}")
+    assert "Restore first (Cutover)" in school.workspace.says("rot/login", "Ready", "Claim")
+    school.restored(ref, LONG)
+    rotated = school.workspace.wait_for("rot/login", lambda body: body["status"].get("history"), LONG)
+    assert rotated["status"]["history"][0]["result"] == "Rotated"
+    assert school.content() == monday
+    assert (
+        school.database.sql(f"SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE '{LIVE}%'")
+        == (rotated["status"]["proof"]["by"])
+    )
+    school.workspace.wait_condition("lms/aada", "Ready", timeout=90)
 
 
 def test_a_dropped_database_comes_back(school: Rehearsal, monday: str) -> None:

@@ -39,6 +39,16 @@ from sample_lms.settings import settings_from_environment
 print(access_token(settings_from_environment(), Identity(1, "student")))
 """
 
+# What one pod says to a token, past its Service.
+ASK = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request("http://localhost:8000/enrolments", headers={"Authorization": f"Bearer {sys.argv[1]}"})
+try:
+    print(urllib.request.urlopen(request, timeout=30).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
 
 def _nothing(_: object) -> None:
     """An LMS that waits for nothing."""
@@ -103,8 +113,7 @@ class School:
     def rotated(self, revision: int, timeout: float = LONG, ref: str = REF) -> Object:
         """Wait until a revision is in use and proved, and nothing is under way; a roll-back is told at once."""
         found = self.workspace.wait_for(ref, lambda body: _is_at_rest(body, revision), timeout)
-        newest = found["status"]["history"][0]
-        assert (newest["result"], newest["revision"]) == ("Rotated", revision), summary(found)
+        assert (newest(found)["result"], newest(found)["revision"]) == ("Rotated", revision), summary(found)
         return found
 
     def next_revision(self, ref: str = REF) -> int:
@@ -177,6 +186,16 @@ class School:
         """A token that a pod of the LMS signs now."""
         return self.workspace.kubectl("exec", "deployment/aada-backend", "--", "python3", "-c", MINT).strip()
 
+    def answers(self, token: str) -> set[str]:
+        """How the application's pods answer a request with a token: each is asked, past the Service."""
+        ask = ["python3", "-c", ASK, token]
+        return {self.workspace.kubectl("exec", pod, "--", *ask).strip() for pod in self.backends()}
+
+    def backends(self) -> dict[str, str]:
+        """The application's pods that are not on their way out: their names, and the uid of each."""
+        found = [pod["metadata"] for pod in self.workspace.items("pods", "lms.aada.edu/component=backend")]
+        return {pod["name"]: pod["uid"] for pod in found if "deletionTimestamp" not in pod}
+
     def use(self) -> Logins:
         """Logins of the further consumers so far."""
         return logins.counted(self.workspace, f"deployment/{logins.NAME}")
@@ -187,7 +206,12 @@ def is_at(step: str, rotation: Object) -> bool:
     return bool((rotation.get("status") or {}).get("step") == step)
 
 
+def newest(rotation: Object) -> Object:
+    """How the last rotation ended, empty when there was none."""
+    past: Object = ((rotation.get("status") or {}).get("history") or [{}])[0]
+    return past
+
+
 def _is_at_rest(body: Object, revision: int) -> bool:
-    status = body.get("status") or {}
-    history = status.get("history") or [{}]
-    return status.get("phase") == "Idle" and int(history[0].get("revision", 0)) >= revision
+    is_idle = (body.get("status") or {}).get("phase") == "Idle"
+    return is_idle and int(newest(body).get("revision", 0)) >= revision

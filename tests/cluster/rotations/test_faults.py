@@ -11,13 +11,15 @@ import pytest
 
 from tests.cluster.release import Operator
 from tests.cluster.rotations import logins
-from tests.cluster.rotations.school import REF, SECRET, School, is_at
+from tests.cluster.rotations.school import REF, SECRET, School, is_at, newest
 from tests.cluster.rotations.store import Store
 from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.cluster import Cluster
 from tests.testbed.services import DATABASE_SECRET
 
 REPORTS = f"deployment/{logins.NAME}"
+# An application with its login written into it.
+BUILT_IN = "case $DATABASE_URL in *{login}:*) exec gunicorn;; *) exit 7;; esac"
 NEVER_READY = {"exec": {"command": ["false"]}, "periodSeconds": 1}
 
 
@@ -54,13 +56,30 @@ def test_a_consumer_that_never_becomes_ready_has_the_rotation_taken_back(school:
     assert len(school.open_logins()) == 2
     readiness(school, None)
     body = school.workspace.wait_for(REF, lambda body: body["status"].get("phase") == "Idle", LONG)
-    newest = body["status"]["history"][0]
-    assert (newest["result"], newest["reason"]) == ("RolledBack", "Converging")
-    assert logins.NAME in newest["message"]
+    assert (newest(body)["result"], newest(body)["reason"]) == ("RolledBack", "Converging")
+    assert logins.NAME in newest(body)["message"]
     assert school.values(SECRET) == before
     assert school.open_logins() == [before["username"]]
     assert school.use().failed == failed
     school.declare()
+
+
+def test_an_application_that_cannot_use_the_new_login_keeps_the_old_one(school: School) -> None:
+    """Only a pod that serves nobody ever tried the new one."""
+    before, failed = school.values(SECRET), school.use().failed
+    serve(school, ["sh", "-c", BUILT_IN.format(login=before["username"])])
+    pods = school.backends()
+    school.ask()
+    body = school.workspace.wait_for(REF, lambda body: newest(body).get("reason") == "CanaryFailed", LONG)
+    assert newest(body)["result"] == "RolledBack"
+    assert "exit code 7" in newest(body)["message"]
+    school.workspace.wait_for(REF, lambda body: body["status"]["phase"] == "Idle", LONG)
+    assert school.values(SECRET) == before
+    assert school.open_logins() == [before["username"]]
+    assert school.backends() == pods
+    assert school.secrets() == []
+    assert school.use().failed == failed
+    serve(school, ["gunicorn"])
 
 
 def test_a_store_outside_knows_the_new_login_and_may_be_away_at_any_time(school: School) -> None:
@@ -92,6 +111,16 @@ def readiness(school: School, probe: Object | None) -> None:
     containers = [{"name": logins.NAME, "readinessProbe": probe}]
     patch = json.dumps({"spec": {"template": {"spec": {"containers": containers}}}})
     school.workspace.kubectl("patch", REPORTS, "--type=strategic", "--patch", patch)
+
+
+def serve(school: School, command: list[str]) -> None:
+    """Have the application's pods run a command, and wait until they all do."""
+    components = (school.workspace.get("lms/aada") or {})["spec"]["components"]
+    school.workspace.patch("lms/aada", components=[components[0] | {"command": command}])
+    wanted = f"--for=jsonpath={{.spec.template.spec.containers[0].command[0]}}={command[0]}"
+    school.workspace.kubectl("wait", wanted, "deployment/aada-backend", "--timeout=60s")
+    school.workspace.kubectl("rollout", "status", "deployment/aada-backend", "--timeout=120s")
+    school.workspace.wait_condition("lms/aada", "Ready")
 
 
 def goes_back_and_names_it(body: Object) -> bool:

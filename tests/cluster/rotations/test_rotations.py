@@ -15,6 +15,7 @@ from tests.cluster.rotations import logins, runs
 from tests.cluster.rotations.school import (
     CONSUMERS,
     DATABASE,
+    JWT,
     MAIL,
     MAIL_KEY,
     MAIL_LENGTH,
@@ -22,14 +23,24 @@ from tests.cluster.rotations.school import (
     ROTATION,
     SECRET,
     School,
+    newest,
 )
-from tests.cluster.workspace import LONG, condition
+from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
 # Requests a second: half of the show's, beside all else that the machine does.
 RATE = 10.0
+SIGNED_IN = r"""
+INSERT INTO users (email_encrypted, password_hash, full_name, role, profile, created_at)
+VALUES ('\x00', '', 'Ada', 'student', '{}', now());
+INSERT INTO refresh_tokens (id, user_id, token_sha256, issued_at, expires_at)
+SELECT gen_random_uuid(), (SELECT min(id) FROM users), sha256(g::text::bytea), now(), now() + '1 day'
+FROM generate_series(1, 3) AS g;
+"""
+REVOKE = "UPDATE refresh_tokens SET revoked_at = now() WHERE revoked_at IS NULL"
+NOT_REVOKED = "SELECT count(*) FROM refresh_tokens WHERE revoked_at IS NULL"
 NEW_VERSION = SAMPLE_LMS_RELEASES[1]
 
 
@@ -179,14 +190,58 @@ def test_a_rollout_undone_in_the_grace_period_harms_nobody_and_git_sees_no_drift
     school.declare()
 
 
-def test_after_a_migration_between_two_rotations_no_login_owns_anything(school: School) -> None:
-    failed = school.use().failed
-    school.workspace.patch("lms/aada", version=NEW_VERSION)
+def test_a_release_and_a_rotation_wait_for_each_other_and_no_login_owns_anything_after_it(school: School) -> None:
+    """The release comes in mid-rotation and migrates in its grace period, at whose end a table is still locked."""
+    school.declare(gracePeriod="15s")
+    failed, revision = school.use().failed, school.next_revision()
+    school.ask_until("Canary")
+    with school.database.session("BEGIN; LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE", DATABASE):
+        school.workspace.patch("lms/aada", version=NEW_VERSION, schema={"lockTimeout": "5m"})
+        message = school.workspace.says("lms/aada", "SchemaCurrent", "OperationInProgress")
+        assert "SecretRotation login (Rotation)" in message
+        school.workspace.wait_for(REF, waits_for_the_migration, LONG)
+        assert len(school.open_logins()) == 2
+    school.rotated(revision)
     school.workspace.wait_for("lms/aada", lambda body: body["status"].get("version") == NEW_VERSION, LONG)
     assert school.owners() == [f"{DATABASE}_owner"]
+    school.declare()
     school.rotate()
     assert school.owners() == [f"{DATABASE}_owner"]
     assert school.use().failed == failed
+
+
+def waits_for_the_migration(rotation: Object) -> bool:
+    """Whether it says so, by the operation or by the pod that still may have the old login."""
+    message = str(condition(rotation, "Ready").get("message", ""))
+    return "AadaLms aada (Migration)" in message or "aada-migrate" in message
+
+
+def test_a_leaked_login_is_closed_without_a_grace_period_and_who_uses_it_is_cut_off(school: School) -> None:
+    school.declare(emergency=True, gracePeriod="24h")
+    failed, leaked = school.use().failed, school.values(SECRET)["username"]
+    with school.database.session("SELECT", DATABASE, login=leaked) as thief:
+        body = school.rotate()
+        thief.communicate("SELECT 1;", timeout=30)
+    assert thief.returncode != 0
+    proof = body["status"]["proof"]
+    assert (newest(body)["emergency"], proof["sqlState"], proof["sessionsLeft"]) == (True, "28P01", 0)
+    assert leaked not in school.open_logins()
+    assert school.use().failed == failed, "the LMS and its consumers had the new one"
+    school.declare()
+
+
+def test_a_leaked_key_is_accepted_by_nobody_and_the_refresh_tokens_are_revoked(school: School) -> None:
+    school.database.sql(SIGNED_IN, DATABASE)
+    school.declare_tokens(emergency=True, gracePeriod="24h", jwt={"revokeSql": REVOKE})
+    leaked, open_tokens = school.token(), int(school.database.sql(NOT_REVOKED, DATABASE))
+    assert open_tokens >= 3
+    school.ask(JWT)
+    body = school.workspace.wait_for(JWT, lambda body: bool(newest(body).get("emergency")), LONG)
+    assert newest(body)["result"] == "Rotated"
+    assert body["status"]["proof"]["tokensRevoked"] == open_tokens
+    assert school.database.sql(NOT_REVOKED, DATABASE) == "0"
+    assert school.answers(leaked) == {"401"}
+    assert school.answers(school.token()) == {"200"}
 
 
 def test_the_show_counts_kills_and_the_runbooks_failures(school: School, operator: Operator) -> None:
