@@ -1,10 +1,10 @@
-"""A query asked of a real HTTP server that answers as Prometheus does, well or ill: a number, or what to do."""
+"""A query asked of a real Prometheus, and of a server that answers as none should: a number, or what to do."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from aada_operator.adapters import prometheus
 from aada_operator.adapters.prometheus import Server, ask
 from aada_operator.core.errors import Waiting
+from tests.service.prometheus_server import PrometheusServer
 from tests.service.servers import free_port
 from tests.testbed.pki import Authority, Identity
 
@@ -114,7 +115,7 @@ async def test_a_number_is_read(running: BaseTestServer) -> None:
         ("endless", prometheus.NOT_A_NUMBER, "no finite number"),
         ("no PromQL", prometheus.REFUSED, "(400): correct it"),
         ("too much", prometheus.REFUSED, "(422): correct it"),
-        ("overloaded", prometheus.UNREACHABLE, "(503) is not Prometheus at work"),
+        ("overloaded", prometheus.UNREACHABLE, "gave up on the query (503)"),
         ("crash", prometheus.UNREACHABLE, "(500) is not Prometheus at work"),
         ("page", prometheus.UNREACHABLE, "(200) is not Prometheus at work"),
         ("moved", prometheus.UNREACHABLE, "(302) is not Prometheus at work"),
@@ -126,6 +127,80 @@ async def test_what_is_no_number_is_told_with_the_way_out(
     """And nothing of what the server said: a spec can name any server of the cluster."""
     refused = await refusal(place(running), query)
     assert (refused.reason, says in refused.message) == (reason, True), refused.message
+
+
+# --- the real one ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[PrometheusServer]:
+    with PrometheusServer() as server:
+        yield server
+
+
+async def asked(real: PrometheusServer, query: str, seconds: float = 5.0) -> float | tuple[str, str]:
+    try:
+        return await ask(Server(real.url, timeout=seconds, allow_local=True), query)
+    except Waiting as waiting:
+        return waiting.reason, waiting.message
+
+
+# Not by `rate`, which falls once the recording has ended; pods a and b have 30 and 60 requests per second.
+RATE = "irate(http_requests_total[30m])"
+SHARE = 'sum(irate(http_requests_total{pod="idle"}[30m]))'
+
+
+async def test_a_real_query_gives_what_was_recorded(real: PrometheusServer) -> None:
+    assert await asked(real, f"sum({RATE})") == pytest.approx(90)
+    assert await asked(real, 'irate(http_requests_total{pod="a"}[30m])') == pytest.approx(30)
+    assert await asked(real, f"scalar(max({RATE}))") == pytest.approx(60)
+    assert await asked(real, "sum(requests_of_nobody) or vector(0)") == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "reason", "says"),
+    [
+        ("requests_of_nobody", prometheus.EMPTY, "or vector(0)"),
+        (RATE, prometheus.SEVERAL, "3 series: make one number of it"),
+        ("http_requests_total[30m]", prometheus.SEVERAL, "no numbers of this moment"),
+        ("'many'", prometheus.SEVERAL, "no numbers of this moment"),
+        (f"{SHARE} / {SHARE}", prometheus.NOT_A_NUMBER, "division by none"),
+        (f"sum({RATE}) / {SHARE}", prometheus.NOT_A_NUMBER, "no finite number"),
+        ("sum(", prometheus.REFUSED, "(400): correct it"),
+        (f"{RATE} * on(job) {RATE}", prometheus.REFUSED, "(422): correct it"),
+    ],
+)
+async def test_what_it_says_instead_of_a_number_is_told(
+    real: PrometheusServer, query: str, reason: str, says: str
+) -> None:
+    found = await asked(real, query)
+    assert isinstance(found, tuple), found
+    assert (found[0], says in found[1]) == (reason, True), found
+
+
+async def test_one_that_hangs_is_not_waited_for(real: PrometheusServer) -> None:
+    with real.frozen():
+        assert "within 0.2 s" in str(await asked(real, "vector(1)", seconds=0.2))
+    assert await asked(real, "vector(1)") == 1
+
+
+async def test_one_that_gives_up_on_a_query_is_no_wrong_address(real: PrometheusServer) -> None:
+    real.kill()
+    real.start("--query.timeout=1ms")
+    found = await asked(real, f"max_over_time(sum({RATE})[50m:10ms])")
+    real.kill()
+    real.start()
+    assert isinstance(found, tuple), found
+    assert (found[0], "gave up on the query (503)" in found[1]) == (prometheus.UNREACHABLE, True), found
+
+
+async def test_one_that_was_killed_is_nobody_and_answers_again_once_it_is_back(real: PrometheusServer) -> None:
+    with real.killed():
+        assert "nobody answers" in str(await asked(real, "vector(1)"))
+    assert await asked(real, f"sum({RATE})") == pytest.approx(90)
+
+
+# --- addresses, tokens, certificates ---------------------------------------------------------------------------------
 
 
 async def test_a_wrong_token_is_told_and_not_repeated(running: BaseTestServer) -> None:

@@ -70,7 +70,11 @@ class World(LmsWorld):
         """The AadaLms and the policy take turns until nothing is left to do."""
         for _ in range(4):
             await self.settle()
-            await self.scaling.visit(KEY)
+            await self.look()
+
+    async def look(self) -> None:
+        """The policy's next visit."""
+        await self.scaling.visit(KEY)
 
     @property
     def status(self) -> Object:

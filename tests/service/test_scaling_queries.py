@@ -1,62 +1,67 @@
-"""A ScalingPolicy that asks a real HTTP server: followed, refused, killed, and on with it after a restart."""
+"""A ScalingPolicy that asks a real Prometheus: followed, refused, killed, and on with it after a restart."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from aada_operator.core.resources import AUTOSCALERS
-from tests.service.servers import free_port
-from tests.service.test_prometheus import answer, series
+from aada_operator.adapters.prometheus import Server, ask
+from aada_operator.core.errors import Waiting
+from aada_operator.core.resources import AUTOSCALERS, SCALING_POLICIES
+from tests.service.prometheus_server import PrometheusServer, SchoolMetrics, TokenProxy
 from tests.service.test_scaling import POLICY, World, world
 
 __all__ = ["world"]
 
 TOKEN = "canary-token"
+QUERY = "sum(http_requests_in_flight)"
 
 
-class Prometheus:
-    """Wants a token, and answers every query with ``value``; it can be killed and started again on its port."""
+@dataclass(frozen=True)
+class School:
+    """Pods with a load, the Prometheus that scrapes them, and the address at which it wants a token."""
 
-    def __init__(self) -> None:
-        self.value, self.port = 100.0, free_port()
-        self._server: TestServer | None = None
+    pods: SchoolMetrics
+    prometheus: PrometheusServer
+    url: str
 
-    async def start(self) -> None:
-        app = web.Application()
-        app.add_routes([web.get("/api/v1/query", self._query)])
-        self._server = TestServer(app, port=self.port)
-        await self._server.start_server()
+    async def has(self, load: float) -> None:
+        """Change the load, and wait until Prometheus has seen it."""
+        self.pods.load = load
+        deadline = time.monotonic() + 30
+        while await self._seen() != load:
+            assert time.monotonic() < deadline, f"Prometheus has not scraped {load}"
+            await asyncio.sleep(0.05)
 
-    async def kill(self) -> None:
-        if self._server:
-            await self._server.close()
-            self._server = None
+    async def _seen(self) -> float | None:
+        try:
+            return await ask(Server(self.prometheus.url, allow_local=True), QUERY)
+        except Waiting:
+            return None
 
-    async def _query(self, request: web.Request) -> web.Response:
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return web.Response(status=401)
-        return answer("vector", [series(str(self.value))])
+
+@pytest.fixture(scope="module")
+def scraped() -> Iterator[tuple[SchoolMetrics, PrometheusServer]]:
+    with SchoolMetrics() as pods, PrometheusServer(pods.port) as prometheus:
+        yield pods, prometheus
 
 
 @pytest.fixture
-async def prometheus(world: World) -> AsyncIterator[Prometheus]:
-    made = Prometheus()
-    await made.start()
-    world.server.secret("prometheus", token=TOKEN)
-    yield made
-    await made.kill()
+async def school(world: World, scraped: tuple[SchoolMetrics, PrometheusServer]) -> AsyncIterator[School]:
+    async with TokenProxy(scraped[1], TOKEN) as proxy:
+        world.server.secret("prometheus", token=TOKEN)
+        yield School(*scraped, proxy.url)
 
 
-def declare(world: World, prometheus: Prometheus, **patch: Any) -> None:
-    url = f"http://127.0.0.1:{prometheus.port}"
+def declare(world: World, url: str, query: str = QUERY, **patch: Any) -> None:
     world.declare(
         prometheus={"url": url, "bearerTokenSecretRef": {"name": "prometheus", "key": "token"}, "timeout": "1s"},
-        metrics=[{"prometheus": {"name": "requests", "query": "sum(rate(http_requests_total[2m]))", "target": 50}}],
+        metrics=[{"prometheus": {"name": "requests", "query": query, "target": 50}}],
         **patch,
     )
 
@@ -66,47 +71,73 @@ def bounds(world: World) -> tuple[int, int]:
     return spec["minReplicas"], spec["maxReplicas"]
 
 
-async def test_the_size_follows_what_the_server_says(world: World, prometheus: Prometheus) -> None:
-    prometheus.value = 190
-    declare(world, prometheus)
+async def test_the_size_follows_what_the_server_says(world: World, school: School) -> None:
+    await school.has(190)
+    declare(world, school.url)
     await world.turns()
     assert (bounds(world), world.said("MetricsAvailable")) == ((4, 4), "True Followed")
-    prometheus.value = 10
-    await world.turns()
+    await school.has(10)
+    await world.look()
     assert bounds(world) == (4, 4), "fewer were not enough for five minutes yet"
     world.restart()
     world.clock.advance(minutes=5, seconds=1)
-    await world.turns()
+    await world.look()
     assert bounds(world) == (2, 2)
 
 
-async def test_prometheus_killed_lets_nobody_leave_and_falls_back(world: World, prometheus: Prometheus) -> None:
-    prometheus.value = 140
-    declare(world, prometheus, fallback={"replicas": 4, "after": "3m"})
+async def test_prometheus_killed_lets_nobody_leave_and_falls_back(world: World, school: School) -> None:
+    await school.has(140)
+    # Past the proxy: what is lost is Prometheus itself.
+    declare(world, school.prometheus.url, fallback={"replicas": 4, "after": "3m"})
     await world.turns()
-    await prometheus.kill()
-    await world.turns()
-    assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
-    world.restart()
-    world.clock.advance(minutes=3, seconds=1)
-    await world.turns()
-    assert (bounds(world), world.said("Fallback")) == ((4, 4), "True MetricsLost")
-    await prometheus.start()
-    await world.turns()
+    assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "True Followed")
+    with school.prometheus.killed():
+        await world.look()
+        assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
+        world.restart()
+        world.clock.advance(minutes=3, seconds=1)
+        await world.look()
+        assert (bounds(world), world.said("Fallback")) == ((4, 4), "True MetricsLost")
+    await world.look()
     assert (bounds(world), world.said("Fallback")) == ((4, 4), "False NotNeeded")
     world.clock.advance(minutes=5, seconds=1)
-    await world.turns()
+    await world.look()
     assert bounds(world) == (3, 3)
 
 
-async def test_a_wrong_token_is_told_and_another_is_used_without_a_restart(
-    world: World, prometheus: Prometheus
-) -> None:
+NO_NUMBERS = {
+    "http_requests_in_flight_of_nobody": "QueryEmpty",
+    "http_requests_in_flight": "QueryNotOneNumber",
+    "sum(http_requests_in_flight": "QueryRefused",
+    "sum(0 * http_requests_in_flight) / sum(0 * http_requests_in_flight)": "QueryNotANumber",
+}
+
+
+async def test_what_gives_no_number_is_a_metric_that_is_lost(world: World, school: School) -> None:
+    """Whatever the reason, the size stays, and after ``after`` the fallback holds."""
+    await school.has(140)
+    declare(world, school.url, fallback={"replicas": 4, "after": "3m"})
+    await world.turns()
+    spec = world.server.read(SCALING_POLICIES, POLICY)["spec"]
+    for query, reason in NO_NUMBERS.items():
+        spec["metrics"][0]["prometheus"]["query"] = query
+        await world.look()
+        assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), f"False {reason}")
+    with school.prometheus.frozen():
+        await world.look()
+        assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
+        world.clock.advance(minutes=3, seconds=1)
+        await world.look()
+        assert (bounds(world), world.said("Fallback")) == ((4, 4), "True MetricsLost")
+
+
+async def test_a_wrong_token_is_told_and_another_is_used_without_a_restart(world: World, school: School) -> None:
     world.server.secret("prometheus", token="old-canary")
-    declare(world, prometheus)
+    await school.has(100)
+    declare(world, school.url)
     await world.turns()
     assert world.said("MetricsAvailable") == "False PrometheusUnauthorized"
     assert "canary" not in str(world.status)
     world.server.secret("prometheus", token=TOKEN)
-    await world.turns()
+    await world.look()
     assert world.said("MetricsAvailable") == "True Followed"

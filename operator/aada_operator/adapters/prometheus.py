@@ -109,6 +109,9 @@ def value_of(status: int, body: bytes) -> float:
     document = _document(body)
     if status in (400, 422) and document.get("status") == "error":
         raise Waiting(REFUSED, f"Prometheus cannot answer the query ({status}): correct it; its own page says where")
+    if status == 503 and document.get("status") == "error":
+        message = "Prometheus gave up on the query (503): it is overloaded, or the query needs longer than it allows"
+        raise Waiting(UNREACHABLE, f"{message}: a recording rule makes it cheap")
     data = document.get("data")
     if status != 200 or document.get("status") != "success" or not isinstance(data, dict):
         message = f"what answers at prometheus.url ({status}) is not Prometheus at work: its URL without /api/v1/query"
