@@ -18,9 +18,12 @@ from typing import Any
 from kubernetes import client, config
 
 from aada_operator.api.common import GROUP, VERSION
+from aada_operator.core.hysteresis import Latch
 from aada_operator.core.managed_fields import SCALING_MANAGER
-from aada_operator.core.resources import SCALING_POLICIES
+from aada_operator.core.resources import AUTOSCALERS, SCALING_POLICIES
 from aada_operator.scaling.decide import PACE
+from aada_operator.scaling.memory import Memory, written
+from aada_operator.scaling.pressure import DATABASE_BOUND, ENTER
 from tests.bench.audit import AuditLog, Request
 from tests.cluster import builders
 from tests.cluster.audit import OPERATOR
@@ -43,7 +46,8 @@ class Bells:
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.workspace, self._database = workspace, database
-        self._objects = client.CustomObjectsApi(config.new_client_from_config(str(workspace.cluster.kubeconfig_path)))
+        api = config.new_client_from_config(str(workspace.cluster.kubeconfig_path))
+        self._objects, self._autoscalers = client.CustomObjectsApi(api), client.AutoscalingV2Api(api)
 
     def open(self) -> None:
         """Everything is there and at rest, with one pod each."""
@@ -75,6 +79,30 @@ class Bells:
     def alone(self) -> Iterator[float]:
         """The same, one policy after the other: a database has no bell, and each policy looks in its own time."""
         yield from self._fewer([[name] for name in NAMES])
+
+    def bound(self) -> Iterator[float]:
+        """Sessions wait for each other: seconds from the request to look again to each autoscaler's new bound.
+
+        It counts once it has lasted for a minute: that it has is written where the policies remember it.
+        """
+        with self._database.sessions_that_wait(), closing(self._audit(OPERATOR)) as audit:
+            with closing(self._audit(ADMIN)) as asked:
+                before = time.time()
+                self._remember(Memory(database=Latch(since=datetime.now(UTC) - ENTER)))
+                self._look_again(*NAMES)
+                signals = First(asked, lambda request: _is_edit(request, before)).of({name: name for name in NAMES})
+            # The first patch says only that it counts now: the last one has the bound.
+            self._all(lambda status: status.get("limitedBy") == DATABASE_BOUND)
+            patches = {request.name: request.received for request in audit.new() if _is_bound(request, before)}
+        yield from (patches[name] - signals[name] for name in NAMES if patches[name] > signals[name])
+        self._declare(databaseBound={"action": "Off"})
+        self._all(lambda status: status.get("max") == 2)
+        self._declare()
+
+    def _remember(self, memory: Memory) -> None:
+        body = {"metadata": {"annotations": written(memory)}}
+        for name in NAMES:
+            self._autoscalers.patch_namespaced_horizontal_pod_autoscaler(name, self.workspace.namespace, body)
 
     def _fewer(self, groups: Iterable[Sequence[str]]) -> Iterator[float]:
         with closing(self._audit(OPERATOR)) as audit, closing(self._audit(ADMIN)) as asked:
@@ -118,6 +146,10 @@ class Bells:
 def _is_patch(request: Request, since: float) -> bool:
     ours = f"fieldManager={SCALING_MANAGER}&" in f"{request.uri}&"
     return request.verb == "patch" and request.resource == "deployments" and ours and request.received >= since
+
+
+def _is_bound(request: Request, since: float) -> bool:
+    return request.verb == "patch" and request.resource == AUTOSCALERS.plural and request.received >= since
 
 
 def _is_edit(request: Request, since: float) -> bool:

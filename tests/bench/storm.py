@@ -118,7 +118,11 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
-def reversals(sizes: Iterable[int]) -> int:
-    """How often a number of pods turned round: from more to fewer, or from fewer to more."""
-    steps = [after > before for before, after in pairwise(sizes) if after != before]
-    return sum(one != other for one, other in pairwise(steps))
+def reversals(sizes: Iterable[tuple[float, int]], window: float = 300.0) -> int:
+    """How often a number of pods turned round within any ``window``, at the most; ``sizes`` are seconds and pods.
+
+    It turns when it goes from more to fewer, or from fewer to more.
+    """
+    steps = [(when, pods > before) for (_, before), (when, pods) in pairwise(sizes) if pods != before]
+    turns = [when for (_, was_up), (when, up) in pairwise(steps) if up != was_up]
+    return max((sum(first <= when < first + window for when in turns) for first in turns), default=0)

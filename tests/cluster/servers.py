@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import boto3
 
 from tests.cluster.workspace import Workspace
 from tests.testbed.services import PostgresServer, S3Server
+from tests.testbed.shell import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 POD = "postgres-0"
 # What PostgreSQL logs with SQLSTATE 53300: it is full, all but reserved slots are taken, a limit is reached.
 _REFUSED = re.compile(r"too many clients|remaining connection slots|too many connections")
+_SESSIONS = 6
+_WAITS = "SELECT pg_advisory_lock(1), pg_sleep(600)"
+_WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,19 @@ class Database:
     def refused(self) -> int:
         """How many connections the server has refused for want of a slot, since its container started."""
         return len(_REFUSED.findall(self.workspace.logs(f"pod/{POD}")))
+
+    @contextmanager
+    def sessions_that_wait(self) -> Iterator[None]:
+        """Six sessions that want one lock, as at the start of a class when all write to the same row: five wait."""
+        with ThreadPoolExecutor(_SESSIONS) as pool:
+            for _ in range(_SESSIONS):
+                pool.submit(self.sql, _WAITS)
+            try:
+                wait_until(lambda: int(self.sql(_WAITING)) == _SESSIONS - 1, "sessions that wait for a lock", 60)
+                yield
+            finally:
+                self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_advisory%' "
+                         "AND pid <> pg_backend_pid()")  # fmt: skip
 
     def stop(self) -> None:
         """End the server, as a fault would; ``start`` brings it back with its data."""

@@ -10,7 +10,6 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -24,8 +23,6 @@ from tests.cluster.workspace import LONG, Workspace
 from tests.testbed import services
 from tests.testbed.cluster import Cluster
 
-SESSIONS = 6
-WAITS = "SELECT pg_advisory_lock(1), pg_sleep(600)"
 YOUNGER = "scp/younger"
 # With this many the server bears one pod of four connections: one in a rollout, two that leave, 9 for others, 3 for
 # superusers.
@@ -104,23 +101,12 @@ def test_a_time_zone_that_does_not_exist_is_named_and_the_size_stays(school: Sch
     school.has(3)
 
 
-@contextmanager
-def sessions_that_wait(school: School) -> Iterator[None]:
-    """Six sessions that want one lock, as at the start of a class when all write to the same row."""
-    with ThreadPoolExecutor(SESSIONS) as pool:
-        for _ in range(SESSIONS):
-            pool.submit(school.database.sql, WAITS)
-        yield
-        school.database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_advisory%' "
-                            "AND pid <> pg_backend_pid()")  # fmt: skip
-
-
 def test_while_sessions_wait_for_each_other_no_pods_are_added(school: School) -> None:
     """Not even for a class: more pods would only make more sessions wait. Those that are there stay."""
     school.declare(calendar={"classHours": [ALL_DAY]})
     school.workspace.says(REF, "DatabaseBound", "HasRoom", LONG)
     school.has(2)
-    with sessions_that_wait(school):
+    with school.database.sessions_that_wait():
         said = school.workspace.says(REF, "DatabaseBound", "SessionsWait", LONG)
         assert "for locks" in said
         school.declare(calendar={"classHours": [ALL_DAY | {"minReplicas": 3}]})

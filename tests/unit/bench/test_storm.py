@@ -33,7 +33,16 @@ def test_noise_stays_around_its_rate_and_is_the_same_each_time() -> None:
     ("sizes", "turns"), [([1], 0), ([1, 2, 4], 0), ([1, 4, 2], 1), ([1, 4, 4, 2, 2, 3], 2), ([2, 2, 2], 0)]
 )
 def test_only_a_change_of_direction_counts(sizes: list[int], turns: int) -> None:
-    assert storm.reversals(sizes) == turns
+    assert storm.reversals(enumerate(sizes)) == turns
+
+
+def test_the_worst_five_minutes_count_wherever_they_lie() -> None:
+    """Neither the whole time, which would make an hour worse than a minute, nor an average, which would hide them."""
+    calm = [(minute * 60.0, 2 + minute // 10 % 2) for minute in range(60)]
+    assert storm.reversals(calm) == 1
+    restless = [(3601.0, 4), (3700.0, 2), (3900.9, 3), (3901.1, 2)]
+    assert storm.reversals([*calm, *restless]) == 3, "at 3601, which goes up again, 3700 and 3900.9; not at 3901.1"
+    assert storm.reversals([*calm, *restless], window=100) == 2
 
 
 @given(st.integers(0, 86_399))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -134,18 +133,6 @@ def test_it_is_never_below_what_the_window_wanted_and_never_above_what_two_did(l
         within = [pods for moment, pods in seen if now - moment < WINDOW]
         longer = [pods for moment, pods in seen if now - moment <= 2 * WINDOW + timedelta(minutes=4)]
         assert max(within) <= held.value <= max(longer)
-
-
-@given(st.lists(st.integers(2, 3), min_size=20, max_size=20))
-def test_noise_around_a_limit_turns_the_size_once_in_five_minutes_at_the_most(noise: list[int]) -> None:
-    """A query that asks for two or three pods, every 15 seconds for five minutes."""
-    held, sizes = Held(2), [2]
-    for number, wanted in enumerate(noise):
-        held = raised(held, wanted, NOW + timedelta(seconds=15 * number), WINDOW)
-        sizes.append(held.value)
-    steps = [b - a for a, b in itertools.pairwise(sizes) if a != b]
-    reversals = sum(a * b < 0 for a, b in itertools.pairwise(steps))
-    assert reversals <= 1
 
 
 def test_what_is_remembered_is_read_back_as_it_was() -> None:
