@@ -169,7 +169,7 @@ class TransitionStatus(StatusModel):
     """The next time at which the calendar changes something."""
 
     time: Annotated[Timestamp, Field(description="When.")]
-    min_replicas: Annotated[int, Field(ge=0, description="Pods at least from then on.")] = 0
+    min: Annotated[int, Field(ge=0, description="Pods at least from then on.")] = 0
     because: Annotated[str, Field(max_length=128, description="What applies from then on.")] = ""
 
 

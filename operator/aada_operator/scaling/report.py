@@ -175,7 +175,7 @@ def _set_limit(visit: Visit[ScalingPolicySpec], wanted: int) -> None:
 def _transition(spec: ScalingPolicySpec, upcoming: Transition) -> dict[str, Any]:
     because = f"freeze {upcoming.says.freeze}" if upcoming.says.freeze else upcoming.says.because
     floor = max(spec.min_replicas, upcoming.says.floor)
-    return {"time": to_rfc3339(upcoming.time), "minReplicas": floor, "because": because or "nothing of the calendar"}
+    return {"time": to_rfc3339(upcoming.time), "min": floor, "because": because or "nothing of the calendar"}
 
 
 def _budget(visit: Visit[ScalingPolicySpec], found: Connections) -> None:

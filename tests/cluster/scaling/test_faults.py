@@ -69,17 +69,24 @@ def sizes(school: School) -> Iterator[list[tuple[int, float]]]:
     done.set()
 
 
-def test_metrics_that_are_lost_leave_the_size_as_it_is_and_are_told(school: School) -> None:
+def test_metrics_that_are_lost_leave_the_size_as_it_is_or_mean_the_fallback(school: School) -> None:
     """The calendar goes on: its floor needs no metrics."""
     school.workspace.says(REF, "MetricsAvailable", "Followed", LONG)
     system = Workspace(school.workspace.cluster, services.METRICS_NAMESPACE)
     system.kubectl("scale", services.METRICS, "--replicas=0")
     assert "metrics-server" in school.workspace.says(REF, "MetricsAvailable", "MetricsMissing", LONG)
     school.has(2)
-    school.declare(calendar={"classHours": [ALL_DAY | {"minReplicas": 3}]})
+    three = {"classHours": [ALL_DAY | {"minReplicas": 3}]}
+    school.declare(calendar=three)
     school.has(3)
+    assert school.workspace.says(REF, "Fallback", "NotNeeded") == "", "none is declared"
+    school.declare(calendar=three, maxReplicas=4, fallback={"replicas": 4, "after": "1s"})
+    school.has(4)
+    assert "4 pods at least" in school.workspace.says(REF, "Fallback", "MetricsLost")
     system.kubectl("scale", services.METRICS, "--replicas=1")
     school.workspace.says(REF, "MetricsAvailable", "Followed", LONG)
+    school.workspace.says(REF, "Fallback", "NotNeeded", LONG)
+    school.declare(calendar=three)
     school.has(3)
 
 

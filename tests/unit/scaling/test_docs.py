@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ EXAMPLES: list[dict[str, Any]] = [yaml.safe_load(text) for text in re.findall(r"
 def test_an_example_is_valid(body: dict[str, Any]) -> None:
     assert body["kind"] == "ScalingPolicy"
     ScalingPolicySpec.model_validate(body["spec"])
+
+
+PATCHES: list[str] = re.findall(r"-p '(\{.*?\})'", PAGE)
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_a_patch_of_a_policy_is_valid(patch: str) -> None:
+    spec = json.loads(patch)["spec"]
+    assert (
+        ScalingPolicySpec.model_validate(EXAMPLES[0]["spec"] | spec).model_dump(by_alias=True).items() >= spec.items()
+    )
 
 
 def test_what_kubectl_shows_has_the_columns_of_the_definition() -> None:

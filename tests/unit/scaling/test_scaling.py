@@ -229,7 +229,7 @@ async def test_the_pods_are_there_before_the_class_and_the_next_change_is_told(m
     world = await scaling(make, calendar={"timeZone": "Etc/UTC", "classHours": [hours], "prewarm": "15m"})
     assert world.bounds == (2, 5)
     assert world.status["nextTransition"] == {
-        "time": "2026-03-01T01:45:00Z", "minReplicas": 4, "because": "class hours",
+        "time": "2026-03-01T01:45:00Z", "min": 4, "because": "class hours",
     }  # fmt: skip
     world.clock.advance(minutes=15)
     await world.turns(2)

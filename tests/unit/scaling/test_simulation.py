@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 import json
 import re
 import shlex
@@ -130,16 +129,7 @@ def test_the_documented_command_gives_what_the_page_shows(
     printed = capsys.readouterr().out
     (shown,) = re.findall(r"^(replica hours .*?)…\n", (DOCS / "scaling.md").read_text(), re.MULTILINE | re.DOTALL)
     assert printed.startswith(shown)
-    assert (tmp_path / "day.svg").read_text().count("<svg") == 1
-
-
-@pytest.mark.parametrize("ending", [".svg", ".png"])
-def test_the_same_day_gives_the_same_picture(tmp_path: Path, ending: str) -> None:
-    digests = set()
-    for name in ("one", "two"):
-        assert run("--max-connections=200", "--out", str(tmp_path / (name + ending))) == 0
-        digests.add(hashlib.sha256((tmp_path / (name + ending)).read_bytes()).hexdigest())
-    assert len(digests) == 1
+    assert (tmp_path / "day.svg").exists(), "what is in it: test_simulation_picture.py"
 
 
 def test_json_has_the_findings_and_every_change(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,10 +49,12 @@ def _simulated(chosen: argparse.Namespace) -> str:
         plot.check(chosen.out)
     spec = _document("--policy", chosen.policy, "ScalingPolicy", ScalingPolicySpec)
     zone = ZoneInfo(spec.calendar.time_zone if spec.calendar else "Etc/UTC")
-    steps = list(replay(_day(chosen, spec, zone)))
+    day = _day(chosen, spec, zone)
+    steps = list(replay(day))
     found = find(steps)
     if chosen.out:
-        plot.draw(steps, zone, f"{chosen.policy.name}, {chosen.recording.name}", chosen.out)
+        title = f"{chosen.policy.name}, {chosen.recording.name}"
+        plot.draw(steps, day.budget.max_pods if day.budget else None, zone, title, chosen.out)
     return text.table(steps, found, zone) if chosen.format == "table" else text.as_json(steps, found)
 
 
