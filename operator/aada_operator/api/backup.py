@@ -27,6 +27,10 @@ ANNOTATION_FOUND = f"{GROUP}/found-at"
 ANNOTATION_REPLACES = f"{GROUP}/replaces"
 # Every new value asks for one verification of the Backup.
 ANNOTATION_VERIFY_AT = f"{GROUP}/verify-at"
+# ``true`` on a Backup that is much smaller than the one before: so it should be.
+ANNOTATION_ACCEPT_SIZE = f"{GROUP}/accept-size"
+# Condition of a Backup that is much smaller than the one before.
+SUSPICIOUS_SIZE = "SuspiciousSize"
 BackupType = Literal["Full", "Incremental", "Imported"]
 _IMPORTED = "type: Imported takes importFrom and no policyRef, the other types take policyRef and no importFrom"
 PHASES = ("Pending", "Queued", "Running", "Uploading", "Finalizing", "Completed", "Failed", "Deleting")

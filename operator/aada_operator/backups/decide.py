@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aada_operator.api.backup import CopyStatus
+from aada_operator.api.backup import SUSPICIOUS_SIZE, CopyStatus
 from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.api.location import Location
 from aada_operator.api.manifest import Manifest, lms_folder
@@ -17,6 +17,8 @@ from aada_operator.core.worker_jobs import JobState
 # What says that the backup is bad; anything else says that it could not be verified.
 FAULTS = frozenset({UPLOADS_MISSING, CHECK_FAILED, CORRUPT, DIGEST_MISMATCH, WRONG_KEY, RESTORE_FAILED})
 MOST_TRIES = 5
+# Of the backup before: one that is smaller may lack what somebody lost.
+LEAST_SHARE = 0.5
 LONGEST_WAIT_FOR_FILES = timedelta(minutes=30)
 # Stages of the worker that are phases of their own (a dump streams into the bucket); all others are Running.
 _PHASES = {"dump": "Uploading", "finalize": "Finalizing"}
@@ -46,6 +48,37 @@ def _is_beside(location: Location, lms: str, status: Object) -> bool:
     other = Location.model_validate(status["location"])
     same = [(place.bucket, place.endpoint, lms_folder(place.prefix)) for place in (location, other)]
     return same[0] == same[1]
+
+
+def predecessor(name: str, status: Object, backups: Iterable[Object]) -> Object | None:
+    """The backup that a completed one is compared with: of the same policy and LMS, the newest one before it.
+
+    One that is suspicious itself is passed over, or the second after a loss would find all as it was before it.
+    """
+    moment, of = str(status["recoverableFrom"]), (status.get("policy"), status.get("lms"))
+    earlier = [
+        body
+        for body in backups
+        if body["metadata"]["name"] != name and _is_earlier(body.get("status") or {}, moment, of) and _counts(body)
+    ]
+    return max(earlier, key=lambda body: str(body["status"]["recoverableFrom"]), default=None)
+
+
+def _is_earlier(status: Object, moment: str, of: tuple[object, object]) -> bool:
+    known = status.get("phase") == "Completed" and (status.get("policy"), status.get("lms")) == of
+    return bool(known and status.get("recoverableFrom", moment) < moment)
+
+
+def _counts(body: Object) -> bool:
+    return condition_of(body, "Verified") != "False" and condition_of(body, SUSPICIOUS_SIZE) != "True"
+
+
+def is_suspicious(stored: int, before: int) -> bool:
+    """Whether a backup of so many stored bytes is too small to be trusted, by those of the one before.
+
+    What an incremental backup shares is among them, and dead rows and indexes are not.
+    """
+    return stored < LEAST_SHARE * before
 
 
 def is_let_go(name: str, policy: Object, status: Object) -> bool:

@@ -75,6 +75,7 @@ class BackupReconciler:
                 return self._expiry.begin(visit)
             case "Completed":
                 report.immutable(visit)
+                report.size_accepted(visit)
                 delay = await self._checkpoint.look(visit)
                 delay = sooner(delay, await self._verifier.reconcile(visit))
                 return sooner(delay, await self._copier.reconcile(visit))
@@ -155,7 +156,7 @@ class BackupReconciler:
         if wait := until(visit.status.get("nextAttempt"), visit.now):
             return wait
         if (found := await self._find(visit)) is not None:
-            return self._adopt(visit, found)
+            return await self._adopt(visit, found)
         visit.status.pop("nextAttempt", None)
         visit.status["attempt"] = visit.status.get("attempt", 0) + 1
         report.under_way(visit, "Pending", "Starting", f"attempt {visit.status['attempt']}")
@@ -209,7 +210,7 @@ class BackupReconciler:
         except ValidationError:
             lost = JobState("Failed", reason="ResultUnreadable", message="the worker's result is not readable here")
             return await self._after_failure(visit, lost)
-        return self._keep(visit, result, adopted=False)
+        return await self._keep(visit, result, adopted=False)
 
     async def _after_failure(self, visit: Visit[BackupSpec], state: JobState) -> float:
         """Try again later, or give up; a worker that was killed may have completed its backup before."""
@@ -219,10 +220,10 @@ class BackupReconciler:
             visit.status["nextAttempt"] = to_rfc3339(moment)
             visit.status.pop("progress", None)
             message = f"attempt {visit.status['attempt']} failed, another one follows: {state.message}"
-            report.under_way(visit, "Pending", state.reason, message)
+            report.retrying(visit, state.reason, message)
             return delay
         if (found := await self._find(visit)) is not None:
-            return self._adopt(visit, found)
+            return await self._adopt(visit, found)
         report.failed(visit, state.reason, state.message)
         return NOW
 
@@ -231,7 +232,7 @@ class BackupReconciler:
         store = await open_store(self._kube, visit.namespace, location, self._allow_local)
         return await fetch_manifest(store, location)
 
-    def _adopt(self, visit: Visit[BackupSpec], found: StoredManifest) -> float:
+    async def _adopt(self, visit: Visit[BackupSpec], found: StoredManifest) -> float:
         names = (visit.namespace, visit.status["lms"], visit.status["policy"], visit.name)
         if not decide.is_of(found.manifest, *names, visit.uid):
             folder = visit.status["location"]["prefix"]
@@ -239,9 +240,9 @@ class BackupReconciler:
                 "NameTaken", f"{folder} holds another backup: create a Backup of another name, or move that folder away"
             )
         result = outcome.result_of(found.manifest, found.sha256)
-        return self._keep(visit, result, adopted=found.manifest.uid != visit.uid)
+        return await self._keep(visit, result, adopted=found.manifest.uid != visit.uid)
 
-    def _keep(self, visit: Visit[BackupSpec], result: BackupResult, *, adopted: bool) -> float:
+    async def _keep(self, visit: Visit[BackupSpec], result: BackupResult, *, adopted: bool) -> float:
         visit.status |= outcome.completed_fields(result, visit.status.get("startTime"))
         for field in ("progress", "nextAttempt"):
             visit.status.pop(field, None)
@@ -255,6 +256,9 @@ class BackupReconciler:
         )
         report.completed(visit, reason, message)
         report.bundled(visit, result.bundle)
+        if not adopted:
+            siblings = await self._kube.list(BACKUPS, visit.namespace)
+            report.sized(visit, decide.predecessor(visit.name, visit.status, siblings))
         report.settled(visit)
         return NOW
 

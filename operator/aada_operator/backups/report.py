@@ -1,14 +1,16 @@
 """The conditions of a Backup, said in one place; pure."""
 
-from aada_operator.api.backup import ANNOTATION_VERIFY_AT, BackupSpec
+from aada_operator.api.backup import ANNOTATION_ACCEPT_SIZE, ANNOTATION_VERIFY_AT, SUSPICIOUS_SIZE, BackupSpec
 from aada_operator.api.bundle import BundleSummary
+from aada_operator.backups import decide
 from aada_operator.core import conditions
-from aada_operator.core.clock import from_rfc3339
+from aada_operator.core.clock import from_rfc3339, human_bytes
 from aada_operator.core.controller import Visit
 from aada_operator.core.resources import Object
 
 COMPLETED = "Completed"
 FAILED = "Failed"
+RETRYING = "Retrying"
 ENCRYPTED = "Encrypted"
 UPLOADS_CHECKPOINTED = "UploadsCheckpointed"
 VERIFIED = "Verified"
@@ -22,11 +24,13 @@ KNOWN = (
     conditions.RECONCILING,
     COMPLETED,
     FAILED,
+    RETRYING,
     ENCRYPTED,
     VERIFIED,
     BUNDLED,
     REPLICATED,
     IMMUTABLE,
+    SUSPICIOUS_SIZE,
 )
 
 
@@ -35,11 +39,19 @@ def under_way(visit: Visit[BackupSpec], phase: str, reason: str, message: str) -
     visit.status["phase"] = phase
     visit.conditions.set(COMPLETED, "Unknown", reason, message)
     visit.conditions.set(FAILED, False, "UnderWay")
+    if visit.conditions.status_of(RETRYING) != "True":
+        visit.conditions.set(RETRYING, False, "UnderWay")
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
     visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
     visit.conditions.set(IMMUTABLE, "Unknown", "NotCompleted")
     visit.conditions.set(conditions.READY, "Unknown", reason, message)
     visit.conditions.set(conditions.RECONCILING, True, reason, message)
+
+
+def retrying(visit: Visit[BackupSpec], reason: str, message: str) -> None:
+    """An attempt failed and another one follows; told until that one, or the last of all, has ended."""
+    under_way(visit, "Pending", reason, message)
+    visit.conditions.set(RETRYING, True, reason, message)
 
 
 def encrypted(visit: Visit[BackupSpec], mode: str) -> None:
@@ -54,6 +66,8 @@ def completed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     """It is in the bucket."""
     visit.conditions.set(COMPLETED, True, reason, message)
     visit.conditions.set(FAILED, False, reason)
+    visit.conditions.set(RETRYING, False, reason)
+    visit.conditions.set(SUSPICIOUS_SIZE, "Unknown", "NotCompared", "its size was not compared when it was taken")
     encrypted(visit, visit.status["encryption"])
 
 
@@ -74,6 +88,30 @@ def bundled(visit: Visit[BackupSpec], found: BundleSummary | None) -> None:
         visit.conditions.set(BUNDLED, True, "Complete", f"{content}, {found.secrets} Secrets")
 
 
+def sized(visit: Visit[BackupSpec], before: Object | None) -> None:
+    """Whether it is as large as the backup ``before`` lets expect."""
+    if before is None:
+        visit.conditions.set(SUSPICIOUS_SIZE, "Unknown", "NothingToCompare", "there is no backup before it")
+        return
+    stored, expected = visit.status["storedBytes"], before["status"].get("storedBytes", 0)
+    sizes = f"{human_bytes(stored)}, and {before['metadata']['name']} has {human_bytes(expected)}"
+    if not decide.is_suspicious(stored, expected):
+        visit.conditions.set(SUSPICIOUS_SIZE, False, "SimilarSize", sizes)
+        return
+    command = f"kubectl --namespace {visit.namespace} annotate lmsb {visit.name} {ANNOTATION_ACCEPT_SIZE}=true"
+    message = f"{sizes}: look whether rows are lost. Earlier backups stay until this size is accepted: {command}"
+    visit.conditions.set(SUSPICIOUS_SIZE, True, "LessThanHalf", message)
+
+
+def size_accepted(visit: Visit[BackupSpec]) -> None:
+    """A person has looked: from now on this size is what others are compared with."""
+    if (
+        visit.conditions.status_of(SUSPICIOUS_SIZE) == "True"
+        and visit.annotations.get(ANNOTATION_ACCEPT_SIZE) == "true"
+    ):
+        visit.conditions.set(SUSPICIOUS_SIZE, False, "SizeAccepted", f"{ANNOTATION_ACCEPT_SIZE} says so")
+
+
 def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
     """It will never be; the phase is final."""
     visit.status["phase"] = "Failed"
@@ -81,6 +119,7 @@ def failed(visit: Visit[BackupSpec], reason: str, message: str) -> None:
         visit.status.pop(field, None)
     visit.conditions.set(COMPLETED, False, reason, message)
     visit.conditions.set(FAILED, True, reason, message)
+    visit.conditions.set(RETRYING, False, reason)
     visit.conditions.set(VERIFIED, "Unknown", "NotCompleted")
     visit.conditions.set(REPLICATED, "Unknown", "NotCompleted")
     visit.conditions.set(IMMUTABLE, "Unknown", "NotCompleted")

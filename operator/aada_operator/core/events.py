@@ -13,7 +13,17 @@ from aada_operator.core.resources import Object
 REPORTER = "aada-operator"
 # Conditions for which True is the bad news.
 _NEGATIVE = frozenset(
-    {STALLED, "Failed", "RPOUnreachable", "RTOAtRisk", "ConnectionBudgetExceeded", "Fallback", "DatabaseBound"}
+    {
+        STALLED,
+        "Failed",
+        "Retrying",
+        "SuspiciousSize",
+        "RPOUnreachable",
+        "RTOAtRisk",
+        "ConnectionBudgetExceeded",
+        "Fallback",
+        "DatabaseBound",
+    }
 )
 # Conditions that are neither good nor bad: that it begins is told, that it is over is what others tell.
 _NEUTRAL = frozenset({"Rotating", "Paused", "ScalingLimited"})

@@ -131,9 +131,11 @@ def _trouble(visit: Visit[BackupPolicySpec], world: World) -> tuple[str, str] | 
     """Reason and message of the first thing that is not as it should be."""
     if world.storage is not None and not world.storage.ok:
         return world.storage.reason, world.storage.message
-    last = decide.newest_finished(world.backups)
+    last, newest = decide.newest_finished(world.backups), decide.newest_completed(world.backups)
     if last is not None and last.failed:
         return "LastBackupFailed", f"Backup {last.name} failed: see its condition Failed"
+    if newest is not None and newest.suspicious:
+        return "SuspiciousSize", f"Backup {newest.name} is much smaller than the one before: see its condition"
     found = next((told for kind, told in _TROUBLES.items() if visit.conditions.status_of(kind) == "False"), None)
     return found or uploads.trouble(visit)
 
@@ -216,8 +218,7 @@ def _recovery_point(visit: Visit[BackupPolicySpec], newest: KnownBackup | None) 
     point = newest.recovery_point if newest else None
     put(visit, "recoveryPoint", to_rfc3339(point) if point else None)
     put(visit, "rpo", decide.rpo_text(visit.now - point) if point else None)
-    created = from_rfc3339(visit.body["metadata"]["creationTimestamp"])
-    met = decide.rpo_met(visit.spec, created, point, visit.now)
+    met = decide.rpo_met(visit.spec, from_rfc3339(visit.body["metadata"]["creationTimestamp"]), point, visit.now)
     put(visit, "rpoMet", None if met is None else str(met))
     objective = visit.spec.objectives.rpo
     if objective is None:

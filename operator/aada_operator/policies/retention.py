@@ -43,16 +43,18 @@ def kept(
 ) -> dict[str, str]:
     """Why each of these completed backups stays, by name; one that is missing has no reason to.
 
-    A backup that was found to be bad counts for nothing: it stays while it is young, and in no good one's place.
+    A backup that was found to be bad counts for nothing: it stays while it is young, and in no good one's place. One of
+    a suspicious size stays as a good one would, but takes no place: the others stay as if it were not there.
     """
     newest_first = sorted(backups, key=lambda b: (b.recovery_point, b.name), reverse=True)
     good = [backup for backup in newest_first if backup.verified != "False"]
     if not good:
         return {backup.name: "NothingBetter" for backup in backups}
     reasons: dict[str, str] = {}
-    for name, chosen in _reasons(rule, ZoneInfo(time_zone), newest_first, good, in_use, now):
-        for backup in chosen:
-            reasons.setdefault(backup.name, name)
+    for counted in (good, [backup for backup in good if not backup.suspicious]):
+        for name, chosen in _reasons(rule, ZoneInfo(time_zone), newest_first, counted, in_use, now):
+            for backup in chosen:
+                reasons.setdefault(backup.name, name)
     return reasons
 
 
@@ -67,7 +69,7 @@ def _reasons(
     yield "InUse", [b for b in newest_first if b.name in in_use or b.verification.result == "Running" or b.copying]
     yield "LastVerified", [b for b in good if b.verified == "True"][:1]
     yield "MinCount", good[: rule.min_count]
-    if rule.max_age is not None:
+    if rule.max_age is not None and good:
         oldest = min(now, good[0].recovery_point) - timedelta(seconds=seconds(rule.max_age))
         yield "MaxAge", [b for b in newest_first if b.recovery_point >= oldest]
     for period, tell in PERIODS.items():

@@ -9,6 +9,7 @@ from aada_operator.api.backup import (
     ANNOTATION_REPLACES,
     ANNOTATION_SCHEDULED_FOR,
     ENDED,
+    SUSPICIOUS_SIZE,
     BackupStatus,
     CopyStatus,
     VerificationStatus,
@@ -98,6 +99,11 @@ class KnownBackup:
     def verdict(self) -> str:
         """Reason of its condition Verified."""
         return next((c.reason for c in self.status.conditions if c.type == "Verified"), "")
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether it is much smaller than the one before, and nobody said that it should be."""
+        return any(c.type == SUSPICIOUS_SIZE and c.status == "True" for c in self.status.conditions)
 
     @property
     def found(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aada_operator.api.backup import BackupStatus, ImportSource, Progress
+from aada_operator.api.backup import SUSPICIOUS_SIZE, BackupStatus, ImportSource, Progress
 from aada_operator.api.common import ANNOTATION_ON_BEHALF_OF
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
@@ -11,6 +11,7 @@ from aada_operator.api.manifest import Manifest
 from aada_operator.api.task import CORRUPT, INSUFFICIENT_PRIVILEGE, TARGET_EXISTS, VERSION_UNSUPPORTED, RestoreResult
 from aada_operator.core.backups import policy_name
 from aada_operator.core.clock import from_rfc3339
+from aada_operator.core.conditions import condition_of
 from aada_operator.core.database import CutoverNames, CutoverServer, RestoreTarget, complete_mark
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import Object
@@ -33,6 +34,7 @@ class Candidate:
     verified: str
     copy: str = ""
     imported: ImportSource | None = None
+    suspicious: bool = False
 
     @classmethod
     def of(cls, body: Object) -> "Candidate":
@@ -41,7 +43,8 @@ class Candidate:
         verified = next((c.status for c in status.conditions if c.type == "Verified"), "Unknown")
         source = body["spec"].get("importFrom")
         imported = ImportSource.model_validate(source) if source else None
-        return cls(body["metadata"]["name"], policy_name(body), status, verified, imported=imported)
+        small = condition_of(body, SUSPICIOUS_SIZE) == "True"
+        return cls(body["metadata"]["name"], policy_name(body), status, verified, imported=imported, suspicious=small)
 
     @property
     def completed(self) -> bool:

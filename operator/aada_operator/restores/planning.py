@@ -58,7 +58,8 @@ def _summary(
     verified = _VERIFIED.get(candidate.verified, "not verified")
     moment = status.recoverable_from or "its snapshot"
     some = f"{', '.join(chosen[:_MOST_NAMED])}{_more(chosen)} of " if chosen else ""
-    facts = f"{tables}{status.size}{revision}; {verified}{_where(candidate)}"
+    small = ", and LESS THAN HALF as large as the one before" if candidate.suspicious else ""
+    facts = f"{tables}{status.size}{revision}; {verified}{small}{_where(candidate)}"
     content = f"{some}Backup {candidate.name} ({facts}), the content as of {moment}, "
     server = f"{database.host}:{database.port}"
     if rebuild:

@@ -13,6 +13,7 @@ from aada_operator.api.location import Location
 from aada_operator.api.task import BackupTask, VerifyTask
 from aada_operator.backups import decide, manifests, outcome
 from aada_operator.backups.gauges import gauges
+from aada_operator.core.resources import Object
 from aada_operator.core.worker_jobs import WorkerImage, build
 from tests.unit.backups.school import LMS_SPEC, POLICY_SPEC, RECIPIENT
 
@@ -100,7 +101,8 @@ def test_server_versions_read_as_people_write_them(number: str, text: str) -> No
 
 
 def test_a_backup_without_status_counts_as_pending() -> None:
-    (sample,) = gauges(BODY)
+    sample, failed = gauges(BODY)
+    assert (failed.name, failed.value) == ("backup_failed_attempts", 0)
     assert (sample.name, sample.labels) == ("backups", {"policy": "nightly", "lms": "", "phase": "Pending"})
 
 
@@ -110,7 +112,24 @@ def test_the_metrics_of_a_completed_backup() -> None:
     found = {(s.name, s.labels.get("kind")): s.value for s in gauges(BODY | {"status": status})}
     assert found == {
         ("backups", None): 1.0,
+        ("backup_failed_attempts", None): 0.0,
+        ("backup_suspicious_size", None): 0.0,
         ("backup_duration_seconds", None): 90.0,
         ("backup_size_bytes", "database"): 9.0,
         ("backup_size_bytes", "stored"): 3.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [
+        ({"phase": "Pending"}, 0),
+        ({"phase": "Running", "attempt": 1}, 0),
+        ({"phase": "Pending", "attempt": 1, "nextAttempt": "2026-03-01T02:00:10Z"}, 1),
+        ({"phase": "Uploading", "attempt": 3}, 2),
+        ({"phase": "Failed", "attempt": 3}, 3),
+    ],
+)
+def test_attempts_that_failed_are_counted_while_others_follow(status: Object, failed: float) -> None:
+    (sample,) = [s for s in gauges(BODY | {"status": status}) if s.name == "backup_failed_attempts"]
+    assert sample.value == failed

@@ -30,6 +30,8 @@ def change(kind: str, status: Any, reason: str = "Because", message: str = "word
         (change("Stalled", "True"), "Warning"),
         (change("Failed", "True"), "Warning"),
         (change("RTOAtRisk", "True"), "Warning"),
+        (change("Retrying", "True"), "Warning"),
+        (change("SuspiciousSize", "True"), "Warning"),
         (change("Rotating", "True"), "Normal"),
     ],
 )
@@ -47,6 +49,8 @@ def test_bad_news_are_warnings(transition: Transition, type_: str) -> None:
         change("Reconciling", "False"),
         change("Stalled", "False"),
         change("Failed", "False"),
+        change("Retrying", "False"),
+        change("SuspiciousSize", "False"),
         change("Rotating", "False"),
     ],
     ids=lambda t: f"{t.type}={t.status}",

@@ -31,14 +31,15 @@ def at(text: str) -> datetime:
     return datetime.strptime(f"2026-03-{text}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-def known(name: str, phase: str, moment: datetime, *, verified: str = "Unknown", by_hand: bool = False, **status: Any
-          ) -> KnownBackup:  # fmt: skip
+def known(name: str, phase: str, moment: datetime, *, verified: str = "Unknown", by_hand: bool = False,
+          suspicious: str = "False", **status: Any) -> KnownBackup:  # fmt: skip
     text = to_rfc3339(moment)
     metadata: dict[str, Any] = {"name": name, "creationTimestamp": text}
     if not by_hand:
         metadata |= {"labels": {"lms.aada.edu/policy": "p"}, "annotations": {"lms.aada.edu/scheduled-for": text}}
-    condition = {"type": "Verified", "status": verified, "reason": "R", "lastTransitionTime": text}
-    said = {"phase": phase, "completionTime": text, "recoverableFrom": text, "conditions": [condition]}
+    told = {"Verified": verified, "SuspiciousSize": suspicious}
+    conditions = [{"type": t, "status": s, "reason": "R", "lastTransitionTime": text} for t, s in told.items()]
+    said = {"phase": phase, "completionTime": text, "recoverableFrom": text, "conditions": conditions}
     return KnownBackup({"metadata": metadata, "status": said | status})
 
 

@@ -297,6 +297,17 @@ class TestReport:
         assert condition(school, "RPOMet") == ("False", "NoBackup")
         assert condition(school, "Ready") == ("False", "RPONotMet")
 
+    def test_a_newest_backup_of_a_suspicious_size_makes_the_policy_not_ready(self, school: School) -> None:
+        school.policy()
+        visit(school)
+        school.api.read(BACKUPS, FIRST)["status"] = completed(school, FIRST, type="SuspiciousSize", status="True")
+        visit(school)
+        assert condition(school, "Ready") == ("False", "SuspiciousSize")
+        assert FIRST in school.message(BACKUP_POLICIES, "nightly", "Ready")
+        school.api.read(BACKUPS, FIRST)["status"] = completed(school, FIRST, type="SuspiciousSize", status="False")
+        visit(school)
+        assert condition(school, "Ready") == ("True", "Settled")
+
     def test_a_failed_backup_makes_the_policy_not_ready_until_one_succeeds(self, school: School) -> None:
         school.policy()
         visit(school)

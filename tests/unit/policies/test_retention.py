@@ -74,6 +74,21 @@ class TestRules:
     def test_of_bad_ones_alone_all_stay(self) -> None:
         assert len(left({"daily": 1, "minCount": 1}, nightly(4, verified="False"))) == 4
 
+    def test_ones_of_a_suspicious_size_stay_and_take_nobodys_place(self) -> None:
+        small = nightly(4, "2026-01-11", suspicious="True")
+        wanted = ["01-08", "01-09", "01-10", "01-12", "01-13", "01-14"]
+        assert left({"daily": 3, "minCount": 1}, [*nightly(10), *small]) == wanted
+        young = ["01-08", "01-09", "01-10", "01-11", "01-12", "01-13", "01-14"]
+        assert left({"maxAge": "1d", "minCount": 3}, [*nightly(10), *small]) == young
+
+    def test_the_last_verified_one_of_an_unsuspicious_size_stays(self) -> None:
+        proved, small = nightly(1, verified="True"), nightly(3, "2026-03-01", verified="True", suspicious="True")
+        lives = [*proved, *nightly(2, "2026-02-01"), *small]
+        assert left({"daily": 1, "minCount": 1}, lives) == ["01-01", "02-02", "03-03"]
+
+    def test_of_suspicious_ones_alone_the_rule_keeps_as_many_as_of_others(self) -> None:
+        assert left({"maxAge": "1d", "minCount": 1}, nightly(4, suspicious="True")) == ["01-03", "01-04"]
+
     def test_what_a_restore_reads_or_a_verification_loads_stays(self) -> None:
         busy = nightly(1, verification={"result": "Running"})
         backups = [*busy, *nightly(5, "2026-02-01")]
@@ -109,6 +124,7 @@ def test_as_a_plain_model_says(
             data.draw(st.sampled_from(["Completed", "Completed", "Completed", "Failed", "Running", "Deleting"])),
             START + timedelta(hours=hour),
             verified=data.draw(st.sampled_from(["Unknown", "Unknown", "True", "False"])),
+            suspicious=data.draw(st.sampled_from(["Unknown", "False", "False", "True"])),
             by_hand=data.draw(st.sampled_from([False, False, False, True])),
         )
         for hour in hours
@@ -123,10 +139,15 @@ def test_as_a_plain_model_says(
 def _stays(
     rule: Retention, zone: str, ours: list[KnownBackup], in_use: set[str], now: datetime, backup: KnownBackup
 ) -> bool:
-    """The same, asked of one backup in the plainest words."""
+    """The same, asked of one backup in the plainest words: with, and without those of a suspicious size."""
     good = [b for b in ours if b.verified != "False"]
+    plausible = [b for b in good if not b.suspicious]
     if not good or backup.name in in_use:
         return True
+    return any(_stays_among(rule, zone, counted, now, backup) for counted in (good, plausible) if counted)
+
+
+def _stays_among(rule: Retention, zone: str, good: list[KnownBackup], now: datetime, backup: KnownBackup) -> bool:
     newest = min(now, max(b.recovery_point for b in good))
     if rule.max_age and newest - backup.recovery_point <= timedelta(seconds=seconds(rule.max_age)):
         return True

@@ -129,6 +129,14 @@ class TestLatest:
         rehearsal.settle()
         assert "FAILED" in rehearsal.status["plan"]["summary"]
 
+    def test_says_in_the_plan_when_it_is_much_smaller_than_the_one_before(self, rehearsal: Rehearsal) -> None:
+        rehearsal.verified("monday", "True")
+        conditions = rehearsal.api.read(BACKUPS, "monday")["status"]["conditions"]
+        conditions.append(conditions[0] | {"type": "SuspiciousSize", "status": "True"})
+        rehearsal.restore()
+        rehearsal.settle()
+        assert "verified, and LESS THAN HALF as large" in rehearsal.status["plan"]["summary"]
+
     def test_is_of_that_policy_only(self, rehearsal: Rehearsal) -> None:
         rehearsal.backup("foreign", completed="2026-03-01T01:25:00Z")
         rehearsal.api.read(BACKUPS, "foreign")["spec"]["policyRef"]["name"] = "weekly"
