@@ -24,6 +24,7 @@ from aada_operator.api.common import (
     rules,
 )
 from aada_operator.api.component import AbsolutePath, Argument, Component
+from aada_operator.api.data_key import DataKey
 from aada_operator.api.read_replica import READ_URL, SERVICE, ReadReplica, ReadReplicaStatus
 from aada_operator.api.windows import MaintenanceWindow
 
@@ -82,6 +83,10 @@ class Database(Model):
             description=f"A streaming replica. Key {READ_URL} of the application's Secret leads to it while its lag is "
             f"small, and to the server otherwise, through Service <lms>-{SERVICE}."
         ),
+    ] = None
+    data_key: Annotated[
+        DataKey | None,
+        Field(description="The key of values that the application encrypts: each restore proves that it fits first."),
     ] = None
     app_secret_name: Annotated[
         ObjectName | None,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from aada_operator.api.bundle import BundleOrder, BundleSummary
 from aada_operator.api.common import DnsLabel, Model, StatusModel
+from aada_operator.api.data_key import DataKey
 from aada_operator.api.ownership import Claim
 
 # Reasons of a failed Job. Whether a retry can help is said by `Outcome.retryable`, not by the reason.
@@ -25,6 +26,7 @@ WRONG_KEY = "WrongKey"
 DIGEST_MISMATCH = "DigestMismatch"
 CHECK_FAILED = "CheckFailed"
 CHECK_INVALID = "CheckInvalid"
+DATA_KEY_MISMATCH = "DataKeyMismatch"
 NO_SPACE = "NoSpace"
 TARGET_EXISTS = "TargetExists"
 RESTORE_FAILED = "RestoreFailed"
@@ -155,6 +157,9 @@ class RestoreTask(Model):
     )
     tables: Annotated[list[str], Field(description="Only these tables, see `core.tables`; empty: everything.")] = []
     checks: Annotated[list[SqlCheck], Field(description="What must hold in the database besides.")] = []
+    data_key: Annotated[
+        DataKey | None, Field(description="The application's key, which must decrypt a value first; absent: not asked.")
+    ] = None
 
 
 class CopyTask(Model):

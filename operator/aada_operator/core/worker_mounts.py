@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from aada_operator.api.common import SecretKeyRef
+from aada_operator.api.data_key import DataKey
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
 from aada_operator.core.worker_jobs import SecretMount
@@ -42,6 +43,13 @@ def chunk_key_mounts(secret: str) -> tuple[SecretMount, ...]:
 def identity_mounts(identity: SecretKeyRef | None) -> tuple[SecretMount, ...]:
     """The age identity that decrypts, when the policy names one."""
     return (SecretMount("identity", identity.name, {identity.key: "identity"}),) if identity else ()
+
+
+def data_key_mounts(data_key: DataKey | None) -> tuple[SecretMount, ...]:
+    """The key that the application encrypts values with, when the AadaLms names it."""
+    if data_key is None:
+        return ()
+    return (SecretMount("data-key", data_key.secret_ref.name, {data_key.secret_ref.key: "key"}),)
 
 
 def _same(*keys: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aada_operator.api.bundle import Bundle, DatabaseDefinition, RoleDefinition
+from aada_operator.api.data_key import DataKey
 from aada_operator.api.lms import Database, Schema
 from aada_operator.api.read_replica import READ_URL
 from aada_operator.api.restore import ANNOTATION_RESTORED_BY
@@ -103,7 +104,7 @@ def _revision_table(applications: list[Object]) -> str:
 def database(bundle: Bundle, target: TargetServer, name: str, lms: str) -> Database:
     """The database on the new server, under its own name; its application's Secret is called as the AadaLms says."""
     own = next((body for body in bundle.objects(LMS) if body["metadata"]["name"] == lms), {})
-    secret = ((own.get("spec") or {}).get("database") or {}).get("appSecretName")
+    before = (own.get("spec") or {}).get("database") or {}
     # Not validated: the name is that of a database which was there, whatever names a new one may have.
     return Database.model_construct(
         host=target.host,
@@ -112,7 +113,8 @@ def database(bundle: Bundle, target: TargetServer, name: str, lms: str) -> Datab
         ssl_mode=target.ssl_mode,
         ca_secret_ref=target.ca_secret_ref,
         admin_secret_ref=target.admin_secret_ref,
-        app_secret_name=secret,
+        app_secret_name=before.get("appSecretName"),
+        data_key=DataKey.model_validate(before["dataKey"]) if before.get("dataKey") else None,
     )
 
 

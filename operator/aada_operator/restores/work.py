@@ -74,6 +74,7 @@ class Work:
             lms=resolved.backup.status.lms,
             tables=tuple(self.visit.spec.tables),
             checks=tuple(self.visit.spec.checks),
+            data_key=resolved.data_key,
         )
 
     def request(self, load: Load, attempt: int) -> JobRequest:

@@ -9,6 +9,7 @@ from aada_operator.adapters.referenced import lms_of, policy_spec
 from aada_operator.adapters.storage import fetch_manifest, open_store
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import LABEL_OWNER, SecretKeyRef
+from aada_operator.api.data_key import DataKey
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
 from aada_operator.api.restore import RestoreSpec
@@ -35,6 +36,13 @@ class Resolved:
     job: JobTemplate
     server: Database
     rebuild: Rebuild | None = None
+
+    @property
+    def data_key(self) -> DataKey | None:
+        """The application's key that is to be tried; one that is made of the bundle is the one that was in use."""
+        wanted = self.server.data_key
+        made = wanted and self.rebuild and f"{rebuild.SECRET}/{wanted.secret_ref.name}" not in self.rebuild.present
+        return None if made else wanted
 
 
 @dataclass(frozen=True)

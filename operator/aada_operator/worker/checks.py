@@ -16,7 +16,7 @@ from psycopg import sql
 from aada_operator.api.task import CHECK_FAILED, CHECK_INVALID, CORRUPT, Check, SqlCheck
 from aada_operator.core.errors import Stalled
 from aada_operator.worker.scratch import ScratchServer
-from aada_operator.worker.server import Connection, Login
+from aada_operator.worker.server import Connection, Login, Server
 from aada_operator.worker.tools import Tool
 
 _READER = "aada_check"
@@ -58,18 +58,15 @@ class Inspection:
         """
         with closing(self.scratch.server.connect(self.database)) as connection:
             found = [_told("sequences behind", _behind(connection)), _told("not validated", _not_validated(connection))]
-            connection.execute(f"CREATE ROLE {_READER} LOGIN BYPASSRLS IN ROLE pg_read_all_data")
+            make_reader(connection)
             server_version = connection.info.server_version
         with closing(self.reader()) as connection:
             found += [passed(connection, check) for check in wanted]
         return [*found, self._amcheck(server_version)]
 
     def reader(self) -> Connection:
-        """A session of the role that may only read, once `run` has made it.
-
-        It is one of its own: a session of the owner could become the owner again.
-        """
-        return replace(self.scratch.server, login=lambda: Login(_READER, "")).connect(self.database)
+        """A session of the role that may only read, once `run` has made it."""
+        return as_reader(self.scratch.server, self.database)
 
     def _amcheck(self, server_version: int) -> Check:
         """Heap and btree indexes of the copy, by PostgreSQL's own tool."""
@@ -84,6 +81,16 @@ class Inspection:
         ):
             tool.finish()
         return Check(name="amcheck", ok=True)
+
+
+def make_reader(connection: Connection) -> None:
+    """Make the role that may only read."""
+    connection.execute(f"CREATE ROLE {_READER} LOGIN BYPASSRLS IN ROLE pg_read_all_data")
+
+
+def as_reader(server: Server, database: str) -> Connection:
+    """A session of that role, and one of its own: a session of the owner could become the owner again."""
+    return replace(server, login=lambda: Login(_READER, "")).connect(database)
 
 
 def passed(connection: Connection, check: SqlCheck) -> Check:

@@ -28,6 +28,7 @@ from aada_operator.worker.codec import opens
 from aada_operator.worker.compare import demand_equal
 from aada_operator.worker.content import read_contents
 from aada_operator.worker.contents_list import Chosen, told
+from aada_operator.worker.data_key import demand_decrypts
 from aada_operator.worker.failures import statement_failures
 from aada_operator.worker.load import Load
 from aada_operator.worker.progress import Reporter
@@ -90,11 +91,11 @@ class _Restore:
         if comment == complete_mark(self.task.uid):
             return self._result(adopted=True)
         reporter.stage("preflight")
-        self._preflight(comment)
+        proved = self._preflight(comment, reporter)
         failpoint("worker.restore.before-create")
         self._create()
         try:
-            return self._fill(started, reporter)
+            return self._fill(started, reporter, proved)
         except OperatorError as failure:
             # Nothing will try again, or others need the room more than the next try needs what is there.
             if isinstance(failure, Stalled) or failure.reason == NO_SPACE:
@@ -110,8 +111,8 @@ class _Restore:
         """The name while the database has no comment yet; nobody else would choose it."""
         return f"restore-{self.task.uid}"[:63]
 
-    def _preflight(self, comment: str | None) -> None:
-        """Refuse what cannot end well before anything is touched."""
+    def _preflight(self, comment: str | None, reporter: Reporter) -> list[Check]:
+        """Refuse what cannot end well before anything is touched; returns what is worth telling of it."""
         if comment not in (None, begun_mark(self.task.uid)):
             raise Stalled(TARGET_EXISTS, f"database {self.name} exists and is not of this Restore: choose another name")
         self.backup.refuse_incomplete()
@@ -119,6 +120,8 @@ class _Restore:
         self._refuse_closed_backup()
         self._refuse_unfit_server()
         self._refuse_weak_role()
+        wanted = self.task.data_key
+        return [demand_decrypts(wanted, self.backup, self.settings, reporter)] if wanted else []
 
     def _refuse_closed_backup(self) -> None:
         if self.backup.manifest.encryption.mode == "None":
@@ -167,7 +170,7 @@ class _Restore:
         databases.rename(self.connection, self._staging, self.name)
         failpoint("worker.restore.after-rename")
 
-    def _fill(self, started: float, reporter: Reporter) -> RestoreResult:
+    def _fill(self, started: float, reporter: Reporter, proved: list[Check]) -> RestoreResult:
         reporter.stage("restore", self.backup.manifest.stored_bytes)
         loading = time.monotonic()
         server_version = self.connection.info.server_version
@@ -184,7 +187,7 @@ class _Restore:
         restore_seconds = time.monotonic() - loading
         failpoint("worker.restore.before-compare")
         reporter.stage("compare")
-        checks = [*self._equal(chosen, reporter), *self._asked()]
+        checks = [*proved, *self._equal(chosen, reporter), *self._asked()]
         failpoint("worker.restore.before-complete")
         databases.write_comment(self.connection, self.name, complete_mark(self.task.uid))
         result = self._result(checks, time.monotonic() - started, restore_seconds)

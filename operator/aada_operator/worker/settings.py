@@ -61,6 +61,10 @@ class WorkerSettings(BaseSettings):
         file = self.secrets_dir / "identity" / "identity"
         return file.read_text() if file.exists() else None
 
+    def data_key(self) -> str:
+        """The mounted key of the application, as it is: a line end may belong to it."""
+        return (self.secrets_dir / "data-key" / "key").read_text()
+
     def chunk_key(self) -> bytes:
         """The mounted key that chunks are named with; a random one where there is none: then nothing is reused."""
         file = self.secrets_dir / "chunk-key" / "key"

@@ -14,6 +14,7 @@ SOURCES = Path(task.__file__).parents[1]
 # Of restores only, or never the reason of a condition that a user meets.
 ELSEWHERE = {
     "TableNotFound",
+    "DataKeyMismatch",
     "TargetExists",
     "ApiServerUnreachable",
     "Pending",

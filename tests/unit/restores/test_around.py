@@ -9,6 +9,7 @@ import pytest
 
 from aada_operator.api.backup_policy import JobTemplate
 from aada_operator.api.common import API_VERSION, LocalRef, SecretKeyRef
+from aada_operator.api.data_key import DataKey
 from aada_operator.api.lms import Database
 from aada_operator.api.location import Location
 from aada_operator.api.task import RestoreTask, SqlCheck
@@ -62,6 +63,17 @@ def test_a_restore_with_checks_sees_the_login_of_the_application_that_asks_them(
     assert ("application", "aada-db") in {(mount.folder, mount.secret) for mount in request.mounts}
     task = RestoreTask.model_validate(request.task)
     assert (task.tables, task.checks) == (["users"], [check])
+
+
+def test_a_restore_tries_the_key_of_the_application_where_it_is_declared() -> None:
+    secret = SecretKeyRef(name="lms-keys", key="ENCRYPTION_KEY")
+    key = DataKey(secret_ref=secret, table="users", column="email_encrypted")
+    request = manifests.restore_job(replace(LOAD, data_key=key), attempt=1, deadline=60)
+    (mount,) = [mount for mount in request.mounts if mount.folder == "data-key"]
+    assert (mount.secret, mount.items) == ("lms-keys", {"ENCRYPTION_KEY": "key"})
+    assert RestoreTask.model_validate(request.task).data_key == key
+    assert request.scratch, "a server of its own needs room"
+    assert manifests.restore_job(LOAD, attempt=1, deadline=60).scratch is None
 
 
 def test_names_of_jobs_and_labels_fit_kubernetes_limits() -> None:

@@ -123,6 +123,24 @@ class TestBringsBack:
         assert "pooler" not in loss.api.read(AADA_LMS, "aada")["spec"]["database"]
         assert loss.values("aada-db")["host"] == "new-db"
 
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_with_a_key_of_its_own_that_was_there_before_only_if_it_decrypts(self, loss: TotalLoss, kept: bool) -> None:
+        known = bundle()
+        (lms,) = known.objects("AadaLms")
+        key = {"secretRef": {"name": "lms-keys", "key": "KEY"}, "table": "users", "column": "email"}
+        lms["spec"] = lms["spec"] | {"database": lms["spec"]["database"] | {"dataKey": key}}
+        loss.stored("monday", known)
+        if kept:
+            loss.api.secret("lms-keys", KEY="canary-of-today")
+        loss.lost(source=source())
+        loss.settle()
+        volumes = loss.api.read(JOBS, JOB)["spec"]["template"]["spec"]["volumes"]
+        mounted = {volume["name"] for volume in volumes}
+        assert ("data-key" in mounted) is kept
+        if not kept:
+            done(loss)
+            assert loss.api.read(AADA_LMS, "aada")["spec"]["database"]["dataKey"] == key
+
     def test_but_not_the_admin_of_the_lost_server(self, loss: TotalLoss) -> None:
         done(loss)
         assert "db-admin" not in loss.api.names(SECRETS)
