@@ -10,7 +10,7 @@ import pytest
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, PODS, RESTORES, SECRETS
 from tests.unit.backups.api_server import NAMESPACE, Crash, custom_resource
-from tests.unit.backups.school import School
+from tests.unit.backups.school import BACKUP_RESULT, TWO_PLACES, School
 from tests.unit.policies.test_expiry import POLICY, key, taken
 
 FINALIZER = "lms.aada.edu/finalizer"
@@ -161,6 +161,44 @@ class TestUnderWay:
         school.settle(BACKUPS, "by-hand")
         assert school.api.names(BACKUPS) == []
         assert not any(name.endswith("manifest.json") for name in school.bucket.objects)
+
+    def test_one_that_is_queued_goes_at_once_and_keeps_nobody_waiting(self, school: School) -> None:
+        policy(school)
+        for name in ("first", "second", "third"):
+            school.backup(name)
+            school.settle(BACKUPS, name)
+            school.clock.advance(seconds=1)
+        assert school.status(BACKUPS, "second")["phase"] == "Queued"
+        school.api.remove(BACKUPS, "second")
+        assert school.settle(BACKUPS, "second") is None
+        assert school.api.names(BACKUPS) == ["first", "third"]
+        school.api.end_job("first-1", BACKUP_RESULT)
+        school.settle(BACKUPS, "first")
+        school.settle(BACKUPS, "third")
+        assert "third-1" in school.api.names(JOBS)
+        assert not any("second" in claim for claim in school.api.claims())
+
+    @pytest.mark.parametrize("kind", ["verify", "copy"])
+    def test_one_that_is_verified_or_copied_waits_for_the_end_of_that(self, held: School, kind: str) -> None:
+        """A copy that went on would bring back in the second place what has gone in the first."""
+        policy(held, storage=TWO_PLACES)
+        if kind == "verify":
+            held.api.read(BACKUPS, NAME)["metadata"]["annotations"] |= {"lms.aada.edu/verify-at": "now"}
+        else:
+            held.api.read(BACKUP_POLICIES, POLICY)["status"] = {"copies": {"backupName": NAME, "storage": "offsite"}}
+        for _ in range(2):
+            held.visit(BACKUPS, NAME)
+        job = f"{NAME}-{kind}-1"
+        assert held.api.names(JOBS) == [job]
+        held.api.run_pod(job, {})
+        delete(held)
+        assert held.condition(BACKUPS, NAME, "Ready") == ("False", "StoppingJobs")
+        assert key(NAME) in held.bucket.objects
+        assert held.api.names(JOBS) == []
+        held.api.remove(PODS, f"{job}-pod")
+        held.settle(BACKUPS, NAME)
+        assert NAME not in held.api.names(BACKUPS)
+        assert key(NAME) not in held.bucket.objects
 
 
 class TestThePolicy:

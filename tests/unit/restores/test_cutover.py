@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from aada_operator.core.controller import RESYNC
 from aada_operator.core.database import DatabaseProperties, Grant, Setting
 from aada_operator.core.errors import Waiting
 from aada_operator.core.interlock import Operation
-from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES
+from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, PODS, RESTORES
 from tests.unit.backups.api_server import NAMESPACE, Crash
 from tests.unit.restores.rehearsal import JOB, RESTORE, Rehearsal, failure
 
@@ -328,3 +329,46 @@ class TestKeepsTheOldOne:
         assert rehearsal.settle() == pytest.approx(15)
         assert rehearsal.status["oldDatabase"]["message"] == "nothing listens"
         assert rehearsal.condition("Ready")[0] == "True"
+
+
+class TestDeleted:
+    def test_while_it_waits_for_an_approval_nothing_was_done(self, rehearsal: Rehearsal) -> None:
+        before = dict(rehearsal.server.databases)
+        rehearsal.restore("monday", target={"mode": "Cutover"})
+        rehearsal.settle()
+        assert rehearsal.status["phase"] == "AwaitingApproval"
+        self.delete(rehearsal)
+        assert (rehearsal.server.databases, rehearsal.jobs, rehearsal.api.claims()) == (before, [], [])
+
+    def test_after_the_swap_nothing_is_undone_and_others_work_again(self, rehearsal: Rehearsal) -> None:
+        """The operator dies right after the swap, and before it wakes the Restore is gone."""
+        loaded(rehearsal)
+        safe(rehearsal)
+        while rehearsal.server.swaps == 0:
+            rehearsal.api.crash_after = len(rehearsal.api.writes) + 1
+            with suppress(Crash):
+                rehearsal.visit()
+        rehearsal.api.crash_after = None
+        assert rehearsal.status["phase"] != "Completed"
+        databases = dict(rehearsal.server.databases)
+        assert {LIVE, OLD} <= databases.keys()
+        self.delete(rehearsal)
+        assert rehearsal.server.databases == databases
+        other = rehearsal.at_work(Operation.BACKUP)
+        assert rehearsal.api.claims() == [f"Backup {other['metadata']['name']} (Backup)"], "its turn was given back"
+
+    def test_when_it_is_completed_what_it_replaced_stays_for_good(self, rehearsal: Rehearsal) -> None:
+        done(rehearsal)
+        rehearsal.visit()
+        databases = dict(rehearsal.server.databases)
+        self.delete(rehearsal)
+        assert rehearsal.server.databases == databases
+
+    def delete(self, rehearsal: Rehearsal) -> None:
+        rehearsal.api.remove(RESTORES, RESTORE)
+        if RESTORE in rehearsal.api.names(RESTORES):
+            rehearsal.settle()
+            for pod in rehearsal.api.names(PODS):  # they go with their Job
+                rehearsal.api.remove(PODS, pod)
+            assert rehearsal.settle() is None
+        assert rehearsal.api.names(RESTORES) == []
