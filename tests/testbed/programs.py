@@ -34,6 +34,24 @@ def _install(missing: list[str]) -> None:
         run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=quiet)
 
 
+def unpack_package(layout: Layout, package: str) -> Path:
+    """The folder with the files of a Debian package, for a program of one that would start a server if installed.
+
+    Raises TestbedError where apt-get does not exist or fails.
+    """
+    target = layout.cache / f"debian-{package}"
+    with locked(layout.cache / "locks" / "packages.lock", f"unpacking {package}"):
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(prefix=f"{package}.unpacking-", dir=layout.cache) as folder:
+                with step(f"apt-get download {package}"):
+                    run(["apt-get", "update"])
+                    run(["apt-get", "download", package], cwd=Path(folder))
+                (archive,) = Path(folder).glob("*.deb")
+                run(["dpkg-deb", "--extract", archive, Path(folder) / "files"])
+                (Path(folder) / "files").rename(target)
+    return target
+
+
 def _missing_packages() -> list[str]:
     return sorted({package for probe, package in DEBIAN_PACKAGES.items() if not _is_there(probe)})
 

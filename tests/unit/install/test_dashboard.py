@@ -32,7 +32,16 @@ POLICY = {
     **{"retention": {}, "collection": {}, "copies": {"lastCopied": NOW}, "uploads": {"lastSync": NOW}},
 }
 STEP = {"name": "Publish", "startedAt": NOW, "finishedAt": NOW}
-ROTATION = {"lastRotation": NOW, "nextRotation": NOW, "steps": [STEP]}
+ROTATION = {
+    **{
+        "lastRotation": NOW,
+        "nextRotation": NOW,
+        "steps": [STEP],
+        "step": "Publish",
+        "history": [{"result": "Rotated"}],
+    },
+    "conditions": [{"type": "StoreInStep", "status": "True"}],
+}
 DASHBOARD: dict[str, Any] = json.loads((CHART / "files" / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EVERY_PANEL = pytest.mark.parametrize("panel", PANELS, ids=[panel.get("title", "") for panel in PANELS])
@@ -105,6 +114,7 @@ def test_what_people_ask_for_is_there() -> None:
     wanted = [
         *("lms_ready", "rpo_seconds", "rto_measured", "verification_last", "backup_size", "restore_duration"),
         *("secret_rotation_last_timestamp", "secret_rotation_failures", "secret_rotation_step_seconds"),
+        *("secret_rotation_last_result", "secret_rotation_step_deadline", "secret_rotation_stalled"),
     ]
     assert [name for name in wanted if f"{PREFIX}{name}" not in shown] == []
 

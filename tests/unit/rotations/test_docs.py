@@ -120,8 +120,10 @@ def test_what_kubectl_shows_has_the_columns_of_the_definition() -> None:
 def test_every_metric_is_told() -> None:
     step = {"name": "Keep", "startedAt": "2026-03-01T04:00:00Z", "finishedAt": "2026-03-01T04:00:00Z"}
     moment = "2026-03-01T04:00:00Z"
-    found = gauges({"status": {"lastRotation": moment, "nextRotation": moment, "steps": [step]}})
-    assert len(found) == 4
+    known = {"lastRotation": moment, "nextRotation": moment, "steps": [step], "step": "Keep"}
+    known |= {"history": [{"result": "Rotated"}], "conditions": [{"type": "StoreInStep", "status": "True"}]}
+    found = gauges({"status": known})
+    assert len(found) == 8
     assert [s.name for s in found if s.name.removeprefix("secret_rotation") not in PAGE.replace("`…_", "`_")] == []
 
 
