@@ -421,6 +421,7 @@ async def test_only_one_makes_roles_at_a_time(server: PostgresServer, names: Nam
                 async with alone(second, names.database):
                     pass
         assert caught.value.reason == "OperationInProgress"
+        assert f"(process {first.info.backend_pid} of the server, from " in caught.value.message
         async with alone(second, names.database):
             pass
 

@@ -68,13 +68,21 @@ class LoginServer:
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[Session]:
-        """A session of the admin in the database itself, while nobody else changes the roles of this LMS."""
+        """A session of the admin in the database itself, while nobody else changes the roles of this LMS.
+
+        Two locks, as each is known in one database only: the first keeps those away who change roles or names from
+        outside, and may be lost with its session; the second ends with the very session that changes something.
+
+        Raises:
+            Waiting: OperationInProgress, somebody else is at it; or the reasons of `postgres.session`.
+        """
         kube, namespace = self._work.kube, self._work.visit.namespace
         admin = await login_of(kube, namespace, self.database.admin_secret_ref.name)
         async with (
             self._admin() as outside,
             alone(outside, self.database.name),
             postgres.session(await self._endpoint(), admin, self.database.name) as inside,
+            alone(inside, self.database.name),
         ):
             yield inside
         self._seen = None
