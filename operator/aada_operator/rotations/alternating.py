@@ -84,6 +84,8 @@ class Alternating(LoginReplacement):
         decide.demand_server(server, names, login)
         if not decide.is_handed_over(server, names, login):
             decide.demand_backup(work.lms)
+            if not self.emergency:
+                work.timing.demand_open("what the login owns is given to an owner role in a maintenance window only")
         await self._demand_that_passwords_count(login)
         await self._pooler.demand_ready(Login(login, work.data["password"], f"Secret {work.secret}"))
         await self._store.demand()
@@ -100,6 +102,8 @@ class Alternating(LoginReplacement):
         """Give what the login owns to the owner role: the first time, or when somebody made things as the login."""
         names = self._server.names
         decide.demand_backup(self._work.lms)
+        if not (self.emergency or self._work.timing.is_open()):
+            raise Stalled("WindowClosed", "the maintenance window closed before owners were changed: nothing was")
         async with self._server.changing() as session:
             await postgres_rotation.hand_over(session, names, self._old, self._mark)
         if not await self._is_handed_over():

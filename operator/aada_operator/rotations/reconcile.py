@@ -8,10 +8,10 @@ import logging
 from typing import Any
 
 from aada_operator.adapters.kube import Kube
-from aada_operator.api.rotation import ANNOTATION_ROTATE_AT, SecretRotationSpec
+from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.core import steps
 from aada_operator.core.attempts import until
-from aada_operator.core.clock import from_rfc3339, to_rfc3339
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import FINALIZER, RESYNC, Capability, Visit, is_held
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
 from aada_operator.core.interlock import OPERATION_IN_PROGRESS
@@ -28,7 +28,6 @@ from aada_operator.rotations.in_place import InPlace
 from aada_operator.rotations.manifests import Revision
 from aada_operator.rotations.replacement import CONVERGING, GRACE, ROLLING_BACK, Replacement
 from aada_operator.rotations.three_phase import ThreePhase
-from aada_operator.rotations.timing import Timing
 from aada_operator.rotations.work import Work, observe, revisions
 
 logger = logging.getLogger(__name__)
@@ -81,13 +80,6 @@ class Operation:
         self._strategy: Replacement = _STRATEGIES[work.strategy](work)
         self._step = ""
 
-    @property
-    def _timing(self) -> Timing:
-        work, visit = self._work, self._visit
-        made = from_rfc3339(visit.body["metadata"]["creationTimestamp"])
-        asked = visit.annotations.get(ANNOTATION_ROTATE_AT, "")
-        return Timing(visit.spec, work.spec.maintenance_windows, work.since, made, asked, visit.now)
-
     async def reconcile(self) -> float:
         """Take one step; returns seconds until the next visit."""
         self._tell()
@@ -114,7 +106,7 @@ class Operation:
     def _tell(self) -> None:
         """What can be seen of the credential in use."""
         work, spec, status = self._work, self._visit.spec, self._status
-        begins = self._timing.begins()
+        begins = self._work.timing.begins()
         status |= {
             "strategy": self._strategy.strategy,
             "revision": work.revision,
@@ -125,7 +117,7 @@ class Operation:
 
     def _begins(self) -> bool:
         """Whether a rotation is to be begun now."""
-        timing, now = self._timing, self._visit.now
+        timing, now = self._work.timing, self._visit.now
         if not self._may_begin():
             return False
         newest: dict[str, Any] = next(iter(self._status.get("history") or ()), {})
@@ -134,7 +126,7 @@ class Operation:
 
     def _may_begin(self) -> bool:
         """Whether one is to be begun as soon as it is long enough ago that one was rolled back."""
-        return not self._visit.spec.suspend and self._timing.is_wanted() and self._timing.is_allowed()
+        return not self._visit.spec.suspend and self._work.timing.is_wanted() and self._work.timing.is_allowed()
 
     def _is_over(self) -> bool:
         """Whether the rotation that has Secrets is in the history already."""
@@ -156,7 +148,7 @@ class Operation:
 
     def _tell_window(self) -> None:
         """Say which window it waits for, if it does."""
-        timing = self._timing
+        timing = self._work.timing
         if self._visit.spec.suspend:
             return
         timing.demand_window()

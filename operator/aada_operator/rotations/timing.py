@@ -8,7 +8,7 @@ from aada_operator.api.rotation import SecretRotationSpec
 from aada_operator.api.windows import MaintenanceWindow
 from aada_operator.core import windows
 from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.errors import Stalled
+from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.rotations import decide
 
 _NONE_TO_BEGIN_IN = (
@@ -41,7 +41,11 @@ class Timing:
         if self._is_in_place:
             return windows.has_allow(self.windows) and windows.is_open(self.windows, self.now)
         asked = decide.is_asked(self.asked, to_rfc3339(self.last), self.now)
-        return asked or windows.is_open(self._observed, self.now)
+        return asked or self.is_open()
+
+    def is_open(self) -> bool:
+        """Whether a window is open now, or none is observed."""
+        return windows.is_open(self._observed, self.now)
 
     def opens(self) -> datetime | None:
         """When the windows are open again, now if they are; None for never within a year."""
@@ -74,6 +78,20 @@ class Timing:
             raise Stalled("NoMaintenanceWindow", _NONE_TO_BEGIN_IN)
         if (self._is_in_place or self.spec.schedule or self.spec.max_age) and self.opens() is None:
             raise Stalled("NoMaintenanceWindow", _NONE_OPENS)
+
+    def demand_open(self, what: str) -> None:
+        """Make sure that a window is open now, also for what somebody asked for; ``what`` needs it, in words.
+
+        Raises:
+            Waiting: WaitsForWindow.
+            Stalled: NoMaintenanceWindow.
+        """
+        opens = self.opens()
+        if opens is None:
+            raise Stalled("NoMaintenanceWindow", _NONE_OPENS)
+        if opens > self.now:
+            left = (opens - self.now).total_seconds()
+            raise Waiting("WaitsForWindow", f"{what}: waits for the one at {to_rfc3339(opens)}", min(60.0, left))
 
     @property
     def _is_in_place(self) -> bool:

@@ -9,7 +9,8 @@ from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_spec
 from aada_operator.api.common import seconds
 from aada_operator.api.lms import AadaLmsSpec
-from aada_operator.api.rotation import SecretRotationSpec
+from aada_operator.api.rotation import ANNOTATION_ROTATE_AT, SecretRotationSpec
+from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.controller import Visit
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AADA_LMS, SECRETS, Object
@@ -25,6 +26,7 @@ from aada_operator.rotations.manifests import (
 )
 from aada_operator.rotations.publication import published_at, revision_of
 from aada_operator.rotations.target import LOGIN_KEYS, Target, target
+from aada_operator.rotations.timing import Timing
 
 
 @dataclass
@@ -87,6 +89,13 @@ class Work:
     def published_at(self) -> datetime:
         """When it got it: later than that, when it went back to it."""
         return published_at(self.live, self.visit.name)
+
+    @property
+    def timing(self) -> Timing:
+        """When the next one begins."""
+        made = from_rfc3339(self.visit.body["metadata"]["creationTimestamp"])
+        asked = self.visit.annotations.get(ANNOTATION_ROTATE_AT, "")
+        return Timing(self.visit.spec, self.spec.maintenance_windows, self.since, made, asked, self.visit.now)
 
     @property
     def is_out_of_time(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aada_operator.api.windows import MaintenanceWindow
-from aada_operator.core.errors import Stalled
+from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.rotations.timing import Timing
 from tests.unit.rotations.samples import at, spec
 
@@ -75,6 +75,40 @@ class TestBegin:
     def test_without_windows_everything_may(self) -> None:
         assert timing("2026-02-04T10:00:00Z", **MONDAYS).is_allowed()
         assert timing("2026-02-04T10:00:00Z", SUNDAY, windowsFrom="none", **MONDAYS).is_allowed()
+
+
+class TestOwners:
+    """They are changed under locks, so in a window also when somebody asks."""
+
+    ASKED = "2026-02-04T10:00:00Z"
+
+    def test_wait_for_the_window_that_is_named(self) -> None:
+        with pytest.raises(Waiting) as told:
+            timing(self.ASKED, SUNDAY, asked=self.ASKED).demand_open("owners are changed in a window only")
+        assert told.value.reason == "WaitsForWindow"
+        assert told.value.message == "owners are changed in a window only: waits for the one at 2026-02-08T03:00:00Z"
+        assert told.value.retry_after <= 60
+
+    @pytest.mark.parametrize(
+        ("now", "windows", "patch"),
+        [
+            ("2026-02-08T03:00:00Z", [SUNDAY], {}),
+            (ASKED, [], {}),
+            (ASKED, [SUNDAY], {"windowsFrom": "none"}),
+            (ASKED, [{"kind": "Deny"} | SUNDAY], {}),
+        ],
+    )
+    def test_may_be_changed_while_one_is_open_or_none_is_declared(
+        self, now: str, windows: list[dict[str, Any]], patch: dict[str, Any]
+    ) -> None:
+        found = timing(now, *windows, asked=self.ASKED, **patch)
+        found.demand_open("owners")
+        assert found.is_open()
+
+    def test_are_never_changed_where_windows_never_open(self) -> None:
+        with pytest.raises(Stalled) as told:
+            timing(self.ASKED, SUNDAY, DENIED, asked=self.ASKED).demand_open("owners")
+        assert told.value.reason == "NoMaintenanceWindow"
 
 
 class TestInPlace:
