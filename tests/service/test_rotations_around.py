@@ -1,14 +1,16 @@
 """A SecretRotation beside others' work and others' things, and an installation that it has to adopt first."""
 
+import copy
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 
 from aada_operator.adapters import interlock
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.interlock import Claim, Operation
-from aada_operator.core.resources import AADA_LMS, RESTORES, SECRET_ROTATIONS, SECRETS
-from tests.service.rotation_world import RotationWorld, adopted, fresh_backup, installed
+from aada_operator.core.resources import AADA_LMS, RESTORES, SECRET_ROTATIONS, SECRETS, Object
+from tests.service.rotation_world import ROTATION, RotationWorld, adopted, fresh_backup, installed
 from tests.unit.backups.api_server import NAMESPACE, custom_resource
 
 Install = Callable[[RotationWorld], Awaitable[object]]
@@ -132,13 +134,32 @@ async def test_a_table_that_somebody_holds_is_waited_for_without_a_queue_behind(
     assert f"{school.database}_app" not in school.owners()
 
 
-async def test_the_data_key_is_refused(school: RotationWorld) -> None:
-    school.create()
+async def test_the_data_key_is_refused_whatever_asks_for_it_and_nothing_is_touched(school: RotationWorld) -> None:
+    school.server.secret("lms-keys", ENCRYPTION_KEY="what rows are encrypted with")
+    key = {"name": "ENCRYPTION_KEY", "secretRef": {"name": "lms-keys", "key": "ENCRYPTION_KEY"}}
+    school.create(secrets=[key])
     await school.settle()
-    school.declare(type="DataEncryptionKey")
-    await school.turn()
-    assert school.said("Stalled") == "True RequiresReencryption"
-    assert school.revisions() == []
+    school.run_pods()
+    before, wrote = everything(school), len(school.server.writes)
+    school.declare(type="DataEncryptionKey", maxAge="1d", schedule=None)
+    for _ in range(3):
+        await school.turn()
+        assert school.said("Stalled") == "True RequiresReencryption"
+        school.clock.advance(days=31)
+        school.rotation["metadata"]["annotations"] = {"lms.aada.edu/rotate-at": to_rfc3339(school.clock.now())}
+    school.server.remove(SECRET_ROTATIONS, ROTATION)
+    assert everything(school) == before
+    assert {w for w in school.server.writes[wrote:] if "aadalms" not in w} == {f"status secretrotations/{ROTATION}"}
+    assert all(session.execute("SELECT 1") for session in school.sessions.values()), "nobody is cut off"
+
+
+def everything(school: RotationWorld) -> tuple[list[str], dict[str, Object]]:
+    """Roles with their passwords and settings, and all objects but for what the AadaLms says of itself."""
+    roles = school.column("SELECT a::text FROM pg_authid a WHERE starts_with(rolname, %s) ORDER BY 1")
+    roles += school.column("SELECT s::text FROM pg_db_role_setting s WHERE %s <> '' ORDER BY 1")
+    objects = {f"{plural}/{name}": copy.deepcopy(body) for (plural, name), body in school.server._objects.items()}
+    lms = objects.pop("aadalms/aada")
+    return roles, objects | {"spec of the AadaLms": lms["spec"]}
 
 
 async def test_of_two_for_one_credential_the_older_one_rotates(school: RotationWorld) -> None:
