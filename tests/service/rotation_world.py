@@ -218,6 +218,23 @@ def fresh_backup(world: RotationWorld) -> None:
     world.server.add(BACKUP_POLICIES, policy | {"status": {"lastFull": to_rfc3339(world.clock.now())}})
 
 
+def rolled_back(school: RotationWorld, reason: str, old: dict[str, str]) -> None:
+    """Make sure that a rotation ended where it began, and that the history says which one it was, and why."""
+    newest = school.status["history"][0]
+    assert (newest["result"], newest["reason"]) == ("RolledBack", reason)
+    assert newest["login"] not in ("", old["username"])
+    assert newest["message"]
+    assert newest["message"] in school.told()
+    assert newest["revision"] == school.status["revision"] or school.status["revision"] == 0, "it reached no pod"
+    assert school.secret() == old
+    assert school.may_log_in(old["username"], old["password"])
+    assert school.open_logins() == [old["username"]]
+    assert school.revisions() == []
+    assert CANARY not in school.server.names(PODS)
+    assert school.said("Ready") == "False RolledBack"
+    assert school.condition("Ready") == "True Ready", "the LMS serves as before"
+
+
 def drop(world: RotationWorld) -> None:
     """What a world left on the server."""
     world.close()

@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from aada_operator.core.resources import AADA_LMS
-from tests.service.rotation_world import RotationWorld, installed
+from tests.service.rotation_world import RotationWorld, installed, rolled_back
 from tests.service.servers import free_port
 
 NAME = "school/database"
@@ -124,6 +124,44 @@ async def test_a_rotation_that_fails_gives_readers_the_old_login_back(school: Ro
     assert school.past() == ["RolledBack Converging"]
     assert login(store.read()) == login(old)
     assert school.open_logins() == [old["username"]]
+
+
+async def test_a_store_that_goes_away_before_it_knows_the_new_login_leads_back(
+    school: RotationWorld, store: Store
+) -> None:
+    old = await opened(school, store)
+    school.clock.advance(days=31)
+    await school.turns(until="ApplyToDatabase")
+    store.stop()
+    await school.turn()
+    assert (school.status["step"], school.said("Ready")) == ("ProposeToStore", "False StoreUnreachable")
+    school.clock.advance(minutes=11)
+    await school.turn()
+    await school.turns(until="RestoreInStore")
+    store.start()
+    await school.turns()
+    rolled_back(school, "StoreUnreachable", old)
+    assert login(store.read()) == login(old)
+
+
+async def test_a_store_that_goes_away_before_others_read_the_new_login_leads_back(
+    school: RotationWorld, store: Store
+) -> None:
+    old = await opened(school, store)
+    school.clock.advance(days=31)
+    await school.turns(until="Publish")
+    store.stop()
+    await school.turn()
+    assert (school.status["step"], school.said("Ready")) == ("PromoteInStore", "False StoreUnreachable")
+    school.clock.advance(minutes=11)
+    await school.turn()
+    await school.turns(until="RestoreInStore")
+    assert school.may_log_in(*login(old))
+    assert school.may_log_in(*login(school.secret("login-r1"))), "both work until the store answers"
+    store.start()
+    await school.turns()
+    rolled_back(school, "StoreUnreachable", old)
+    assert login(store.read()) == login(old)
 
 
 async def test_a_value_that_somebody_changes_by_hand_is_reported(school: RotationWorld, store: Store) -> None:

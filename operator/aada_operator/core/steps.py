@@ -70,7 +70,8 @@ async def advance(
 ) -> bool:
     """Take the first step that is not done, once; True when none was left.
 
-    ``record`` gets the progress before the step acts, so that a step that waits or fails is seen in the status.
+    ``record`` gets the progress before the step acts, so that a step that waits or fails is seen in the status; also
+    one that cannot even be asked whether it is done.
 
     Raises:
         Waiting, Stalled: as the step says.
@@ -78,12 +79,17 @@ async def advance(
     known = {entry["name"]: entry for entry in recorded}
     entries: list[dict[str, Any]] = []
     for position, step in enumerate(steps):
-        if await step.done():
+        started = _started(known.get(step.name, {}), step.name, now)
+        later = [known.get(other.name, {"name": other.name}) for other in steps[position + 1 :]]
+        try:
+            done = await step.done()
+        except OperatorError:
+            record(Progress(step.name, [*entries, started, *later]))
+            raise
+        if done:
             entries.append(_finished(known.get(step.name, {}), step.name, now))
             continue
-        entries.append(_started(known.get(step.name, {}), step.name, now))
-        entries += [known.get(later.name, {"name": later.name}) for later in steps[position + 1 :]]
-        record(Progress(step.name, entries))
+        record(Progress(step.name, [*entries, started, *later]))
         failpoint(f"{operation}.{step.name}.before-act")
         try:
             await step.act()

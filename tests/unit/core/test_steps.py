@@ -129,6 +129,26 @@ def test_a_step_that_waits_is_seen_in_the_status_and_stops_those_after_it() -> N
     assert world.acted == ["Fence"]
 
 
+def test_a_step_that_cannot_tell_whether_it_is_done_is_seen_in_the_status() -> None:
+    """As when a server does not answer: whoever looks must not be told of the step before."""
+
+    async def silent() -> bool:
+        raise Waiting("ConnectionRefused", "nobody answers")
+
+    world = World()
+    world.visit()
+    fence, copy, swap = world.steps()
+    with pytest.raises(Waiting):
+        world.visit([fence, Step(copy.name, silent, copy.act), swap])
+    assert world.current == "Copy"
+    assert [sorted(entry) for entry in world.status] == [
+        ["finishedAt", "name", "startedAt"],
+        ["name", "startedAt"],
+        ["name"],
+    ]
+    assert world.acted == ["Fence"]
+
+
 def test_a_step_that_waited_keeps_the_time_of_its_first_try() -> None:
     world = World()
     for _ in range(3):
