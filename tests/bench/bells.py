@@ -18,10 +18,10 @@ from typing import Any
 from kubernetes import client, config
 
 from aada_operator.api.common import GROUP, VERSION
+from aada_operator.core.capacity import pace
 from aada_operator.core.hysteresis import Latch
 from aada_operator.core.managed_fields import SCALING_MANAGER
 from aada_operator.core.resources import AUTOSCALERS, SCALING_POLICIES
-from aada_operator.scaling.decide import PACE
 from aada_operator.scaling.memory import Memory, written
 from aada_operator.scaling.pressure import DATABASE_BOUND, ENTER
 from tests.bench.audit import AuditLog, Request
@@ -38,6 +38,8 @@ ADMIN = "admin"
 LEAD = 6
 # So few connections bear no pod; the policies go down to their minReplicas, as they do for any other number.
 FEW = 4
+# Pods that end soon after they have served on, so that the next one may leave soon.
+PODS: Object = {"terminationGracePeriodSeconds": 12}
 PATIENCE = 60.0
 
 
@@ -52,7 +54,8 @@ class Bells:
     def open(self) -> None:
         """Everything is there and at rest, with one pod each."""
         made = builders.aada_lms(LMS, host=self._database.host, database=DATABASE)
-        small = {"role": "api", "connections": {"workers": 1, "poolSize": 1, "maxOverflow": 0}}
+        small: Object = {"role": "api", "connections": {"workers": 1, "poolSize": 1, "maxOverflow": 0}}
+        small |= {"podTemplate": {"spec": PODS}}
         made["spec"]["components"] = [builders.portal_component("learn", **small, name=name) for name in NAMES]
         self.workspace.apply(made)
         self.workspace.wait_condition(f"lms/{LMS}", "Ready", timeout=LONG)
@@ -70,7 +73,7 @@ class Bells:
         self._declare()
         self._all(lambda status: status.get("min") == 1 and status.get("current") == 2)
         # A pod that leaves soon after another change would be one that waits for its turn.
-        time.sleep(max(0.0, moment.timestamp() + PACE.total_seconds() + 1 - time.time()))
+        time.sleep(max(0.0, moment.timestamp() + pace(PODS) + 1 - time.time()))
 
     def budget(self) -> Iterator[float]:
         """The database bears no more than one: seconds from the request to look again to each policy's patch."""

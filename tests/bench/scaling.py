@@ -187,7 +187,7 @@ def _is_calm(autoscaler: Object) -> bool:
 
 def _is_at(body: Object, pods: int) -> bool:
     status = body.get("status") or {}
-    return bool(body["spec"]["replicas"] == pods == status.get("replicas", 0) == status.get("availableReplicas", 0))
+    return bool(body["spec"]["replicas"] == pods == status.get("replicas", 0) == status.get("readyReplicas", 0))
 
 
 def plain(school: School, plan: Plan) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Behind a pooler its pools are what the server sees, and pods are what the pooler
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aada_operator.api.component import Component
 from aada_operator.core.database import UNLIMITED, ConnectionLimits, PoolerLimits
@@ -14,9 +15,11 @@ from aada_operator.core.database import UNLIMITED, ConnectionLimits, PoolerLimit
 RESERVED_CONNECTIONS = 9
 # A rollout starts one pod more before an old one leaves.
 SURGE = 1
-# A pod that leaves serves ten seconds longer and then finishes its requests; a new one needs about five until it is
-# ready. So two of those that left still have connections when the next one leaves.
+# A pod that leaves serves ten seconds longer and then finishes its requests, with its connections: so many at one
+# moment, since the next one leaves `pace` seconds later.
 LEAVING = 2
+# What Kubernetes gives a pod to end that does not say it.
+_GRACE_SECONDS = 30
 # The operator reads the schema's revision as the application, and a migration runs as it: of the reserved connections,
 # these are sessions of its role.
 AS_APPLICATION = 3
@@ -30,6 +33,15 @@ _MOST_PODS = 100
 def connections(component: Component, pods: int, *, sets: int = 1) -> int:
     """All that so many pods of a component may open in the worst moment of a rollout; ``sets``: so many times each."""
     return (sets * pods + SURGE + LEAVING) * _per_pod(component)
+
+
+def pace(pod_spec: Mapping[str, Any]) -> int:
+    """Seconds from one pod that leaves to the next, so that never more than `LEAVING` have connections still.
+
+    Whatever a request does, a pod has ended when its grace period has.
+    """
+    grace = pod_spec.get("terminationGracePeriodSeconds")
+    return (grace if isinstance(grace, int) else _GRACE_SECONDS) // LEAVING + 1
 
 
 def undeclared(components: Sequence[Component]) -> tuple[str, ...]:

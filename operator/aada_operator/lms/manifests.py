@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aada_operator.api.component import Component, Probe
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM
+from aada_operator.core import capacity
 from aada_operator.core.overlay import merged
 from aada_operator.core.resources import (
     DEPLOYMENTS,
@@ -63,19 +64,30 @@ def deployment(
         "metadata": {"labels": pod.component_labels(lms, component), "annotations": dict(stamp)},
         "spec": pod_spec,
     }
+    template = merged(template, component.pod_template)
+    paced = _pace(component, template, size)
     body = _child(owner, component, DEPLOYMENTS)
     if size.scaled_from:
         body["metadata"]["annotations"] = {ANNOTATION_SCALED_FROM: size.scaled_from}
-    number = {} if size.replicas is None else {"replicas": size.replicas}
+    numbers = {"replicas": size.replicas, "minReadySeconds": paced or None}
     return body | {
-        "spec": number
+        "spec": {name: number for name, number in numbers.items() if number is not None}
         | {
             "selector": {"matchLabels": pod.selector(lms, component)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "progressDeadlineSeconds": PROGRESS_SECONDS,
-            "template": merged(template, component.pod_template),
+            "progressDeadlineSeconds": PROGRESS_SECONDS + paced,
+            "template": template,
         }
     }
+
+
+def _pace(component: Component, template: Object, size: Size) -> int:
+    """Seconds that a new pod is ready before an old one leaves.
+
+    A rollout of no more pods than may leave together needs none, nor do pods without a database: these roll sooner.
+    """
+    many = size.scaled_from or component.replicas > capacity.LEAVING
+    return capacity.pace(template.get("spec") or {}) if component.role == "api" and many else 0
 
 
 def _serving(component: Component) -> Object:

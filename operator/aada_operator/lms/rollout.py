@@ -58,7 +58,8 @@ def of_component(
     status, desired = live.get("status") or {}, int(live["spec"].get("replicas", 1))
     total, updated = int(status.get("replicas", 0)), int(status.get("updatedReplicas", 0))
     seen = int(status.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0))
-    available = int(status.get("availableReplicas", 0))
+    # A pod serves as soon as it is ready; it is available later, where a rollout is paced.
+    available = int(status.get("readyReplicas", 0))
     complete = seen and updated == total == desired == available
     settled = seen and _progressing(live).get("reason") == "NewReplicaSetAvailable"
     return Rollout(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aada_operator.api.scaling import ANNOTATION_SCALED_FROM, ScalingPolicySpec
+from aada_operator.core import capacity
 from aada_operator.core.capacity import Budget
 from aada_operator.core.clock import from_rfc3339
 from aada_operator.core.hysteresis import OFF, turned
@@ -22,9 +23,6 @@ DATABASE_UNREACHABLE = "DatabaseUnreachable"
 FREEZE = "Freeze"
 OPERATION = "Operation"
 SOMEBODY = "somebody"
-# Pods that the database does not bear leave so far apart: one that leaves serves ten seconds longer and then ends its
-# requests, and the next one waits for that.
-PACE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,20 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there, for `PACE`."""
+    """The size of a Deployment: ``wanted`` pods, once ``settled`` no more than these are there, for `pace`."""
 
     wanted: int
     settled: bool
 
 
 def bounds(
-    spec: ScalingPolicySpec, says: Says, top: tuple[int, str], size: Size, asked: int = 0, hold: Hold | None = None
+    spec: ScalingPolicySpec,
+    says: Says,
+    top: tuple[int, str],
+    size: Size,
+    asked: int = 0,
+    hold: Hold | None = None,
+    last: int | None = None,
 ) -> Bounds:
     """The bounds of the autoscaler; ``top`` is from `upper`, ``asked`` are pods that queries ask for.
 
@@ -53,7 +57,8 @@ def bounds(
     and the load is not followed, but pods that the calendar wants are added, unless it is strict.
 
     What the database does not bear any more goes one pod at a time: an autoscaler whose bound drops below what is there
-    would remove all others at once.
+    would remove all others at once. ``last`` is the upper bound of the visit before: an autoscaler that began to look
+    before it may still set a size above it, which is none.
     """
     if says.freeze and size.wanted:
         return Bounds(size.wanted, size.wanted, FREEZE)
@@ -63,9 +68,17 @@ def bounds(
         held = size.wanted if hold.strict else max(size.wanted, min(floor, most))
         return Bounds(held, held, OPERATION)
     if limited_by == CONNECTION_BUDGET and size.wanted > most:
-        step = size.wanted - 1 if size.settled else size.wanted
+        step = size.wanted - 1 if size.settled else min(size.wanted, last or size.wanted)
         most = min(spec.max_replicas, max(most, step))
     return Bounds(min(max(floor, asked), most), most, limited_by)
+
+
+def beside(found: Bounds, spec: ScalingPolicySpec, budget: Budget | None, there: int, leaving: int) -> Bounds:
+    """The same while pods are leaving: nobody is added for whom these have the connections; who is ``there`` stays."""
+    if spec.connection_budget != "Enforce" or budget is None or not leaving:
+        return found
+    room = max(budget.max_pods - leaving, min(there, found.max), 1)
+    return Bounds(min(found.min, room), room, CONNECTION_BUDGET) if room < found.max else found
 
 
 def upper(spec: ScalingPolicySpec, budget: Budget | None) -> tuple[int, str]:
@@ -113,6 +126,11 @@ def wanted(deployment: Object) -> int:
     return int(deployment["spec"].get("replicas", 1))
 
 
+def pace(deployment: Object) -> int:
+    """Seconds from one pod that leaves to the next."""
+    return capacity.pace(deployment["spec"]["template"]["spec"])
+
+
 def size_of(deployment: Object, autoscaler: Object | None, now: datetime) -> Size:
     """The size of a Deployment, and whether it has come to rest."""
     pods = wanted(deployment)
@@ -121,7 +139,7 @@ def size_of(deployment: Object, autoscaler: Object | None, now: datetime) -> Siz
 
 
 def _is_old(deployment: Object, autoscaler: Object | None, now: datetime) -> bool:
-    """Whether nobody changed the size within `PACE`.
+    """Whether nobody changed the size within `pace`.
 
     The API server notes no time of what an autoscaler writes; that says it itself, together with the size, later.
     """
@@ -131,7 +149,7 @@ def _is_old(deployment: Object, autoscaler: Object | None, now: datetime) -> boo
         if status.get("desiredReplicas") != wanted(deployment):
             return False
         written = from_rfc3339(status["lastScaleTime"]) if status.get("lastScaleTime") else None
-    return written is None or now - written >= PACE
+    return written is None or now - written >= timedelta(seconds=pace(deployment))
 
 
 def within(size: Size, limits: Bounds) -> int:

@@ -6,14 +6,17 @@ from aada_operator.core.resources import AUTOSCALERS, DEPLOYMENTS, SCALING_POLIC
 from aada_operator.scaling.decide import Bounds
 from aada_operator.scaling.memory import Memory, written
 
+# Seconds that the API server allows.
+_LONGEST_PERIOD = 1800
+
 
 def deployment_name(spec: ScalingPolicySpec) -> str:
     """The Deployment that is scaled."""
     return f"{spec.target.lms_ref.name}-{spec.target.component}"
 
 
-def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds, memory: Memory) -> Object:
-    """The HorizontalPodAutoscaler; it goes with its policy, and the size stays.
+def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds, memory: Memory, pace: int) -> Object:
+    """The HorizontalPodAutoscaler; it goes with its policy, and the size stays. One pod leaves in ``pace`` seconds.
 
     Without a metric of its own the server would have it follow the CPU: so it has no choice then.
     """
@@ -21,6 +24,7 @@ def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds, memory: M
     lms, component = spec.target.lms_ref.name, spec.target.component
     resources = spec.resource_metrics()
     stabilization = int(seconds(spec.behavior.scale_down_stabilization))
+    one_by_one = {"type": "Pods", "value": 1, "periodSeconds": min(pace, _LONGEST_PERIOD)}
     return {
         "apiVersion": AUTOSCALERS.api_version,
         "kind": AUTOSCALERS.kind,
@@ -45,7 +49,7 @@ def autoscaler(owner: Object, spec: ScalingPolicySpec, bounds: Bounds, memory: M
             "minReplicas": bounds.min,
             "maxReplicas": bounds.max if resources else bounds.min,
             "metrics": [_metric(one.resource, one.percent) for one in resources],
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": stabilization}},
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": stabilization, "policies": [one_by_one]}},
         },
     }
 

@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 RESYNC = 30.0
 # Queries are asked as often as Kubernetes asks its metrics.
 QUERIED = 15.0
+# Nothing tells that a pod has ended for which another waits.
+LEFT = 5.0
 
 
 def capability(kube: Kube, allow_local: bool) -> Capability[ScalingPolicySpec]:
@@ -78,18 +80,17 @@ class ScalingReconciler:
             # The moment that was decided for may still be to come.
             began += (visit.now - now).total_seconds()
             await asyncio.sleep(began - time.monotonic())
-            # The size first: a class waits for it. The autoscaler looks every 15 seconds only and meets its new bounds.
+            # The bounds first: an autoscaler that sees the new size and the old bounds puts the old size back.
+            bounded = await self._bound(visit, world, seen, world.autoscaler)
+            failpoint("scaling.after-autoscaler")
             await self._bring_within(visit, world, seen)
-        wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory)
-        applied = await children.ensure(self._kube, AUTOSCALERS, wanted, world.autoscaler)
-        failpoint("scaling.after-autoscaler")
         await self._decisions.over()
-        after, live = await self._watch(visit, world, seen, applied.live)
+        after, live = await self._watch(visit, world, seen, bounded)
         report.scaling(visit, world.deployment, after, live)
         await self._fence(visit, world, after)
         if after.memory.database.on != seen.memory.database.on:
             return 0.0
-        return max(0.0, _due(visit, after) - (time.monotonic() - began))
+        return max(0.0, _due(visit, world, after) - (time.monotonic() - began))
 
     async def _decide(self, visit: ScalingVisit) -> tuple[World, Seen]:
         """Take the size over where it is not ours yet; what is there, and the bounds that follow."""
@@ -185,10 +186,13 @@ class ScalingReconciler:
         found = connections.solve(asked, visit, world)
         says = calendar.at(spec.calendar, visit.now, closures.times)
         lost = demand.gets_none(spec, world.autoscaler)
-        memory = demand.follow(spec, recall(world.autoscaler), readings, lost, size.wanted, visit.now)
+        recalled = recall(world.autoscaler)
+        memory = demand.follow(spec, recalled, readings, lost, size.wanted, visit.now)
         # Without metrics of its own an autoscaler never has a choice: that says nothing of an operation.
         held = hold.holder(world.claims, world.deployment, world.autoscaler if spec.resource_metrics() else None)
-        bounds = decide.bounds(spec, says, _top(spec, world, size, memory, found), size, memory.floor, held)
+        last = decide.last_maximum(spec, world.autoscaler, recalled)
+        bounds = decide.bounds(spec, says, _top(spec, last, size, memory, found), size, memory.floor, held, last)
+        bounds = decide.beside(bounds, spec, found.solved, decide.wanted(world.deployment), world.leaving)
         memory = decide.noted(spec, memory, bounds)
         return Seen(bounds, size, says, upcoming, closures, found, readings, memory, held)
 
@@ -197,10 +201,15 @@ class ScalingReconciler:
         pressure = await activity.look(self._kube, visit, world, self._allow_local)
         memory = decide.followed(seen.memory, visit.spec, pressure, visit.now)
         if memory != seen.memory:
-            wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, memory)
-            live = (await children.ensure(self._kube, AUTOSCALERS, wanted, live)).live
+            live = await self._bound(visit, world, replace(seen, memory=memory), live)
             failpoint("scaling.after-watch")
         return replace(seen, memory=memory, pressure=pressure), live
+
+    async def _bound(self, visit: ScalingVisit, world: World, seen: Seen, live: Object | None) -> Object:
+        """Give the autoscaler its bounds, and what is to be remembered; returns it as it is then."""
+        pace = decide.pace(world.deployment)
+        wanted = manifests.autoscaler(visit.body, visit.spec, seen.bounds, seen.memory, pace)
+        return (await children.ensure(self._kube, AUTOSCALERS, wanted, live)).live
 
     async def _bring_within(self, visit: ScalingVisit, world: World, seen: Seen) -> None:
         """Apply a size that the bounds allow, at once; put back one that somebody set by hand, and say so.
@@ -240,20 +249,22 @@ class ScalingReconciler:
             report.not_fenced(visit, waiting)
 
 
-def _top(spec: ScalingPolicySpec, world: World, size: Size, memory: Memory, found: Connections) -> tuple[int, str]:
+def _top(spec: ScalingPolicySpec, last: int | None, size: Size, memory: Memory, found: Connections) -> tuple[int, str]:
     """Pods at the most, and why no more."""
     if found.failed and spec.connection_budget == "Enforce":
-        top = decide.without_answer(spec, decide.last_maximum(spec, world.autoscaler, memory), size)
+        top = decide.without_answer(spec, last, size)
     else:
         top = decide.upper(spec, found.solved)
     return decide.held(spec, top, size, memory)
 
 
-def _due(visit: ScalingVisit, seen: Seen) -> float:
+def _due(visit: ScalingVisit, world: World, seen: Seen) -> float:
     """Seconds from the moment that the visit decides for until the next visit."""
     due = [QUERIED if seen.readings else RESYNC]
     if seen.upcoming:
         due.append((seen.upcoming.time - visit.now - calendar.LEAD).total_seconds())
     if decide.is_stepping_down(visit.spec, seen.bounds, seen.connections.solved):
-        due.append(decide.PACE.total_seconds())
+        due.append(decide.pace(world.deployment))
+    if world.leaving and seen.bounds.limited_by == decide.CONNECTION_BUDGET:
+        due.append(LEFT)
     return min(due)

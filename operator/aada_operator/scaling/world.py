@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from aada_operator.adapters import interlock
 from aada_operator.adapters.kube import Kube
 from aada_operator.adapters.referenced import lms_spec
+from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.api.component import Component
 from aada_operator.api.lms import AadaLmsSpec
 from aada_operator.api.scaling import ScalingPolicySpec
 from aada_operator.core.controller import Visit
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.interlock import Claim
-from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, SCALING_POLICIES, Object
+from aada_operator.core.resources import AADA_LMS, AUTOSCALERS, DEPLOYMENTS, PODS, SCALING_POLICIES, Object, leaves
 from aada_operator.scaling import decide, manifests
 
 ScalingVisit = Visit[ScalingPolicySpec]
@@ -33,7 +34,7 @@ class Target:
 class World(Target):
     """``autoscaler`` is ours, None when there is none; ``autoscalers`` and ``policies`` are all of the namespace.
 
-    ``claims`` are those under which somebody works on the LMS now.
+    ``claims`` are those under which somebody works on the LMS now; ``leaving`` counts pods that have not ended yet.
     """
 
     deployment: Object
@@ -41,6 +42,7 @@ class World(Target):
     autoscalers: list[Object]
     policies: list[Object]
     claims: tuple[Claim, ...] = ()
+    leaving: int = 0
 
 
 async def target_of(kube: Kube, visit: ScalingVisit) -> Target:
@@ -68,18 +70,20 @@ async def observe(kube: Kube, visit: ScalingVisit, target: Target) -> World:
     """
     namespace, name = visit.namespace, manifests.deployment_name(visit.spec)
     # Side by side: a class does not wait for four answers one after the other.
-    policies, deployment, claims, autoscalers = await asyncio.gather(
+    policies, deployment, claims, autoscalers, pods = await asyncio.gather(
         kube.list(SCALING_POLICIES, namespace),
         kube.get(DEPLOYMENTS, namespace, name),
         interlock.held(kube, namespace, target.lms["metadata"]["name"]),
         kube.list(AUTOSCALERS, namespace),
+        kube.list(PODS, namespace, {LABEL_LMS: visit.spec.target.lms_ref.name, LABEL_COMPONENT: target.component.name}),
     )
     if elder := decide.elder(policies, visit.spec, visit.body):
         raise Stalled("AnotherPolicy", f"ScalingPolicy {elder} scales the same component: delete one of them")
     if deployment is None:
         raise Waiting("DeploymentMissing", f"the AadaLms has not made Deployment {name} yet: see its conditions", 5.0)
     ours = _ours(autoscalers, visit)
-    return World(target.lms, target.spec, target.component, deployment, ours, autoscalers, policies, claims)
+    leaving = sum(map(leaves, pods))
+    return World(target.lms, target.spec, target.component, deployment, ours, autoscalers, policies, claims, leaving)
 
 
 async def own_autoscaler(kube: Kube, visit: ScalingVisit) -> Object | None:

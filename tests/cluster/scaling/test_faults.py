@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from aada_operator.scaling.decide import PACE
+from aada_operator.core.capacity import pace
 from tests.cluster import builders, release
 from tests.cluster.release import Operator
-from tests.cluster.scaling.test_scaling import ALL_DAY, DEPLOYMENT, REF, School
+from tests.cluster.scaling.test_scaling import ALL_DAY, DEPLOYMENT, PODS, REF, School
 from tests.cluster.servers import Database
 from tests.cluster.workspace import LONG, Workspace
 from tests.testbed import services
@@ -138,7 +138,7 @@ def test_a_server_with_fewer_connections_is_noticed_and_pods_leave_one_by_one(sc
         school.has(1)
     assert [size for size, _ in seen] == [3, 2, 1]
     (_, second), (_, third) = seen[1:]
-    assert third - second > PACE.total_seconds() - 2, "to the second, and the first one was seen late"
+    assert third - second > pace(PODS) - 2, "to the second, and the first one was seen late"
     body = school.workspace.wait_for(
         REF, lambda b: bool((b["status"].get("budget") or {}).get("connectionLimit")), LONG
     )

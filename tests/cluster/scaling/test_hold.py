@@ -12,8 +12,10 @@ from tests.cluster import builders, load
 from tests.cluster.release import Operator
 from tests.cluster.rotations.school import HEALTH, School
 from tests.cluster.rotations.school import REF as ROTATION
+from tests.cluster.scaling.test_scaling import PODS
 from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.cluster import Cluster
+from tests.testbed.shell import wait_until
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 
 POLICY = "backend"
@@ -23,7 +25,8 @@ REF, AUTOSCALER, DEPLOYMENT = f"scp/{POLICY}", f"hpa/{POLICY}", "deployment/aada
 @pytest.fixture(scope="module")
 def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[School]:
     """Two pods, a policy for them, and a rotation that nobody has asked for yet."""
-    opened = School.open(cluster, f"hold-{secrets.token_hex(3)}")
+    quick = {"name": "backend", "podTemplate": {"spec": PODS}}
+    opened = School.open(cluster, f"hold-{secrets.token_hex(3)}", components=[quick])
     opened.declare()
     declare(opened, minReplicas=2, maxReplicas=3)
     opened.workspace.wait_condition(REF, "Ready", timeout=LONG)
@@ -54,6 +57,11 @@ def bounds(school: School) -> tuple[int, int]:
     return spec["minReplicas"], spec["maxReplicas"]
 
 
+def pods(school: School) -> list[Object]:
+    """Those that are there or on their way out."""
+    return school.workspace.items("pods", "lms.aada.edu/component=backend")
+
+
 def test_a_rotation_keeps_its_pods_until_it_is_done(school: School) -> None:
     """Somebody wants one pod in the middle of it: an autoscaler whose bound falls would take the other at once."""
     revision = int((school.workspace.get(ROTATION) or {})["status"]["revision"]) + 1
@@ -66,14 +74,15 @@ def test_a_rotation_keeps_its_pods_until_it_is_done(school: School) -> None:
         assert bounds(school) == (2, 2)
         school.rotated(revision)
         school.workspace.wait_for(DEPLOYMENT, lambda live: live["spec"]["replicas"] == 1, LONG)
-    assert outcomes.failed == {}
+        wait_until(lambda: len(pods(school)) == 1, "the other pod to end", LONG)
+    assert outcomes.failed == {}, "nor did a request fail while that pod left"
     school.workspace.says(REF, "Ready", "Scaling")
     assert bounds(school) == (1, 1)
 
 
 def test_a_release_holds_the_size_and_lets_it_go(school: School) -> None:
     declare(school, minReplicas=2, maxReplicas=3)
-    school.workspace.wait_for(DEPLOYMENT, lambda live: live.get("status", {}).get("availableReplicas") == 2, LONG)
+    school.workspace.wait_for(DEPLOYMENT, lambda live: live.get("status", {}).get("readyReplicas") == 2, LONG)
     school.workspace.says(REF, "Ready", "Scaling")
     school.workspace.patch("lms/aada", version=SAMPLE_LMS_RELEASES[1])
     held(school, "the rollout of Deployment aada-backend")

@@ -1,28 +1,36 @@
-"""Budgets tried at random: AadaLms, servers and policies, each with a rollout of all pods at full scale, counted apart.
+"""Budgets tried at random: AadaLms, servers and policies, each with rollouts and changes of size, counted apart.
 
-The model knows nothing of the formula: it starts and ends pods one by one, as a rolling update does, and adds up the
-sessions that they and everybody else may have at that moment. `run` is for tests and demonstrations.
+The model knows nothing of the formula: it starts and ends pods one by one, as Kubernetes does by their manifests, and
+adds up the sessions that they and everybody else may have at that moment. `run` is for tests and demonstrations.
 """
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aada_operator.core.capacity import AS_APPLICATION, Budget, solve
 from aada_operator.core.database import UNLIMITED, ConnectionLimits, PoolerLimits, RoleLimit
+from aada_operator.lms import manifests as lms_manifests
+from aada_operator.lms import sizes
+from aada_operator.scaling import decide
+from aada_operator.scaling import manifests as scaling_manifests
 from aada_operator.scaling.budget import fence
-from tests.unit.scaling.samples import component, lms
+from aada_operator.scaling.calendar import Says
+from aada_operator.scaling.decide import Bounds, Size
+from aada_operator.scaling.memory import Memory
+from tests.unit.scaling.lives import Life, Rules
+from tests.unit.scaling.samples import component, lms, spec
 
 NAMES = ("backend", "tasks", "reports")
 # What else there is on the server when it is at its busiest: the default of reservedConnections.
 OTHERS = {"operator": 3, "backup": 2, "migration": 2, "exporter": 2}
-# Pods that leave have their sessions no longer than two new ones need until they are ready.
-SECONDS_TO_READY, SECONDS_TO_LEAVE = 5.0, 10.0
+OWNER = {"apiVersion": "v1", "kind": "K", "metadata": {"name": "aada", "namespace": "n", "uid": "u"}}
+# How long each component is looked at.
+SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Case:
     server: ConnectionLimits
     reserved: int
     pooler: PoolerLimits | None = None
+    grace: int = 45
 
     def solved(self) -> dict[str, Budget]:
         """What the operator finds for each policy; each knows of the others only how many pods they may have."""
@@ -62,7 +71,7 @@ def run(cases: int, seed: int = 1) -> Outcome:
         solved = case.solved()
         if all(one.max_pods for one in solved.values()):
             borne += 1
-            violations += [f"case {number} of seed {seed}: {words}" for words in broken(case, solved)]
+            violations += [f"case {number} of seed {seed}: {words}" for words in broken(case, solved, dice)]
     return Outcome(cases, borne, tuple(violations))
 
 
@@ -87,7 +96,8 @@ def drawn(dice: random.Random) -> Case:
     roles = tuple(RoleLimit(name, _limit(dice), dice.random() < 0.7) for name in ("aada_lms_a", "aada_lms_b"))
     server = ConnectionLimits(dice.choice((100, 200, dice.randint(1, 5000))), dice.randint(0, 20), _limit(dice), roles)
     policies = {name: dice.randint(1, 100) for name in scaled}
-    return Case((*apis, web), policies, server, dice.choice((9, dice.randint(3, 200))), _pooler(dice))
+    reserved, grace = dice.choice((9, dice.randint(3, 200))), dice.choice((45, dice.randint(0, 120)))
+    return Case((*apis, web), policies, server, reserved, _pooler(dice), grace)
 
 
 def _pooler(dice: random.Random) -> PoolerLimits | None:
@@ -103,22 +113,16 @@ def _limit(dice: random.Random) -> int:
     return UNLIMITED if dice.random() < 0.7 else dice.randint(0, 4000)
 
 
-def broken(case: Case, solved: Mapping[str, Budget]) -> Iterator[str]:
-    """What does not hold when every policy has scaled out as far as it may, and all pods are replaced at once."""
-    sizes = {one["name"]: one["replicas"] for one in case.components}
-    sizes |= {name: min(most, solved[name].max_pods) for name, most in case.policies.items()}
-    pods = _Pods()
-    for one in case.components:
-        if one["role"] == "api":
-            pods.roll_out(one["connections"], sizes[one["name"]])
-    server = case.server
+def broken(case: Case, solved: Mapping[str, Budget], dice: random.Random) -> Iterator[str]:
+    """What does not hold in some minutes that begin when every policy has scaled out as far as it may."""
+    server, at_once = case.server, _at_once(case, solved, dice)
     others = [name for name, sessions in OTHERS.items() for _ in range(sessions)][: case.reserved]
     others += ["somebody"] * (case.reserved - len(others))
-    sessions = pods.most
+    sessions = at_once
     if case.pooler:
-        if pods.most + len(others) > case.pooler.clients:
-            yield f"{pods.most} + {len(others)} clients, {case.pooler.clients} let in by the pooler"
-        sessions = _through(case.pooler, pods.most)
+        if at_once + len(others) > case.pooler.clients:
+            yield f"{at_once} + {len(others)} clients, {case.pooler.clients} let in by the pooler"
+        sessions = _through(case.pooler, at_once)
     if sessions + len(others) > server.max_connections - server.superusers:
         yield f"{sessions} + {len(others)} sessions, {server.max_connections} - {server.superusers} on the server"
     as_application = sessions + min(AS_APPLICATION, len(others))
@@ -126,7 +130,7 @@ def broken(case: Case, solved: Mapping[str, Budget]) -> Iterator[str]:
         if limit != UNLIMITED and as_application > limit:
             yield f"{as_application} sessions of the application, {limit} allowed"
     for name, found in solved.items():
-        limit = fence(found, sizes[name])
+        limit = fence(found, min(case.policies[name], found.max_pods))
         if limit != UNLIMITED and as_application > limit:
             yield f"{as_application} sessions of the application, its roles were given {limit}"
 
@@ -148,38 +152,40 @@ def _through(pooler: PoolerLimits, clients: int) -> int:
     return opened.total()
 
 
-@dataclass
-class _Pods:
-    """Pods that come and go, and the sessions that they may have; ``most`` is the most ever.
+def _at_once(case: Case, solved: Mapping[str, Budget], dice: random.Random) -> int:
+    """The most sessions ever: each component as if the others were at their worst moment just then."""
+    apis = [one for one in case.components if one["role"] == "api"]
+    return sum(_life(case, one, solved.get(one["name"]), dice) * _of_one(one["connections"]) for one in apis)
 
-    Each component is replaced as if the others were at their worst moment just then.
-    """
 
-    most: int = 0
-    _sessions: int = 0
-    _leaving: list[tuple[float, int]] = field(default_factory=list)
+def _life(case: Case, one: dict[str, Any], budget: Budget | None, dice: random.Random) -> int:
+    """The most pods of a component that had sessions at one moment; ``budget`` where a policy scales it."""
+    rules = rules_of(one["replicas"], case.grace, scaled=budget is not None)
+    if budget is None:
+        return Life(dice, rules, one["replicas"], lambda there, _: there).run(SECONDS)
+    declared = spec(maxReplicas=case.policies[one["name"]], minReplicas=1)
+    top = decide.bounds(declared, Says(), decide.upper(declared, budget), Size(0, settled=True))
 
-    def roll_out(self, pool: Mapping[str, int], replicas: int) -> None:
-        """Replace all pods of a component: a new one is there before an old one leaves."""
-        self._sessions, self._leaving, highest, now = 0, [], 0, 0.0
-        for _ in range(replicas):
-            self._start(pool)
-        # Of none there is a first one soon, and another rollout may follow at once.
-        for _ in range(2 * max(1, replicas)):
-            self._start(pool)
-            highest = max(highest, self._sessions)
-            now += SECONDS_TO_READY
-            self._end(now)
-            heapq.heappush(self._leaving, (now + SECONDS_TO_LEAVE, _of_one(pool)))
-            highest = max(highest, self._sessions)
-        self.most += highest
+    def most(there: int, leaving: int) -> int:
+        return decide.beside(top, declared, budget, there, leaving).max
 
-    def _start(self, pool: Mapping[str, int]) -> None:
-        self._sessions += _of_one(pool)
+    return Life(dice, rules, top.max, most).run(SECONDS)
 
-    def _end(self, now: float) -> None:
-        while self._leaving and self._leaving[0][0] <= now:
-            self._sessions -= heapq.heappop(self._leaving)[1]
+
+def rules_of(replicas: int, grace: int, *, scaled: bool) -> Rules:
+    """What the manifests of a component, and of the autoscaler where it has one, let Kubernetes do."""
+    pods = {"spec": {"terminationGracePeriodSeconds": grace}}
+    school = lms(component(replicas=replicas, podTemplate=pods))
+    size = sizes.Size(None, "2") if scaled else None
+    deployment = lms_manifests.deployment(OWNER, school, school.components[0], {}, size)
+    ready = deployment["spec"].get("minReadySeconds", 0)
+    if not scaled:
+        return Rules(grace, ready)
+    bounds = Bounds(1, 2, "MaxReplicas")
+    autoscaler = scaling_manifests.autoscaler(OWNER, spec(), bounds, Memory(), decide.pace(deployment))
+    (policy,) = autoscaler["spec"]["behavior"]["scaleDown"]["policies"]
+    assert (policy["type"], policy["value"]) == ("Pods", 1)
+    return Rules(grace, ready, policy["periodSeconds"])
 
 
 def _of_one(pool: Mapping[str, int]) -> int:

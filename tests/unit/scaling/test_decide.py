@@ -23,9 +23,9 @@ NOTHING = Says()
 BUDGET = solve(lms().components, "backend", SERVER, 9)  # five pods
 
 
-def bounds(says: Says = NOTHING, size: Size = CALM, **patch: Any) -> Bounds:
+def bounds(says: Says = NOTHING, size: Size = CALM, last: int | None = None, **patch: Any) -> Bounds:
     wanted = spec(**patch)
-    return decide.bounds(wanted, says, decide.upper(wanted, BUDGET), size)
+    return decide.bounds(wanted, says, decide.upper(wanted, BUDGET), size, last=last)
 
 
 def test_without_a_reason_they_are_those_of_the_spec() -> None:
@@ -52,13 +52,34 @@ def test_pods_that_are_too_many_leave_one_at_a_time() -> None:
     assert bounds(size=Size(6, settled=True), maxReplicas=9).max == 5
 
 
-@pytest.mark.parametrize(("ago", "settled"), [(0, False), (14, False), (15, True), (3600, True)])
+def test_a_pod_that_left_does_not_come_back_with_what_an_autoscaler_read_before() -> None:
+    """It began to look before the bound was 8, and sets 9 after the size was."""
+    assert bounds(size=Size(9, settled=False), last=8, maxReplicas=9).max == 8
+    assert bounds(size=Size(9, settled=False), last=None, maxReplicas=9).max == 9, "there is no autoscaler yet"
+
+
+@pytest.mark.parametrize(
+    ("there", "leaving", "most"),
+    [(5, 0, 5), (5, 3, 5), (3, 1, 4), (3, 2, 3), (3, 4, 3), (2, 2, 3), (0, 5, 1), (0, 9, 1)],
+)
+def test_nobody_is_added_for_whom_pods_that_leave_have_the_connections(there: int, leaving: int, most: int) -> None:
+    """The server bears five pods; who is there stays, and somebody always serves."""
+    found = decide.beside(bounds(), spec(), BUDGET, there, leaving)
+    assert found == Bounds(min(2, most), most, "ConnectionBudget" if most < 5 else "MaxReplicas")
+
+
+def test_pods_that_leave_bar_nobody_where_connections_do_not_count() -> None:
+    assert decide.beside(Bounds(2, 5, "MaxReplicas"), spec(connectionBudget="Warn"), BUDGET, 1, 9).max == 5
+    assert decide.beside(Bounds(2, 5, "MaxReplicas"), spec(), None, 1, 9).max == 5
+
+
+@pytest.mark.parametrize(("ago", "settled"), [(0, False), (22, False), (23, True), (3600, True)])
 def test_the_next_one_leaves_when_the_one_before_has_had_time_to_end(ago: int, settled: bool) -> None:
     live = deployment(9, "aada-operator-scaling", written=NOW - timedelta(seconds=ago))
     assert decide.size_of(live, autoscaler(9), NOW) == Size(9, settled)
 
 
-@pytest.mark.parametrize(("ago", "settled"), [(0, False), (14, False), (15, True), (3600, True)])
+@pytest.mark.parametrize(("ago", "settled"), [(0, False), (22, False), (23, True), (3600, True)])
 def test_what_an_autoscaler_wrote_has_the_time_that_it_says(ago: int, settled: bool) -> None:
     """The API server notes none of it."""
     live = deployment(9, "kube-controller-manager", written=None)
@@ -130,7 +151,9 @@ def deployment(replicas: int, *managers: str, written: datetime | None = NOW) ->
     time = {"time": to_rfc3339(written)} if written else {}
     fields = [{"manager": one, "fieldsV1": FIELD} | time for one in managers]
     others = {"manager": "kubectl", "fieldsV1": {"f:metadata": {}}}
-    return {"metadata": {"name": "aada-backend", "managedFields": [*fields, others]}, "spec": {"replicas": replicas}}
+    template = {"spec": {"terminationGracePeriodSeconds": 45}}
+    metadata = {"name": "aada-backend", "managedFields": [*fields, others]}
+    return {"metadata": metadata, "spec": {"replicas": replicas, "template": template}}
 
 
 def autoscaler(desired: int, controller: str = "kube-controller-manager", scaled: datetime | None = None) -> Object:

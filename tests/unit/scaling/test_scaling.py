@@ -284,8 +284,8 @@ async def test_what_the_database_does_not_bear_begins_to_leave_in_that_moment_an
     world.pods_turn()
     delay = await world.controller.visit(KEY)
     assert delay is not None
-    assert (world.pods, 14 < delay <= 15) == (4, True), "the one that leaves still serves"
-    world.clock.advance(seconds=15)
+    assert (world.pods, 22 < delay <= 23) == (4, True), "the one that leaves still serves"
+    world.clock.advance(seconds=23)
     await world.visit()
     assert world.pods == 3
     assert world.said("ReplicasManaged") == "True ByPolicy"

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aada_operator.scaling.simulation.autoscaler import SYNC, Pods, Stabilization, recommended
-from tests.unit.scaling.samples import at
+from aada_operator.lms import manifests
+from aada_operator.scaling.simulation.autoscaler import PACE, SYNC, Pods, Stabilization, recommended
+from tests.unit.lms.samples import owner
+from tests.unit.scaling.samples import at, component, lms
 
 NOW = at("2026-09-01T08:00Z")
 
@@ -52,7 +54,13 @@ def test_fewer_pods_only_when_fewer_were_enough_for_all_of_the_window() -> None:
     for number in range(30):
         sizes.append(model.settled(NOW + number * SYNC, sizes[-1], 6 if number == 0 else 2))
     assert sizes[1:21] == [6] * 20, "the six were asked for less than five minutes ago"
-    assert sizes[21] == 2
+    assert sizes[21:] == [5, 5, 4, 4, 3, 3, 2, 2, 2, 2], "one after another, and looked at every 15 seconds"
+
+
+def test_the_pace_is_that_of_the_operators_own_pods() -> None:
+    school = lms(component(replicas=3))
+    deployment = manifests.deployment(owner(), school, school.components[0], {})
+    assert PACE.total_seconds() == deployment["spec"]["minReadySeconds"]
 
 
 @pytest.mark.parametrize(("pods", "most"), [(1, 5), (3, 7), (10, 20)])
@@ -67,7 +75,7 @@ def test_the_size_never_falls_below_what_was_asked_for_within_the_window(asked: 
         after = model.settled(NOW + number * SYNC, size, one)
         recent = asked[max(0, number - looks + 1) : number + 1] or [one]
         if after < size:
-            assert after == max([one, *recent])
+            assert after == size - 1 >= max([one, *recent])
         size = after
 
 

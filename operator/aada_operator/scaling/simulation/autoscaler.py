@@ -14,6 +14,8 @@ SYNC = timedelta(seconds=15)
 TOLERANCE = 0.1
 # In one sync the size at most doubles, or grows by so many pods.
 BURST = 4
+# One pod leaves, then no other for so long: that of pods with the grace period that an AadaLms gives them.
+PACE = timedelta(seconds=23)
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ def recommended(pods: int, ready: int, use: float) -> int:
 
 @dataclass
 class Stabilization:
-    """Fewer pods only when fewer were enough for all of a window; more at once."""
+    """Fewer pods only when fewer were enough for all of a window, and then one after another; more at once."""
 
     window: timedelta
+    _left: datetime | None = None
     _seen: deque[tuple[datetime, int]] = field(default_factory=deque)
 
     def settled(self, now: datetime, pods: int, asked: int) -> int:
@@ -62,7 +65,11 @@ class Stabilization:
             self._seen.popleft()
         if asked >= pods:
             return min(asked, max(2 * pods, pods + BURST))
-        return min(pods, max(size for _, size in self._seen))
+        fewer = max(size for _, size in self._seen) < pods
+        if not fewer or (self._left and now - self._left < PACE):
+            return pods
+        self._left = now
+        return pods - 1
 
 
 def clamped(size: int, bounds: Sequence[int]) -> int:
