@@ -26,6 +26,7 @@ from tests.bench.bells import Bells
 from tests.bench.storm import Student
 from tests.bench.testing_ground import own_name
 from tests.cluster import builders, load, release
+from tests.cluster.full_pools import full_pools
 from tests.cluster.servers import Database
 from tests.cluster.workspace import LONG, Object, Workspace
 from tests.testbed import services
@@ -43,6 +44,10 @@ AUTOSCALER_USER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 # A fifth of a core per pod: about five sign-ins a second. The class needs more than two of four pods.
 RESOURCES = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
 PODS = 4
+# Sessions of four pods, one more in a rollout and two that leave, each with a full pool of four.
+COUNTED = (4 + 1 + 2) * 4
+# They have ended six seconds after they have served on, so that the next one may leave sooner.
+QUICK = {"spec": {"terminationGracePeriodSeconds": 16}}
 RATE = 10.0
 
 
@@ -136,7 +141,7 @@ class School:
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.workspace = workspace
-        pods = builders.api_component(resources=RESOURCES)
+        pods = builders.api_component(resources=RESOURCES, podTemplate=QUICK)
         workspace.apply(builders.aada_lms(host=database.host, components=[pods]))
         workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
         load.install(workspace, f"{SAMPLE_LMS}:{SAMPLE_LMS_RELEASES[0]}")
@@ -230,12 +235,16 @@ def _brief(sizes: list[int]) -> list[int]:
     return [size for number, size in enumerate(sizes) if number == 0 or size != sizes[number - 1]]
 
 
-def full_scale(school: School) -> None:
-    """A rollout of all pods, which may have all of their connections."""
-    school.declare(minReplicas=PODS)
+def full_scale(school: School, database: Database) -> dict[str, Any]:
+    """A rollout of all pods that the database bears, all of whose pools are full."""
+    school.declare(minReplicas=PODS, maxReplicas=10, reservedConnections=197 - COUNTED, databaseBound={"action": "Off"})
     school.has(PODS)
-    school.workspace.kubectl("rollout", "restart", DEPLOYMENT)
-    school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
+    with full_pools(school.workspace, database) as (outcomes, most):
+        school.workspace.kubectl("rollout", "restart", DEPLOYMENT)
+        school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
+    say(f"full pools: {most.pods} sessions of pods at the most, {COUNTED} counted; failed {outcomes.failed or 'none'}")
+    return {"sessions_most": most.pods, "sessions_counted": COUNTED, "full_pools_failed": sum(outcomes.failed.values()),
+            "too_many_connections": database.refused()}  # fmt: skip
 
 
 def budgets(cases: int) -> dict[str, Any]:
@@ -251,8 +260,7 @@ def measured(cluster: Cluster, plan: Plan) -> dict[str, Any]:
         shown = decisions(workspace, database, plan.samples)
         school = School(workspace, database)
         shown |= plain(school, plan) | prewarmed(school, plan) | noise(school, plan)
-        full_scale(school)
-        return shown | {"too_many_connections": database.refused()}
+        return shown | full_scale(school, database)
 
 
 def run(plan: Plan) -> dict[str, Any]:

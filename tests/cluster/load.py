@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,8 @@ from tests.cluster.workspace import Workspace
 
 POD = "load"
 CPU = "200m"
-# Open loop: requests begin when they are due, not when the one before has ended. Each has a connection of its own, so
-# that each is sent to whatever pod the Service has at that moment.
-SCRIPT = """
+# Each request has a connection of its own, so that each is sent to whatever pod the Service has at that moment.
+ASK = """
 import concurrent.futures, datetime, json, sys, threading, time, urllib.request
 url, rate, token = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
@@ -33,6 +32,12 @@ def ask():
 def note(future):
     outcomes[future.result()] = outcomes.get(future.result(), 0) + 1
 threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+"""
+TELL = """
+print(json.dumps({"counts": outcomes, "failures": failures}))
+"""
+# Open loop: requests begin when they are due, not when the one before has ended.
+SCRIPT = f"""{ASK}
 with concurrent.futures.ThreadPoolExecutor(64) as pool:
     print("started", flush=True)
     due = time.monotonic()
@@ -40,8 +45,21 @@ with concurrent.futures.ThreadPoolExecutor(64) as pool:
         pool.submit(ask).add_done_callback(note)
         due += 1 / rate
         time.sleep(max(0, due - time.monotonic()))
-print(json.dumps({"counts": outcomes, "failures": failures}))
-"""
+{TELL}"""
+# Closed loop: as many requests at every moment, as many as there are clients.
+CROWD = f"""{ASK}
+def ask_again():
+    while not stop.is_set():
+        done = concurrent.futures.Future()
+        done.set_result(ask())
+        with one_at_a_time:
+            note(done)
+one_at_a_time = threading.Lock()
+with concurrent.futures.ThreadPoolExecutor(int(rate)) as pool:
+    for _ in range(int(rate)):
+        pool.submit(ask_again)
+    print("started", flush=True)
+{TELL}"""
 
 
 @dataclass
@@ -82,13 +100,22 @@ def install(workspace: Workspace, image: str) -> None:
     workspace.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=60s")
 
 
-@contextmanager
-def constant(workspace: Workspace, url: str, rate: float = 10, token: str = "") -> Iterator[Outcomes]:
+def constant(workspace: Workspace, url: str, rate: float = 10, token: str = "") -> AbstractContextManager[Outcomes]:
     """``rate`` requests per second for as long as the block runs, with a token of the LMS if one is given; the outcomes
     are there after it."""
+    return _running(workspace, SCRIPT, url, str(rate), token)
+
+
+def crowd(workspace: Workspace, url: str, clients: int) -> AbstractContextManager[Outcomes]:
+    """So many clients that ask again and again for as long as the block runs; the outcomes are there after it."""
+    return _running(workspace, CROWD, url, str(clients), "")
+
+
+@contextmanager
+def _running(workspace: Workspace, script: str, *args: str) -> Iterator[Outcomes]:
     outcomes = Outcomes()
     argv = [str(workspace.cluster.kubectl_path), "--namespace", workspace.namespace, "exec", "--stdin", POD, "--"]
-    argv += ["python3", "-c", SCRIPT, url, str(rate), token]
+    argv += ["python3", "-c", script, *args]
     with subprocess.Popen(
         argv,
         env=workspace.cluster.environment(),

@@ -26,6 +26,9 @@ FIGURES = {
     "storm_p95_prewarm_s",
     "autoscaler_first_patch_s",
     "too_many_connections",
+    "sessions_most",
+    "sessions_counted",
+    "full_pools_failed",
 }
 
 
@@ -40,3 +43,4 @@ def test_every_figure_is_measured(cluster: Cluster, operator: Operator) -> None:
     assert shown["decision_p99_ms"] > 0
     assert shown["storm_failed_prewarm"] <= shown["storm_failed_plain"]
     assert shown["too_many_connections"] == 0
+    assert 16 < shown["sessions_most"] <= shown["sessions_counted"], "four pods of four connections, and what leaves"

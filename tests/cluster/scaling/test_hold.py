@@ -12,7 +12,7 @@ from tests.cluster import builders, load
 from tests.cluster.release import Operator
 from tests.cluster.rotations.school import HEALTH, School
 from tests.cluster.rotations.school import REF as ROTATION
-from tests.cluster.scaling.test_scaling import PODS
+from tests.cluster.scaling.test_scaling import PODS, PODS_OF_IT
 from tests.cluster.workspace import LONG, Object, condition
 from tests.testbed.cluster import Cluster
 from tests.testbed.shell import wait_until
@@ -59,7 +59,7 @@ def bounds(school: School) -> tuple[int, int]:
 
 def pods(school: School) -> list[Object]:
     """Those that are there or on their way out."""
-    return school.workspace.items("pods", "lms.aada.edu/component=backend")
+    return school.workspace.items("pods", PODS_OF_IT)
 
 
 def test_a_rotation_keeps_its_pods_until_it_is_done(school: School) -> None:

@@ -14,20 +14,23 @@ import pytest
 
 from aada_operator.core.managed_fields import managers_of
 from tests.cluster import builders, load, release
+from tests.cluster.full_pools import full_pools
 from tests.cluster.release import Operator
 from tests.cluster.servers import Database
 from tests.cluster.workspace import LONG, Object, Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.services import install_postgres
+from tests.testbed.shell import wait_until
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 from tests.unit.scaling.calendars import event, ics
 
 POLICY = "backend"
 REF, AUTOSCALER, DEPLOYMENT = f"scp/{POLICY}", f"hpa/{POLICY}", "deployment/aada-backend"
 LIMIT = f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{builders.DATABASE_NAME}_a'"
-# They have ended ten seconds after they have served on, so that the next one may leave sooner.
-PODS: Object = {"terminationGracePeriodSeconds": 20}
+PODS_OF_IT = "lms.aada.edu/component=backend"
+# They have ended six seconds after they have served on, so that the next one may leave sooner.
+PODS: Object = {"terminationGracePeriodSeconds": 16}
 ALL_DAY: Object = {
     "days": ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"], "from": "00:00", "to": "23:59", "minReplicas": 2,
 }  # fmt: skip
@@ -54,7 +57,7 @@ class School:
 
     def pods(self) -> set[str]:
         """The pods that are not on their way out."""
-        found = self.workspace.items("pods", "lms.aada.edu/component=backend")
+        found = self.workspace.items("pods", PODS_OF_IT)
         return {pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
 
     def has(self, pods: int, timeout: float = LONG) -> None:
@@ -186,22 +189,36 @@ def test_another_autoscaler_is_not_fought_and_can_be_taken_over(school: School) 
     school.has(2)
 
 
-def test_a_rollout_at_full_scale_never_meets_53300(school: School) -> None:
-    """What is left is enough for two pods of four connections, one in the rollout and two that leave."""
-    school.declare(minReplicas=2, maxReplicas=10, reservedConnections=197 - 5 * 4)
+def test_full_pools_never_meet_53300_nor_does_a_request_fail_while_pods_leave(school: School) -> None:
+    """What is left is enough for four pods of four connections, one in a rollout and two that leave.
+
+    All are replaced, two leave to their very end, and come back before: pods that leave still have their sessions.
+    """
+    available = (4 + 1 + 2) * 4
+    budgeted = {"reservedConnections": 197 - available, "databaseBound": {"action": "Off"}}
+    school.declare(minReplicas=4, maxReplicas=10, **budgeted)
     body = school.workspace.wait_for(REF, lambda b: b["status"].get("limitedBy") == "ConnectionBudget")
-    assert (body["status"]["max"], body["status"]["budget"]["maxPods"]) == (2, 2)
-    school.has(2)
-    school.workspace.wait_for(REF, lambda b: b["status"]["budget"].get("connectionLimit") == 23)
+    assert (body["status"]["max"], body["status"]["budget"]["maxPods"]) == (4, 4)
+    school.has(4)
+    school.workspace.wait_for(REF, lambda b: b["status"]["budget"].get("connectionLimit") == available + 3)
     load.install(school.workspace, f"{SAMPLE_LMS}:{SAMPLE_LMS_RELEASES[1]}")
     before = school.pods()
-    with load.constant(school.workspace, "http://aada-backend:8000/health", rate=20) as outcomes:
+    with full_pools(school.workspace, school.database) as (outcomes, most):
         school.workspace.kubectl("rollout", "restart", DEPLOYMENT)
         school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
+        school.declare(minReplicas=2, maxReplicas=2, **budgeted)
+        school.workspace.wait_for(DEPLOYMENT, lambda live: live["spec"]["replicas"] == 2, LONG)
+        school.declare(minReplicas=4, maxReplicas=10, **budgeted)
+        school.has(4)
+        wait_until(lambda: len(school.workspace.items("pods", PODS_OF_IT)) == 4, "pods that leave to end", LONG)
+    print(f"{most.pods} sessions of pods at the most, {available} counted; {most.everybody} of everybody")
     assert not before & school.pods()
+    assert 4 * 4 < most.pods <= available, "the pools were full"
     assert outcomes.answered > 100
     assert outcomes.failed == {}
     assert school.database.refused() == 0
+    school.declare(minReplicas=2, maxReplicas=2)
+    school.has(2)
 
 
 def test_the_operator_killed_in_the_middle_goes_on(school: School, operator: Operator) -> None:
