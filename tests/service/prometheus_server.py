@@ -20,8 +20,10 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from tests.service.servers import free_port, wait_for
+from tests.testbed.layout import Layout
+from tests.testbed.programs import unpack_package
 
-PROMETHEUS, PROMTOOL = "/usr/bin/prometheus", "/usr/bin/promtool"
+PROGRAMS = unpack_package(Layout.current(), "prometheus") / "usr" / "bin"
 # Requests per second of each pod in the recording; `idle` had none, so its share of errors is a division by none.
 REQUESTS = {"a": 30.0, "b": 60.0, "idle": 0.0}
 RECORDED, STEP = 3600, 15
@@ -45,7 +47,7 @@ class PrometheusServer:
     def __enter__(self) -> Self:
         (self.folder / "prometheus.yml").write_text(CONFIGURATION.format(target=self._target))
         (self.folder / "requests").write_text(recording(time.time()))
-        argv = [PROMTOOL, "tsdb", "create-blocks-from", "openmetrics", "requests", "data"]
+        argv = [str(PROGRAMS / "promtool"), "tsdb", "create-blocks-from", "openmetrics", "requests", "data"]
         subprocess.run(argv, check=True, capture_output=True, cwd=self.folder)
         self.start()
         return self
@@ -60,7 +62,14 @@ class PrometheusServer:
 
     def start(self, *options: str) -> None:
         """Start it, with the series that it had, and wait until it answers queries."""
-        argv = ["setpriv", "--pdeathsig", "KILL", PROMETHEUS, "--config.file=prometheus.yml", *options]
+        argv = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            str(PROGRAMS / "prometheus"),
+            "--config.file=prometheus.yml",
+            *options,
+        ]
         argv += ["--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{self.port}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder)

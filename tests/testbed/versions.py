@@ -85,7 +85,6 @@ DEBIAN_PACKAGES = {
     "nsenter": "util-linux",
     f"/usr/lib/postgresql/{POSTGRES}/bin/postgres": f"postgresql-{POSTGRES}",
     "/usr/sbin/pgbouncer": "pgbouncer",
-    "/usr/bin/prometheus": "prometheus",
     # What a person restores with by hand.
     "age": "age",
     # Debian's, by its path: another one in the PATH is not found by tests that fix theirs.

@@ -26,6 +26,11 @@ def test_a_finished_rollout_is_done() -> None:
     assert (view.done, view.serving, view.ready, view.desired, view.trouble) == (True, True, 2, 2, None)
 
 
+def test_pods_that_are_ready_serve_before_a_paced_rollout_counts_them_as_available() -> None:
+    view = of(deployment(IMAGE, availableReplicas=0))
+    assert (view.done, view.serving) == (True, True)
+
+
 def test_a_finished_rollout_of_an_earlier_image_is_not_done() -> None:
     view = of(deployment("registry.example/lms:v0"))
     assert view.serving

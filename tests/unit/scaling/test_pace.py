@@ -9,6 +9,7 @@ import pytest
 
 from aada_operator.api.common import LABEL_COMPONENT, LABEL_LMS
 from aada_operator.core import capacity
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.database import ConnectionLimits
 from aada_operator.core.resources import AUTOSCALERS, DEPLOYMENTS, PODS, Object
 from aada_operator.lms import manifests
@@ -83,6 +84,8 @@ async def test_what_an_autoscaler_that_read_old_bounds_put_back_is_taken_away_at
     crowded.limits = FEWER
     await crowded.visit()
     crowded.server.set_size(5, CONTROLLER)
+    said = {"desiredReplicas": 5, "lastScaleTime": to_rfc3339(crowded.clock.now())}
+    crowded.server.read(AUTOSCALERS, POLICY)["status"] |= said
     await crowded.visit()
     assert (crowded.pods, crowded.bounds) == (4, (2, 4))
     assert crowded.said("ReplicasManaged") == "True ByPolicy", "nobody did that by hand"
