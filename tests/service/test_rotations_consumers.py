@@ -33,6 +33,9 @@ async def test_a_run_from_before_keeps_the_old_login_alive_until_it_has_ended(sc
     assert "until these pods of Jobs have ended: report-1" in school.told()
     assert school.said("Ready") == "Unknown Grace", "a run that takes its time is no trouble"
     assert school.server.claims() == [], "nobody waits for a run"
+    written = len(school.server.writes)
+    await school.turn()
+    assert school.server.writes[written:] == [], "a wait of hours is no load"
     assert school.may_log_in(old["username"], old["password"])
     school.clock.advance(hours=24)
     await school.turn()

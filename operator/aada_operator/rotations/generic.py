@@ -97,7 +97,8 @@ class ReplaceOnly(Generic):
     restarts = False
 
     def described(self) -> str:
-        return f"key {self._work.target.keys[0]} of Secret {self._work.secret} has a value that {NOT_RESTARTED}"
+        told = f"key {self._work.target.keys[0]} of Secret {self._work.secret} has a value that {NOT_RESTARTED}"
+        return told if self._work.revision else super().described()
 
     async def _has_reconverged(self) -> bool:
         """Nobody was restarted: there is nobody to wait for."""

@@ -120,14 +120,3 @@ async def test_a_run_from_after_the_publication_is_not_waited_for() -> None:
     begin_run(world)
     await world.turns()
     assert world.past() == ["Rotated"]
-
-
-async def test_a_key_that_leaked_is_not_accepted_for_a_run() -> None:
-    world = World(type="JwtSigningKey", emergency=True)
-    await world.turns()
-    begin_run(world)
-    world.clock.advance(hours=1)
-    world.rotation["metadata"]["annotations"] = {"lms.aada.edu/rotate-at": to_rfc3339(world.clock.now())}
-    await world.turns()
-    assert world.past() == ["Rotated"]
-    assert world.secret()["accepted"] == ""

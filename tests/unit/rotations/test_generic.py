@@ -161,6 +161,8 @@ async def test_without_a_restart_the_value_is_published_and_pods_keep_theirs() -
 
 async def test_without_a_restart_it_is_told_who_keeps_the_old_value() -> None:
     world = World(**SPEC, restart=False)
+    await world.turns()
+    assert world.told().startswith(f"key jwt of Secret {SECRET} is in use, not rotated yet")
     world.clock.advance(days=31)
     await world.turns()
     for kind, said in (("Ready", "True Rotated"), ("ConsumersConverged", "Unknown NotRestarted")):
