@@ -94,7 +94,7 @@ class Bells:
                 self._remember(Memory(database=Latch(since=datetime.now(UTC) - ENTER)))
                 self._look_again(*NAMES)
                 signals = First(asked, lambda request: _is_edit(request, before)).of({name: name for name in NAMES})
-            # The first patch says only that it counts now: the last one has the bound.
+            # Of several the last one has the bound.
             self._all(lambda status: status.get("limitedBy") == DATABASE_BOUND)
             patches = {request.name: request.received for request in audit.new() if _is_bound(request, before)}
         yield from (patches[name] - signals[name] for name in NAMES if patches[name] > signals[name])

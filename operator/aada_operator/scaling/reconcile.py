@@ -34,10 +34,12 @@ from aada_operator.scaling import (
     report,
 )
 from aada_operator.scaling.budget import Connections
+from aada_operator.scaling.calendar import Says
 from aada_operator.scaling.closures import ClosureReader
-from aada_operator.scaling.decide import Size
+from aada_operator.scaling.decide import Bounds, Size
 from aada_operator.scaling.fence import set_limit
 from aada_operator.scaling.gauges import gauges
+from aada_operator.scaling.hold import Hold
 from aada_operator.scaling.memory import Memory, recall
 from aada_operator.scaling.report import Seen
 from aada_operator.scaling.rush import FOR_DECISIONS, FOR_LOOKS, Rush
@@ -190,20 +192,33 @@ class ScalingReconciler:
         memory = demand.follow(spec, recalled, readings, lost, size.wanted, visit.now)
         # Without metrics of its own an autoscaler never has a choice: that says nothing of an operation.
         held = hold.holder(world.claims, world.deployment, world.autoscaler if spec.resource_metrics() else None)
-        last = decide.last_maximum(spec, world.autoscaler, recalled)
-        bounds = decide.bounds(spec, says, _top(spec, last, size, memory, found), size, memory.floor, held, last)
-        bounds = decide.beside(bounds, spec, found.solved, decide.wanted(world.deployment), world.leaving)
+        bounds = _bounds(spec, world, size, says, memory, found, held)
         memory = decide.noted(spec, memory, bounds)
         return Seen(bounds, size, says, upcoming, closures, found, readings, memory, held)
 
     async def _watch(self, visit: ScalingVisit, world: World, seen: Seen, live: Object) -> tuple[Seen, Object]:
-        """What the database does, once all is done that cannot wait: it counts from the next visit on."""
+        """What the database does, once all is done that cannot wait: it counts from the next visit on.
+
+        That it is the limit now counts at once: another visit would take as long again, in which pods could be added.
+        """
         pressure = await activity.look(self._kube, visit, world, self._allow_local)
         memory = decide.followed(seen.memory, visit.spec, pressure, visit.now)
-        if memory != seen.memory:
-            live = await self._bound(visit, world, replace(seen, memory=memory), live)
+        after = replace(seen, memory=memory, pressure=pressure)
+        if memory.database.on and not seen.memory.database.on:
+            after = await self._held(visit, world, after, live)
+        if after.memory != seen.memory:
+            live = await self._bound(visit, world, after, live)
             failpoint("scaling.after-watch")
-        return replace(seen, memory=memory, pressure=pressure), live
+        return after, live
+
+    async def _held(self, visit: ScalingVisit, world: World, seen: Seen, live: Object) -> Seen:
+        """The bounds around the size that is there now: a pod that came since this visit looked is to stay."""
+        spec, name = visit.spec, manifests.deployment_name(visit.spec)
+        deployment = await self._kube.get(DEPLOYMENTS, visit.namespace, name) or world.deployment
+        now = replace(world, deployment=deployment, autoscaler=live)
+        size = decide.meant(deployment, live, spec, visit.now)
+        bounds = _bounds(spec, now, size, seen.says, seen.memory, seen.connections, seen.hold)
+        return replace(seen, bounds=bounds, memory=decide.noted(spec, seen.memory, bounds))
 
     async def _bound(self, visit: ScalingVisit, world: World, seen: Seen, live: Object | None) -> Object:
         """Give the autoscaler its bounds, and what is to be remembered; returns it as it is then."""
@@ -247,6 +262,14 @@ class ScalingReconciler:
                 report.unfenced(visit, seen)
         except Waiting as waiting:
             report.not_fenced(visit, waiting)
+
+
+def _bounds(
+    spec: ScalingPolicySpec, world: World, size: Size, says: Says, memory: Memory, found: Connections, held: Hold | None
+) -> Bounds:
+    last = decide.last_maximum(spec, world.autoscaler, recall(world.autoscaler))
+    bounds = decide.bounds(spec, says, _top(spec, last, size, memory, found), size, memory.floor, held, last)
+    return decide.beside(bounds, spec, found.solved, decide.wanted(world.deployment), world.leaving)
 
 
 def _top(spec: ScalingPolicySpec, last: int | None, size: Size, memory: Memory, found: Connections) -> tuple[int, str]:

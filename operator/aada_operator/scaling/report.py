@@ -57,7 +57,7 @@ _FIX = {
 class Seen:
     """What one visit found out; ``size`` is the one that is meant, without what somebody set by hand.
 
-    ``hold`` is what the size waits for. ``pressure`` is looked at last: what follows from it counts at the next visit.
+    ``hold`` is what the size waits for. ``pressure`` is looked at last.
     """
 
     bounds: Bounds

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from aada_operator.core.database import Activity
 from aada_operator.core.errors import Waiting
 from aada_operator.core.hysteresis import OFF, Latch, turned
+from aada_operator.scaling import activity
 from aada_operator.scaling.pressure import Pressure, judge
 from tests.unit.scaling.samples import at, spec
 from tests.unit.scaling.test_demand import PROMETHEUS
 from tests.unit.scaling.test_queries import Prometheus, scaling, server
-from tests.unit.scaling.world import World
+from tests.unit.scaling.world import CONTROLLER, World
 
 __all__ = ["server"]
 
@@ -119,6 +120,35 @@ async def test_no_pods_are_added_while_the_database_is_the_limit(make: Make) -> 
     assert "8 of 10 sessions at work wait" in world.told("DatabaseBound")
     assert "no pods are added" in world.told("DatabaseBound")
     assert world.said("ScalingLimited") == "True AtMaximum"
+
+
+async def almost(make: Make) -> World:
+    """Its database has been the limit for a minute, as the next visit will find."""
+    world = await scaling(make)
+    world.activity = BUSY
+    await world.visit()
+    world.clock.advance(seconds=61)
+    return world
+
+
+async def test_the_visit_that_finds_it_sets_the_bound(make: Make) -> None:
+    """Whoever is killed right after it has let no pod come."""
+    world = await almost(make)
+    assert world.bounds == (2, 5)
+    await world.visit()
+    assert (world.bounds, world.status["limitedBy"]) == ((2, 2), "DatabaseBound")
+
+
+async def test_a_pod_that_came_while_it_was_looked_at_stays(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await almost(make)
+
+    async def looked(*_: object) -> Activity:
+        world.server.set_size(3, CONTROLLER)
+        return BUSY
+
+    monkeypatch.setattr(activity, "activity_of", looked)
+    await world.visit()
+    assert (world.pods, world.bounds) == (3, (2, 3))
 
 
 async def test_it_goes_on_by_itself_five_minutes_after(make: Make) -> None:
