@@ -24,6 +24,13 @@ _PROVED_BY = {
     CONVERGED: ("Converge",),
     REVOKED: ("ProveOld",),
 }
+# Since one of these steps users of the Secret get the new credential.
+_PUBLISHED_BY = frozenset({"Publish", "Switch", "SetPassword"})
+_ON_THE_WAY = {
+    "UnderWay": "a rotation is under way",
+    "Published": "the new credential is in use; all who have the old one change over",
+    "RollingBack": "the old credential is brought back",
+}
 
 
 def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back: bool) -> None:
@@ -31,8 +38,9 @@ def under_way(visit: Visit[SecretRotationSpec], step: str, message: str, *, back
     visit.status |= {"phase": "RollingBack" if back else "Rotating", "step": step}
     visit.conditions.set(conditions.READY, "Unknown", step, message)
     visit.conditions.set(conditions.RECONCILING, True, step, message)
-    visit.conditions.set(ROTATING, True, "RollingBack" if back else "UnderWay", message)
     finished = {entry["name"] for entry in visit.status.get("steps", ()) if entry.get("finishedAt")}
+    stage = "RollingBack" if back else "Published" if finished & _PUBLISHED_BY else "UnderWay"
+    visit.conditions.set(ROTATING, True, stage, _ON_THE_WAY[stage])
     for kind, names in _PROVED_BY.items():
         name = next((name for name in names if name in finished and not back), "")
         visit.conditions.set(kind, "True" if name else "Unknown", name or "UnderWay")

@@ -54,6 +54,13 @@ def test_on_the_way_nothing_is_good_or_bad_yet() -> None:
     assert (one.status["phase"], one.status["step"]) == ("Rotating", "Converge")
 
 
+@pytest.mark.parametrize("step", ["Publish", "Switch", "SetPassword"])
+def test_once_the_new_credential_is_in_use_it_is_told(step: str) -> None:
+    one = visit(steps=[{"name": step, "finishedAt": "2026-03-01T04:00:00Z"}, {"name": "Converge"}])
+    report.under_way(one, "Converge", "", back=False)
+    assert said(one)["Rotating"] == "True Published"
+
+
 def test_on_the_way_back_nothing_is_proved_any_more() -> None:
     one = visit(steps=[{"name": "VerifyNew", "finishedAt": "2026-03-01T04:00:00Z"}])
     report.under_way(one, "Reconverge", "not back yet", back=True)
