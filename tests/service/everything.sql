@@ -57,6 +57,24 @@ CREATE MATERIALIZED VIEW stale AS SELECT count(*) AS n FROM users;
 CREATE FUNCTION double(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT i * 2';
 CREATE TABLE computed (i int, d int GENERATED ALWAYS AS (double(i)) STORED, CHECK (double(i) < 1000000));
 
+CREATE TABLE courses (code text PRIMARY KEY, lead bigint REFERENCES users ON DELETE SET NULL, part_of text REFERENCES courses);
+-- Checked at the end of a transaction, so that it may be violated within.
+CREATE TABLE enrolments (
+  course text NOT NULL REFERENCES courses ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  student bigint NOT NULL,
+  at timestamptz
+);
+CREATE TABLE changes (of_table text NOT NULL, what text NOT NULL);
+CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO public.changes VALUES (TG_TABLE_NAME, TG_OP); RETURN NEW;
+END $$;
+CREATE TRIGGER noted AFTER INSERT OR UPDATE ON enrolments FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE TRIGGER off AFTER INSERT ON enrolments FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE TRIGGER always AFTER UPDATE OF at ON enrolments FOR EACH ROW WHEN (OLD.at < NEW.at) EXECUTE FUNCTION note_change();
+CREATE CONSTRAINT TRIGGER late AFTER DELETE ON enrolments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note_change();
+ALTER TABLE enrolments DISABLE TRIGGER off;
+ALTER TABLE enrolments ENABLE ALWAYS TRIGGER always;
+
 INSERT INTO users (email, name, secret, settings, raw, tags, matrix, feeling, score, balance, created, local_time, day,
                    lasting, ratio, small, range, address, unique_id)
 SELECT 'Person' || i || '@Example.org', 'Näme €' || i, digest(i::text, 'sha256'), jsonb_build_object('b', i, 'a', 1.10),
@@ -77,6 +95,12 @@ INSERT INTO events SELECT '2025-12-31 20:00+00'::timestamptz + i * interval '1 h
 INSERT INTO parent (a, b) VALUES (1, 2);
 INSERT INTO child (a, b, own) VALUES (3, 4, 'own');
 INSERT INTO alembic_version VALUES ('ae1027a6acf');
+INSERT INTO courses VALUES ('maths', 1, NULL), ('algebra', NULL, 'maths');
+INSERT INTO enrolments SELECT 'algebra', i, now() FROM generate_series(1, 30) i;
+INSERT INTO enrolments VALUES ('maths', 987654, NULL);
+SET CONSTRAINTS ALL IMMEDIATE;
+-- The last row, of nobody, is older than its key.
+ALTER TABLE enrolments ADD CONSTRAINT enrolments_student_fkey FOREIGN KEY (student) REFERENCES users NOT VALID;
 INSERT INTO computed (i) SELECT generate_series(1, 20);
 SELECT nextval('receipts'), nextval('receipts');
 SELECT lo_from_bytea(0, convert_to(repeat('diploma ', 5000), 'UTF8'));
@@ -89,3 +113,11 @@ ALTER TABLE users OWNER TO lms_owner;
 GRANT SELECT ON users TO "lms reader";
 ALTER TABLE x ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON x TO "lms reader" USING (x < 10);
+
+-- Such a trigger would meet what a verification installs in its copy.
+CREATE FUNCTION refuse_extension() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+  RAISE EXCEPTION 'no extensions here';
+END $$;
+CREATE EVENT TRIGGER no_extensions ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION refuse_extension();
+CREATE EVENT TRIGGER asleep ON ddl_command_end EXECUTE FUNCTION refuse_extension();
+ALTER EVENT TRIGGER asleep DISABLE;

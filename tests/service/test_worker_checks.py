@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from aada_operator.api.task import Outcome, SqlCheck, VerifyResult
@@ -100,3 +101,61 @@ class TestOfTheOriginal:
         postgres.execute("ALTER TABLE t ADD CONSTRAINT positive CHECK (v > 0) NOT VALID", database)
         job.backup(database)
         assert told(verify(job), "not validated") == "public.t.positive"
+
+    def test_rows_that_violate_a_key_are_a_bad_backup_and_their_table_is_named(
+        self, job: Job, postgres: PostgresServer, database: str
+    ) -> None:
+        """The live database has them, since nobody checked: no restore of it can have the key."""
+        postgres.execute(
+            "CREATE TABLE courses (id int PRIMARY KEY); CREATE TABLE enrolments (course int REFERENCES courses);"
+            "SET session_replication_role = replica; INSERT INTO enrolments VALUES (987654)",
+            database,
+        )
+        job.backup(database)
+        failure = job.run("verify", job.verify_task()).failure
+        assert (failure.reason, failure.retryable) == ("RestoreFailed", False)
+        assert 'table "enrolments" violates foreign key constraint "enrolments_course_fkey"' in failure.message
+        assert "987654" not in failure.message, "no value of a row is told"
+        assert job.left_behind() == []
+
+    def test_event_triggers_of_the_original_stop_no_check(
+        self, job: Job, postgres: PostgresServer, database: str
+    ) -> None:
+        postgres.execute(
+            "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+            "CREATE EVENT TRIGGER no ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION no()",
+            database,
+        )
+        job.backup(database)
+        assert told(verify(job), "amcheck") == ""
+
+
+class TestOfTheCopy:
+    def test_an_index_that_is_damaged_on_disk_is_named(self, job: Job, postgres: PostgresServer, database: str) -> None:
+        """A copy is made anew from rows, so only its own disk can damage an index: a page of it is overwritten."""
+        postgres.execute("CREATE TABLE notes AS SELECT generate_series(1, 5000) AS id", database)
+        postgres.execute("CREATE INDEX notes_by_id ON notes (id)", database)
+        job.backup(database)
+        worker = job.start("verify", job.verify_task(), "worker.verify.before-compare=stop")
+        worker.wait_until_stopped()
+        _overwrite_page(job, "notes_by_id")
+        worker.go_on()
+        failure = worker.finish().failure
+        assert (failure.reason, failure.retryable) == ("Corrupt", True)
+        assert "btree index public.notes_by_id" in failure.message
+
+
+def _overwrite_page(job: Job, index: str) -> None:
+    """Overwrite a page of an index on the scratch server of a verification that stands still."""
+    data = job.folder / "scratch" / "verification"
+    sockets = (data / "postmaster.pid").read_text().splitlines()[4]
+    with psycopg.connect(host=sockets, user="aada_scratch", dbname="aada_verification", autocommit=True) as connection:
+        # A move writes its file anew, and nothing of it is in the server's memory.
+        connection.execute("SET allow_in_place_tablespaces = on")
+        connection.execute("CREATE TABLESPACE aside LOCATION ''")
+        connection.execute(f"ALTER INDEX {index} SET TABLESPACE aside".encode())
+        row = connection.execute("SELECT pg_relation_filepath(%s)", [index]).fetchone()
+    assert row
+    with (data / row[0]).open("r+b") as file:
+        file.seek(8192)
+        file.write(bytes(8192))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,98 @@ class TestStorage:
             job.secret("copy/AWS_SECRET_ACCESS_KEY", larger.secret_key)
             job.run("copy", task.model_copy(update={"storage": larger.location(bucket)})).result(CopyResult)
         job.verify()
+
+    def test_one_that_becomes_full_in_the_middle_keeps_the_backup_before(
+        self, job: Job, postgres: PostgresServer, rows: str
+    ) -> None:
+        with small_disk(40) as disk, S3Server(parent=disk) as full:
+            job.s3, job.bucket = full, full.make_bucket()
+            job.secret("storage/AWS_ACCESS_KEY_ID", full.access_key)
+            job.secret("storage/AWS_SECRET_ACCESS_KEY", full.secret_key)
+            before = job.backup(rows, "before")
+            postgres.execute("UPDATE blobs SET data = gen_random_bytes(1000)", rows)
+            failure = job.run("backup", job.task(rows, "full")).failure
+            assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
+            assert job.bucket in failure.message
+            assert job.manifest("full") is None
+            assert job.verify("before").digest == before.digest
+            subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+            after = job.backup(rows, "full")
+            assert job.verify("full").digest == after.digest != before.digest
+
+    def test_one_whose_quota_is_used_up_in_the_middle(self, job: Job, faulty: FaultyS3, rows: str) -> None:
+        """As servers with a quota for each bucket answer."""
+        written: list[str] = []
+
+        def quota(request: Request) -> tuple[int, str] | None:
+            if request.method != "PUT" or "/_chunks/" not in request.path:
+                return None
+            written.append(request.path)
+            return (403, "QuotaExceeded") if len(written) > 3 else None
+
+        faulty.fault = quota
+        failure = through(job, faulty, rows).failure
+        assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
+        assert "has no space left" in failure.message
+        assert job.manifest() is None
+        faulty.fault = lambda *_: None
+        through(job, faulty, rows).result(BackupResult)
+
+
+class TestCredentials:
+    """Those of the database or of the bucket are replaced while a backup runs, and the mounted Secrets follow."""
+
+    @pytest.mark.parametrize("follows", [True, False])
+    def test_of_the_database(self, job: Job, postgres: PostgresServer, rows: str, follows: bool) -> None:
+        """What is open stays open; what is opened later needs the new password, in this try or the next."""
+        postgres.execute("CREATE ROLE backs_up LOGIN SUPERUSER PASSWORD 'canary-old'")
+        job.secret("database/username", "backs_up")
+        job.secret("database/password", "canary-old")
+        try:
+            worker = job.start("backup", job.task(rows), "worker.backup.after-snapshot=stop")
+            worker.wait_until_stopped()
+            postgres.execute("ALTER ROLE backs_up PASSWORD 'canary-new'")
+            if follows:
+                job.secret("database/password", "canary-new")
+            worker.go_on()
+            ended = worker.finish()
+            if follows:
+                ended.result(BackupResult)
+            else:
+                failure = ended.failure
+                assert (failure.reason, failure.retryable) == ("DatabaseAuthenticationFailed", True), failure.message
+                assert job.manifest() is None
+                job.secret("database/password", "canary-new")
+                job.backup(rows)
+            job.verify()
+        finally:
+            postgres.execute("DROP ROLE backs_up")
+
+    @pytest.mark.parametrize("follows", [True, False])
+    def test_of_the_bucket(self, job: Job, rows: str, follows: bool) -> None:
+        """What was uploaded with the old key is part of the backup; what comes later needs the new one."""
+        with S3Server() as own:
+            job.s3, job.bucket = own, own.make_bucket()
+            job.secret("storage/AWS_ACCESS_KEY_ID", own.access_key)
+            job.secret("storage/AWS_SECRET_ACCESS_KEY", own.secret_key)
+            worker = job.start("backup", job.task(rows), "worker.backup.read-2=stop")
+            worker.wait_until_stopped()
+            own.stop()
+            own.secret_key = "canary-new-secret-key"
+            own.start()
+            if follows:
+                job.secret("storage/AWS_SECRET_ACCESS_KEY", own.secret_key)
+            worker.go_on()
+            ended = worker.finish()
+            if follows:
+                ended.result(BackupResult)
+            else:
+                failure = ended.failure
+                assert (failure.reason, failure.retryable) == ("StorageAccessDenied", True), failure.message
+                assert job.manifest() is None
+                job.secret("storage/AWS_SECRET_ACCESS_KEY", own.secret_key)
+                job.backup(rows)
+            job.verify()
 
 
 class TestPrograms:

@@ -78,6 +78,22 @@ def dump_text(postgres: PostgresServer, database: str) -> list[str]:
     return sorted(line for line in done.stdout.splitlines() if line and not line.startswith(hidden))
 
 
+KEYS = """
+SELECT conrelid::regclass::text, conname, convalidated, condeferrable, condeferred, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE contype = 'f' ORDER BY 1, 2
+"""
+TRIGGERS = """
+SELECT tgname::text, tgenabled::text, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal UNION ALL
+SELECT evtname::text, evtenabled::text, concat(evtevent, evttags, evtfoid::regproc) FROM pg_event_trigger ORDER BY 1
+"""
+
+
+def rules(postgres: PostgresServer, database: str, query: str) -> list[tuple[object, ...]]:
+    """Keys or triggers of a database, as its server understands them."""
+    with postgres.admin(database) as connection:
+        return list(connection.execute(query.encode()))
+
+
 class TestRoundTrip:
     def test_the_manifest_says_what_is_in_the_database(
         self, job: Job, backed_up: str, postgres: PostgresServer, everything: str
@@ -124,6 +140,19 @@ class TestRoundTrip:
         result = job.restore("restored_copy", backed_up)
         assert not result.adopted
         assert dump_text(postgres, "restored_copy") == dump_text(postgres, everything)
+        keys, triggers = (rules(postgres, everything, query) for query in (KEYS, TRIGGERS))
+        assert {(key[1], *key[2:5]) for key in keys} == {
+            ("courses_lead_fkey", True, False, False),
+            ("courses_part_of_fkey", True, False, False),
+            ("enrolments_course_fkey", True, True, True),
+            ("enrolments_student_fkey", False, False, False),
+        }
+        assert [trigger[:2] for trigger in triggers] == [
+            ("always", "A"), ("asleep", "D"), ("late", "O"), ("no_extensions", "O"), ("noted", "O"), ("off", "D")
+        ]  # fmt: skip
+        assert rules(postgres, "restored_copy", KEYS) == keys
+        assert rules(postgres, "restored_copy", TRIGGERS) == triggers
+        assert postgres.value("SELECT count(*) FROM changes", "restored_copy") == 31, "no trigger ran in the load"
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'restored_copy'"
         assert postgres.value(owner) == "postgres"
         # The next backup of the copy describes the same content.

@@ -4,17 +4,20 @@ The policy's checks run in a role that may only read. What is wrong in the origi
 key that was never validated) is told and makes no backup bad: it is what was backed up.
 """
 
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import IO
 
 import psycopg
 from psycopg import sql
 
-from aada_operator.api.task import CHECK_FAILED, CHECK_INVALID, CORRUPT, Check, SqlCheck
-from aada_operator.core.errors import Stalled
+from aada_operator.api.task import CHECK_FAILED, CHECK_INVALID, CORRUPT, INTERNAL, Check, SqlCheck
+from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.worker.scratch import ScratchServer
 from aada_operator.worker.server import Connection, Login, Server
 from aada_operator.worker.tools import Tool
@@ -36,6 +39,10 @@ WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass A
   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
 ORDER BY 1, 2, 3
 """
+# They are of the original, and would meet what is made in the copy for its checks.
+_EVENT_TRIGGERS = "SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname) FROM pg_event_trigger"
+# What pg_amcheck says of each damaged object, before it quotes the server.
+_DAMAGED = re.compile(rb'(btree index|heap table) "[^".]*\.([^"]*)"')
 _NOT_VALIDATED = """
 SELECT conrelid::regclass::text || '.' || conname FROM pg_constraint
 WHERE contype IN ('f', 'c') AND NOT convalidated ORDER BY 1
@@ -54,10 +61,13 @@ class Inspection:
         """All checks.
 
         Raises:
-            Stalled: CheckFailed or CheckInvalid, naming the policy's check; Corrupt, pg_amcheck found damage.
+            Stalled: CheckFailed or CheckInvalid, naming the policy's check.
+            Waiting: Corrupt, pg_amcheck found damage, which another copy may not have.
         """
         with closing(self.scratch.server.connect(self.database)) as connection:
             found = [_told("sequences behind", _behind(connection)), _told("not validated", _not_validated(connection))]
+            for (statement,) in connection.execute(_EVENT_TRIGGERS).fetchall():
+                connection.execute(statement.encode())
             make_reader(connection)
             server_version = connection.info.server_version
         with closing(self.reader()) as connection:
@@ -77,8 +87,10 @@ class Inspection:
         place = self.scratch.server.place(self.database)
         with (
             self.scratch.server.tool_environment(server_version) as environment,
-            Tool(argv, environment, place, CORRUPT) as tool,
+            Tool(argv, environment, place, INTERNAL, stdout=subprocess.PIPE) as tool,
         ):
+            if damaged := _damaged(tool.stdout):
+                raise Waiting(CORRUPT, f"pg_amcheck finds damage in the restored copy: {_some(damaged)}")
             tool.finish()
         return Check(name="amcheck", ok=True)
 
@@ -134,9 +146,19 @@ def read_only(connection: Connection) -> Iterator[None]:
         yield
 
 
+def _damaged(report: IO[bytes]) -> list[str]:
+    """The tables and indexes that pg_amcheck complains of."""
+    found = (_DAMAGED.match(line) for line in report)
+    return list(dict.fromkeys(f"{match[1].decode()} {match[2].decode(errors='replace')}" for match in found if match))
+
+
 def _told(name: str, noticed: list[str]) -> Check:
+    return Check(name=name, ok=True, message=_some(noticed) or "none")
+
+
+def _some(noticed: list[str]) -> str:
     more = f" and {len(noticed) - _SHOWN} more" if len(noticed) > _SHOWN else ""
-    return Check(name=name, ok=True, message=(", ".join(noticed[:_SHOWN]) + more) or "none")
+    return ", ".join(noticed[:_SHOWN]) + more
 
 
 def _behind(connection: Connection) -> list[str]:
