@@ -20,7 +20,9 @@ from botocore.compat import HTTPHeaders
 from aada_operator.adapters.object_store import PATIENT, ObjectStore
 from aada_operator.adapters.s3_client import AccessKeys, KeySource, make_client, mounted_keys
 from aada_operator.api.task import S3Location
+from aada_operator.core.clock import SystemClock
 from aada_operator.core.errors import OperatorError, Stalled, Waiting
+from aada_operator.worker.leftovers import abort_stale_uploads
 from tests.service.faults import FaultyS3
 from tests.service.servers import S3Server, free_port
 
@@ -188,11 +190,19 @@ class TestStaleUploads:
     def test_only_old_uploads_below_our_prefix_are_aborted(self, s3: S3Server, bucket: str, store: ObjectStore) -> None:
         for key in ("ours/a", "theirs/b"):
             s3.client().create_multipart_upload(Bucket=bucket, Key=key)
-        now = datetime.now(UTC)
-        assert store.abort_stale_uploads("ours/", now) == 0
-        assert store.abort_stale_uploads("ours/", now + timedelta(hours=25)) == 1
+        assert store.abort_stale_uploads("ours/") == 0
+        assert store.abort_stale_uploads("ours/", timedelta(seconds=-5)) == 1
         left = s3.client().list_multipart_uploads(Bucket=bucket)["Uploads"]
         assert [upload["Key"] for upload in left] == ["theirs/b"]
+
+    def test_a_worker_whose_clock_is_ahead_aborts_nothing_that_is_under_way(
+        self, s3: S3Server, bucket: str, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        s3.client().create_multipart_upload(Bucket=bucket, Key="ours/a")
+        tomorrow = datetime.now(UTC) + timedelta(hours=25)
+        monkeypatch.setattr(SystemClock, "now", lambda _: tomorrow)
+        abort_stale_uploads(store, "ours")
+        assert len(s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])) == 1
 
 
 class TestAnswersThatBreakOff:

@@ -273,13 +273,15 @@ class ObjectStore:
                 for entry in page.get("CommonPrefixes", []):
                     yield entry["Prefix"].removeprefix(prefix).rstrip("/")
 
-    def abort_stale_uploads(self, prefix: str, now: datetime, age: timedelta = timedelta(hours=24)) -> int:
+    def abort_stale_uploads(self, prefix: str, age: timedelta = timedelta(hours=24)) -> int:
         """Abort multipart uploads below ``prefix`` that began more than ``age`` ago: their makers are dead.
 
-        Returns how many. The invisible parts of such uploads cost storage until then.
+        Returns how many. The invisible parts of such uploads cost storage until then. Ages are told by the server's
+        clock: with ours an upload that is under way might be aborted, when it is wrong.
         """
+        before = self.time() - age
         with self._translated():
-            return s3_bucket.abort_stale_uploads(self._client, self._location.bucket, prefix, now - age)
+            return s3_bucket.abort_stale_uploads(self._client, self._location.bucket, prefix, before)
 
     def time(self) -> datetime:
         """The server's own time, to which the times of its objects can be compared."""

@@ -39,7 +39,7 @@ def _forget(store: ObjectStore, key: str) -> None:
 def abort_stale_uploads(store: ObjectStore, below: str) -> None:
     """Free what killed tries left below a folder; a server that forbids it is no reason to do nothing else."""
     try:
-        aborted = store.abort_stale_uploads(f"{below}/", SystemClock().now())
+        aborted = store.abort_stale_uploads(f"{below}/")
     except OperatorError as error:
         logger.warning("stale uploads cannot be aborted: %s", error)
         return

@@ -13,9 +13,10 @@ from aada_operator.adapters.versioned_store import VersionedStore
 from aada_operator.api.task import FILES_UNREADABLE, UPLOADS_FAILED
 from aada_operator.api.uploads import CheckpointDocument, SyncResult, SyncTask, checkpoint_key, list_key
 from aada_operator.core.bucket_rules import harmful_rules
-from aada_operator.core.clock import SystemClock, to_rfc3339
+from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.errors import OperatorError, Waiting
 from aada_operator.core.failpoints import failpoint
+from aada_operator.worker.leftovers import abort_stale_uploads
 from aada_operator.worker.progress import Reporter
 from aada_operator.worker.rclone import Heard, Rclone
 from aada_operator.worker.settings import WorkerSettings
@@ -47,7 +48,7 @@ class _Sync:
 
     def run(self) -> SyncResult:
         self._demand_bucket()
-        self._abort_stale_uploads()
+        abort_stale_uploads(self.store, self.task.folder)
         heard, files, count = self._copy()
         failpoint("worker.uploads.after-copy")
         # Times of the server's answers are cut to seconds: the next one is after all that was written until now.
@@ -125,10 +126,3 @@ class _Sync:
                 data = document.model_dump_json(by_alias=True, indent=1, exclude_none=True).encode()
                 store.put_if_absent(checkpoint_key(folder), data)
             failpoint("worker.uploads.after-checkpoint")
-
-    def _abort_stale_uploads(self) -> None:
-        """Free what killed syncs left; a server that forbids it is no reason not to copy."""
-        try:
-            self.store.abort_stale_uploads(f"{self.task.folder}/", SystemClock().now())
-        except OperatorError as error:
-            logger.warning("stale uploads cannot be aborted: %s", error)
