@@ -119,9 +119,14 @@ class Cutover:
     async def _is_safe(self) -> bool:
         if not (self._visit.spec.takes_safety_backup and (await self.server()).has_live(self.names)):
             return True
-        name = decide.safety_backup_name(self._visit.name)
-        found = await self._work.kube.get(BACKUPS, self._visit.namespace, name)
-        return decide.is_safe(found, self._visit.uid)
+        return decide.is_safe(await self.note_safety_backup(), self._visit.uid)
+
+    async def note_safety_backup(self) -> Object | None:
+        """The Backup of before; the status names it also where whoever made it was killed before it said so."""
+        found = await self._work.kube.get(BACKUPS, self._visit.namespace, decide.safety_backup_name(self._visit.name))
+        if found and decide.is_safety_backup(found, self._visit.uid):
+            self._work.status["safetyBackup"] = found["metadata"]["name"]
+        return found
 
     async def _take_safety_backup(self) -> None:
         work, plan = self._work, self._plan

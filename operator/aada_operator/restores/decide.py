@@ -161,6 +161,11 @@ def demand_cutover(server: CutoverServer, names: CutoverNames) -> None:
         raise Waiting("DatabaseHeld", f"{held}: it would stay with the old one; remove it", 30.0)
 
 
+def is_safety_backup(backup: Object, uid: str) -> bool:
+    """Whether a Backup was taken for the Restore of this uid."""
+    return bool((backup["metadata"].get("annotations") or {}).get(ANNOTATION_ON_BEHALF_OF) == uid)
+
+
 def is_safe(backup: Object | None, uid: str) -> bool:
     """Whether the backup of what is about to be replaced is completed.
 
@@ -170,7 +175,7 @@ def is_safe(backup: Object | None, uid: str) -> bool:
     if backup is None:
         return False
     name, status = backup["metadata"]["name"], backup.get("status") or {}
-    if (backup["metadata"].get("annotations") or {}).get(ANNOTATION_ON_BEHALF_OF) != uid:
+    if not is_safety_backup(backup, uid):
         raise Stalled("NameTaken", f"Backup {name} exists and is not of this Restore: give the Restore another name")
     if status.get("phase") == "Failed":
         fix = "put right what its condition Failed says, or set safetyBackup: false, in a new Restore"

@@ -184,8 +184,9 @@ class Operation:
         return f"; made: {', '.join(made)}" if made else ""
 
     async def _keep_old(self) -> str:
-        """Note what was replaced, and until when it is kept."""
+        """Note what was replaced, where it is safe, and until when it is kept."""
         name, server = self._cutover.names.old, await self._cutover.server()
+        await self._cutover.note_safety_backup()
         if server.comments.get(name) != replaced_mark(self._visit.uid):
             return ""
         end = to_rfc3339(self._visit.now + timedelta(seconds=self._visit.spec.keeps_old_for))

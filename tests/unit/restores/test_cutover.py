@@ -141,6 +141,20 @@ class TestMakesSafe:
         rehearsal.settle()
         assert asyncio.run(backups_in_use(api, NAMESPACE)) == set()
 
+    def test_which_it_names_also_when_killed_right_after_it_asked_for_it(self, rehearsal: Rehearsal) -> None:
+        """What the status does not name, retention would not spare."""
+        cutover(rehearsal)
+        rehearsal.settle()
+        rehearsal.end_job()
+        while SAFETY not in rehearsal.api.names(BACKUPS):
+            rehearsal.api.crash_after = len(rehearsal.api.writes)
+            with suppress(Crash):
+                rehearsal.visit()
+        assert "safetyBackup" not in rehearsal.status
+        safe(rehearsal)
+        rehearsal.settle()
+        assert rehearsal.status["safetyBackup"] == SAFETY
+
     def test_unless_the_user_does_not_want_it(self, rehearsal: Rehearsal) -> None:
         loaded(rehearsal, safetyBackup=False)
         assert rehearsal.status["phase"] == "Completed"
@@ -240,6 +254,7 @@ class TestSurvives:
         rehearsal.api.read(RESTORES, RESTORE)["status"] = {}
         rehearsal.settle()
         assert rehearsal.status["phase"] == "Completed"
+        assert rehearsal.status["safetyBackup"] == SAFETY
         assert rehearsal.server.swaps == 1
         assert rehearsal.jobs == [], "nothing is loaded a second time"
 
