@@ -24,6 +24,7 @@ from aada_operator.core.database import (
     replaced_mark,
 )
 from aada_operator.core.errors import Waiting
+from aada_operator.core.failpoints import failpoint
 
 DATABASE_IN_USE = "DatabaseInUse"
 # How often sessions that are still in, or came in before the lock, are ended.
@@ -80,6 +81,7 @@ async def give_properties(connection: Session, database: str, wanted: DatabasePr
             )
         limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
         await connection.execute(limit.format(name, sql.Literal(wanted.connection_limit)))
+        failpoint("restore.cutover.half-of-properties")
         for grantee in {grant.grantee for grant in present.grants}:
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(name, _role(grantee)))
         for grant in wanted.grants:
@@ -145,7 +147,9 @@ class Swap:
                 await connection.execute(rename.format(live, old))
                 comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(old, sql.Literal(replaced_mark(self.uid)))
                 await connection.execute(comment)
+            failpoint("restore.cutover.between-renames")
             await connection.execute(rename.format(restored, live))
+            failpoint("restore.cutover.before-commit")
 
     async def _end_sessions(self) -> None:
         """End the sessions in both databases, as far as the role may; its rename waits for that, at most 5 s."""

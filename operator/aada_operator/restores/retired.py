@@ -14,6 +14,7 @@ from aada_operator.core.clock import to_rfc3339
 from aada_operator.core.controller import RESYNC
 from aada_operator.core.database import begun_mark, complete_mark, replaced_mark
 from aada_operator.core.errors import OperatorError, Waiting
+from aada_operator.core.failpoints import failpoint
 from aada_operator.restores.work import Work
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,9 @@ async def _drop(work: Work, name: str, marks: tuple[str, ...]) -> bool:
     visit = work.visit
     lms = await lms_of(work.kube, visit.namespace, work.status["plan"]["lms"])
     async with admin_session(work.kube, visit.namespace, lms.database, work.allow_local) as session:
+        failpoint("restore.retire.before-drop")
         dropped = await drop_marked(session, name, marks)
+        failpoint("restore.retire.after-drop")
     described = f"restores/{visit.namespace}/{visit.name}"
     logger.info("database retired", extra={"object": described, "database": name, "dropped": dropped})
     return dropped

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import copy
-import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +44,17 @@ class SetClock:
         self.moment += timedelta(**span)
 
 
+class Numbers(Iterator[int]):
+    """Counts from 1, and goes on in a copy of it."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __next__(self) -> int:
+        self._last += 1
+        return self._last
+
+
 class Crash(Exception):
     """The operator was killed at this request."""
 
@@ -61,7 +71,7 @@ class ApiServer:
     unreachable_for: ApiResource | None = None
     log_lines: dict[str, str] = field(default_factory=dict)
     _objects: dict[tuple[str, str], Object] = field(default_factory=dict)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _numbers: Numbers = field(default_factory=Numbers)
 
     def add(self, resource: ApiResource, body: Mapping[str, Any], age: timedelta = timedelta(0)) -> Object:
         """An object that somebody else made, ``age`` ago."""
