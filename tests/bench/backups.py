@@ -24,8 +24,8 @@ from typing import Any
 from aada_operator.api.task import BackupResult, VerifyResult
 from aada_operator.worker import scratch
 from tests.bench import peers
-from tests.bench.backup_report import table
-from tests.service.kills import Assault
+from tests.bench.backup_report import broken, table
+from tests.service.kills import LARGE_OBJECT, Assault
 from tests.service.sample_lms.harness import DATABASE_PASSWORD, Release, application_python
 from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server
 from tests.service.worker_harness import Finished, Job
@@ -159,12 +159,16 @@ def school(server: PostgresServer, folder: Path, size: str) -> str:
 
 
 def kills(folder: Path, s3: S3Server, count: int, minutes: float) -> dict[str, Any]:
-    """Workers killed at random moments, on a small school; fewer than ``count`` when the time is over."""
+    """Workers of all kinds killed at random moments, on a small school; fewer than ``count`` when the time is over."""
     seed = random.randrange(2**32)
     say(f"{count} kills, seed {seed}")
     with PostgresServer() as server, Job(server, s3, s3.make_bucket()) as job:
         database = school(server, folder / "small", "60MB")
+        server.execute(LARGE_OBJECT, database)
         tally = Assault(job, server, database, random.Random(seed)).run(count, minutes * 60)
+    say(str(tally))
+    for found in (*tally.torn, *tally.lost, *tally.leaked):
+        say(f"torn, lost or leaked: {found}")
     return {"kills": tally.kills, "torn": len(tally.torn), "lost": len(tally.lost), "leaked": len(tally.leaked)}
 
 
@@ -213,13 +217,15 @@ def main() -> int:
     parser.add_argument("--size", default="1GB", help="size of the database (1GB)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts (3)")
     parser.add_argument("--kills", type=int, default=200, help="workers that are killed (200)")
-    parser.add_argument("--kill-minutes", type=float, default=8, help="the kills end by then, however many (8)")
+    parser.add_argument("--kill-minutes", type=float, default=10, help="the kills end by then, however many (10)")
     parser.add_argument("--no-install", action="store_true", help="leave tools out that are not there")
     chosen = parser.parse_args()
     shown = run(chosen.size, chosen.rounds, chosen.kills, chosen.kill_minutes, install=not chosen.no_install)
     print(f"\n{table(shown)}\n")
+    for fault in (faults := broken(shown)):
+        say(f"must not be: {fault}")
     print(json.dumps(shown))
-    return 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

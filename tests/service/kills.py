@@ -1,138 +1,200 @@
-"""Kills workers at random moments and counts what must never be: torn, lost or left-over things."""
+"""Kills workers of all kinds at random moments and counts what must never be: torn, lost or left-over things."""
 
 from __future__ import annotations
 
 import math
-import os
 import random
 import re
-import signal
+import shutil
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
-from aada_operator.adapters.object_store import ObjectStore
-from aada_operator.adapters.s3_client import AccessKeys
-from aada_operator.api.manifest import INTENTS, MANIFEST_NAME, lms_folder
+from pydantic import BaseModel
+
 from aada_operator.api.task import CollectResult, CollectTask
-from aada_operator.worker.stored import demand_backup
-from tests.service.servers import PostgresServer
+from tests.service.places import LMS, Place
+from tests.service.processes import programs_of
+from tests.service.servers import PostgresServer, wait_for
 from tests.service.worker_harness import Job, RunningWorker, folder_of
 
-LMS = lms_folder(folder_of("any"))
+# Of so many kills, how many hit a worker of each kind.
+MIX = {"backup": 8, "copy": 4, "restore": 3, "collect": 3, "verify": 2}
+# What the operator sets: only what is older is collected.
+MIN_AGE = 48 * 3600
+# This part of the kills of backups and copies waits for an upload in parts; the others come at any moment.
+AIMED = 0.25
+# 18 MB that do not compress: what dumps them is stored by an upload in parts, and copied by one.
+LARGE_OBJECT = """
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+SELECT lo_from_bytea(0, string_agg(gen_random_bytes(1000), '')) FROM generate_series(1, 18000);
+"""
 # A restore's own databases: the target, and its name before it has a comment.
 TARGET = "killed_restore"
 _OURS = re.compile(rf"{TARGET}|restore-.*")
+# Retention begins to delete when there are more completed backups than these.
+KEPT = 3
 
 
 @dataclass
 class Tally:
-    """How many kills there were, and what they broke; ``ended`` came too late for their worker."""
+    """How many kills there were, of each kind, and what they broke; ``ended`` came too late for their worker.
 
-    kills: int = 0
+    ``opened`` are the uploads in parts that kills left open, by their ids: what was never there cannot be leaked.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
     ended: int = 0
+    opened: set[str] = field(default_factory=set)
     torn: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     leaked: list[str] = field(default_factory=list)
 
+    @property
+    def kills(self) -> int:
+        return self.kinds.total()
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.most_common())
+        return f"killed {self.kills} workers ({kinds}), {len(self.opened)} uploads in parts were left open by them"
+
 
 @dataclass
 class Assault:
-    """Backups of ``database``, built upon one another, and restores of them, all killed at random moments."""
+    """Workers on backups of ``database`` and on copies of those in a second bucket, killed as ``chance`` says."""
 
     job: Job
     postgres: PostgresServer
     database: str
     chance: random.Random
     tally: Tally = field(default_factory=Tally)
-    _completed: set[str] = field(default_factory=set)
     _spans: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        s3 = self.job.s3
+        self._first, self._second = Place(s3, self.job.bucket), Place(s3, s3.make_bucket())
+        self._places = (self._first, self._second)
+        self.job.secret("copy/AWS_ACCESS_KEY_ID", s3.access_key)
+        self.job.secret("copy/AWS_SECRET_ACCESS_KEY", s3.secret_key)
 
     def run(self, kills: int, seconds: float = math.inf) -> Tally:
         """Measure how long the workers live, kill that many, then clean up as the operator does and look around.
 
         The killing ends after ``seconds``, however many were killed by then.
+
+        Raises:
+            AssertionError: no kill has left an upload open, so that nothing was shown of those.
         """
         self._measure()
         end = time.monotonic() + seconds
         while self.tally.kills < kills and time.monotonic() < end:
-            number = self.tally.kills + self.tally.ended
-            kind = "restore" if number % 4 == 3 else "backup"
-            self._kill(self._start(kind, f"try-{number}"), kind)
-            self._look()
+            # Until there is an open upload only backups are killed, which are the ones to make it.
+            kinds = list(MIX) if self.tally.opened else ["backup"]
+            (kind,) = self.chance.choices(kinds, [MIX[kind] for kind in kinds])
+            self._kill(kind)
+        assert self.tally.opened, "no kill has left an upload in parts open: what is said of them means nothing"
         self._clean_up()
-        self._look()
         return self.tally
 
     def _measure(self) -> None:
-        began = time.monotonic()
-        self.job.backup(self.database, "first")
-        self._spans["backup"] = time.monotonic() - began
-        self._look()
-        began = time.monotonic()
-        self.job.restore(TARGET, "first", uid="kills")
-        self._spans["restore"] = time.monotonic() - began
+        """How long each kind lives when nobody kills it."""
+        for kind in MIX:
+            began = time.monotonic()
+            finished = self.job.run(kind, self._task(kind, "first"))
+            assert finished.exit_code == 0, finished.output
+            self._spans[kind] = time.monotonic() - began
+            self._look()
         self.postgres.dropdb(TARGET)
 
-    def _start(self, kind: str, name: str) -> RunningWorker:
-        if kind == "restore":
-            return self.job.start(kind, self.job.restore_task(TARGET, "first", uid="kills"))
-        base = self.chance.choice([None, *sorted(self._completed)])
-        return self.job.start(kind, self.job.task(self.database, name, base=base))
+    def _task(self, kind: str, name: str) -> BaseModel:
+        """What a worker of a kind is told; ``name`` is that of a new backup."""
+        there = sorted(self._first.seen)
+        tasks: dict[str, Callable[[], BaseModel]] = {
+            "backup": lambda: self.job.task(self.database, name, base=self.chance.choice([None, *there])),
+            "restore": lambda: self.job.restore_task(TARGET, "first", uid="kills"),
+            "verify": lambda: self.job.verify_task(self.chance.choice(there)),
+            "copy": lambda: self._copy_task(self.chance.choice(there)),
+            "collect": lambda: self._collect_task(self.chance.choice(self._places)),
+        }
+        return tasks[kind]()
 
-    def _kill(self, worker: RunningWorker, kind: str) -> None:
-        time.sleep(self.chance.uniform(0, self._spans[kind]))
-        worker.process.send_signal(signal.SIGKILL)
-        if worker.finish().exit_code == -signal.SIGKILL:
-            self.tally.kills += 1
+    def _copy_task(self, name: str) -> BaseModel:
+        return self.job.copy_task(name, self._second.location, folder_of(name))
+
+    def _collect_task(self, place: Place) -> BaseModel:
+        return CollectTask(storage=place.location, folder=LMS, min_age_seconds=MIN_AGE)
+
+    def _kill(self, kind: str) -> None:
+        if kind == "collect":
+            self._let_days_pass()
+        worker = self.job.start(kind, self._task(kind, f"try-{self.tally.kills}-{self.tally.ended}"))
+        self._wait_for_a_moment(worker, kind)
+        killed = worker.kill()
+        wait_for(lambda: not list(programs_of(self.job.folder)), "the programs of a killed worker to end")
+        self._look()
+        if killed:
+            self.tally.kinds[kind] += 1
+            self._remove_volumes()
         else:
             self.tally.ended += 1
-            self._drop()
+            if kind == "restore":
+                self.postgres.dropdb(TARGET)
 
-    def _drop(self) -> None:
-        if TARGET in self._databases():
-            self.postgres.dropdb(TARGET)
+    def _let_days_pass(self) -> None:
+        """Until there is something to collect: a backup that retention deleted, and what killed tries left."""
+        expendable = sorted(self._first.seen.keys() - {"first"})
+        if len(expendable) > KEPT:
+            self._first.retire(self.chance.choice(expendable))
+        for place in self._places:
+            place.age(hours=72)
+
+    def _wait_for_a_moment(self, worker: RunningWorker, kind: str) -> None:
+        """Any moment of its life; sometimes the one at which an upload in parts is open."""
+        if self.tally.opened and not (kind in ("backup", "copy") and self.chance.random() < AIMED):
+            time.sleep(self.chance.uniform(0, self._spans[kind]))
+            return
+        before = self._open_uploads().keys()
+        with suppress(TimeoutError):
+            wait_for(
+                lambda: bool(self._open_uploads().keys() - before) or worker.process.poll() is not None,
+                "an upload",
+                60,
+                pause=0.01,
+            )
+
+    def _remove_volumes(self) -> None:
+        """Scratch space and temporary files go with the pod."""
+        for name in ("scratch", "tmp"):
+            shutil.rmtree(self.job.folder / name)
+            (self.job.folder / name).mkdir()
+
+    def _open_uploads(self) -> dict[str, str]:
+        return self._first.open_uploads() | self._second.open_uploads()
+
+    def _look(self) -> None:
+        self.tally.opened |= self._open_uploads().keys()
+        for place in self._places:
+            place.look()
+            self.tally.torn |= place.torn
+            self.tally.lost |= place.lost
+
+    def _clean_up(self) -> None:
+        """What the operator does next: the restore is tried again and ends, and what is old is collected."""
+        self.job.restore(TARGET, "first", uid="kills")
+        self.postgres.dropdb(TARGET)
+        for place in self._places:
+            place.age(hours=72)
+            self.job.run("collect", self._collect_task(place)).result(CollectResult)
+            place.look()
+            self.tally.leaked += [*place.strays(), *place.open_uploads().values()]
+            self.tally.lost |= {f"{key} is damaged" for key in place.damaged()} | place.lost
+        self.tally.leaked += [name for name in self._databases() if _OURS.fullmatch(name)]
+        for name in sorted(self._first.seen):
+            self.job.verify(name)
+        self.tally.leaked += self.job.left_behind()
 
     def _databases(self) -> list[str]:
         with self.postgres.admin() as connection:
             return [name for (name,) in connection.execute("SELECT datname FROM pg_database")]
-
-    def _look(self) -> None:
-        """Every manifest that can be seen must be of a whole backup, and those that were seen must still be there."""
-        keys = self.job.s3.keys(self.job.bucket)
-        seen = {key.split("/")[-2] for key in keys if key.endswith(f"/{MANIFEST_NAME}")}
-        self.tally.lost |= self._completed - seen
-        for name in seen - self._completed:
-            if not self._is_whole(name):
-                self.tally.torn.add(name)
-        self._completed |= seen
-
-    def _is_whole(self, name: str) -> bool:
-        backup = demand_backup(self._store(), folder_of(name))
-        keys = set(self.job.s3.keys(self.job.bucket))
-        return all(backup.key(part) in keys for part in backup.manifest.parts)
-
-    def _store(self) -> ObjectStore:
-        keys = AccessKeys(self.job.s3.access_key, self.job.s3.secret_key)
-        return ObjectStore(self.job.s3.location(self.job.bucket), lambda: keys)
-
-    def _clean_up(self) -> None:
-        """What the next tries do: the restore ends, a backup aborts stale uploads, old orphans are collected."""
-        self.job.restore(TARGET, "first", uid="kills")
-        self.postgres.dropdb(TARGET)
-        later = datetime.now(UTC) + timedelta(hours=25)
-        self._store().abort_stale_uploads(f"{LMS}/", later)
-        for key in self.job.s3.keys(self.job.bucket):
-            os.utime(self.job.s3.file(self.job.bucket, key), (0, 0))
-        task = CollectTask(storage=self.job.s3.location(self.job.bucket), folder=LMS, min_age_seconds=48 * 3600)
-        result = self.job.run("collect", task).result(CollectResult)
-        self.tally.leaked += [] if not result.orphan_objects else [f"{result.orphan_objects} objects"]
-        self.tally.leaked += [name for name in self._databases() if _OURS.fullmatch(name)]
-        self.tally.leaked += [key for key in self.job.s3.keys(self.job.bucket) if f"/{INTENTS}/" in key]
-        self.tally.leaked += self._uploads()
-        for name in sorted(self._completed):
-            self.job.verify(name)
-
-    def _uploads(self) -> list[str]:
-        answer = self.job.s3.client().list_multipart_uploads(Bucket=self.job.bucket)
-        return [upload["Key"] for upload in answer.get("Uploads", [])]

@@ -45,3 +45,10 @@ def peak_of(pid: int) -> int:
         return 0
     kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
     return int(kilobytes[0]) * 1024 if kilobytes else 0
+
+
+def programs_of(folder: Path) -> Iterator[int]:
+    """The processes whose arguments or environment name a folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        if any(str(folder) in text for text in visible_of(int(process.name))):
+            yield int(process.name)

@@ -58,13 +58,13 @@ def free_port() -> int:
             return port
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 20.0, pause: float = 0.05) -> None:
     """Wait until a condition holds. Raises TimeoutError that names ``what``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def unprivileged() -> dict[str, Any]:

@@ -40,18 +40,7 @@ class Copier:
     bucket: str
 
     def task(self, name: str = "nightly", **fields: Any) -> CopyTask:
-        result = self.job.s3.file(self.job.bucket, manifest_key(folder_of(name))).read_bytes()
-        return CopyTask(
-            **{
-                "name": name,
-                "source": self.job.s3.location(self.job.bucket),
-                "source_folder": folder_of(name),
-                "manifest_sha256": sha256(result),
-                "storage": self.server.location(self.bucket),
-                "folder": f"{COPIES}/{name}",
-                **fields,
-            }
-        )
+        return self.job.copy_task(name, self.server.location(self.bucket), f"{COPIES}/{name}", **fields)
 
     def start(self, name: str = "nightly", failpoints: str = "", **fields: Any) -> RunningWorker:
         return self.job.start("copy", self.task(name, **fields), failpoints)
@@ -114,12 +103,6 @@ def with_files(postgres: PostgresServer) -> str:
         name,
     )
     return name
-
-
-def sha256(data: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
 
 
 class TestCopy:

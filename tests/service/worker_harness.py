@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import hashlib
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,9 +24,11 @@ from aada_operator.api.manifest import Manifest, backup_folder, lms_folder, mani
 from aada_operator.api.task import (
     BackupResult,
     BackupTask,
+    CopyTask,
     Outcome,
     RestoreResult,
     RestoreTask,
+    S3Location,
     VerifyResult,
     VerifyTask,
 )
@@ -131,6 +135,14 @@ class RunningWorker:
         """Tell it to stop, as Kubernetes does."""
         self.process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> bool:
+        """Kill it with all of its programs, as a container is; False: it had ended by itself."""
+        self.process.kill()
+        killed = self.finish().exit_code == -signal.SIGKILL
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return killed
+
     def finish(self, timeout: float = 120) -> Finished:
         """Wait for its end; a worker that hangs is killed and fails the test."""
         try:
@@ -143,7 +155,8 @@ class RunningWorker:
             self.process.wait()
             self._watcher.join()
         outcome = None
-        if self._outcome_file.exists():
+        # One that was killed may have begun to write it.
+        if code >= 0 and self._outcome_file.exists():
             outcome = Outcome.model_validate_json(self._outcome_file.read_text())
             assert len(self._outcome_file.read_bytes()) <= 4096
         output = self.output()
@@ -243,6 +256,21 @@ class Job:
     def verify(self, name: str = "nightly") -> VerifyResult:
         """A verification that must succeed."""
         return self.run("verify", self.verify_task(name)).result(VerifyResult)
+
+    def copy_task(self, name: str, storage: S3Location, folder: str, **fields: Any) -> CopyTask:
+        """A task that brings a backup to a second place."""
+        manifest = self.s3.file(self.bucket, manifest_key(folder_of(name))).read_bytes()
+        return CopyTask(
+            **{
+                "name": name,
+                "source": self.s3.location(self.bucket),
+                "source_folder": folder_of(name),
+                "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+                "storage": storage,
+                "folder": folder,
+                **fields,
+            }
+        )
 
     def restore_task(self, target: str, name: str = "nightly", uid: str = "6f1c", **fields: Any) -> RestoreTask:
         verification = self.verify_task(name)
