@@ -1,10 +1,25 @@
-"""The figures of `make show-backup` as tables for docs/benchmarks.md."""
+"""The figures of `make show-backup` as tables for docs/benchmarks.md, and those that must never be."""
 
 from __future__ import annotations
 
 import os
 import platform
 from typing import Any
+
+# The most that may travel again of an unchanged database, and of one with about 1 % more rows; memory of the worker.
+MOST_UNCHANGED, MOST_APPENDED, MOST_PEAK_MIB = 0.01, 0.05, 128
+
+
+def broken(shown: dict[str, Any]) -> list[str]:
+    """What must not be on any machine, in words; how long something took is no part of it."""
+    found = [f"{shown[what]} {what}" for what in ("torn", "lost", "leaked") if shown[what]]
+    found += [] if shown["kills"] else ["nothing was killed"]
+    most = {
+        "unchanged_new_bytes_ratio": MOST_UNCHANGED,
+        "appended_new_bytes_ratio": MOST_APPENDED,
+        "peak_mib": MOST_PEAK_MIB,
+    }
+    return found + [f"{name} is {shown[name]}, at most {limit}" for name, limit in most.items() if shown[name] > limit]
 
 
 def table(shown: dict[str, Any]) -> str:

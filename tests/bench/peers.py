@@ -29,11 +29,17 @@ STEP_SECONDS = 600
 STEPS = ("full", "unchanged", "appended")
 # A person's own folders may hold other programs of these names, or some that PostgreSQL's user may not run.
 _PATH = f"{POSTGRES_BIN}:/usr/local/bin:/usr/bin:/bin"
-WALG = "github.com/wal-g/wal-g/main/pg@latest"
+# A branch: of its tags only those to v0.2.19, older than PostgreSQL 15, are versions of a module with this path.
+WALG = "github.com/wal-g/wal-g/main/pg@master"
+WALG_SECONDS = 240
 
 
 class Unavailable(Exception):
-    """A peer cannot be had here, or failed; the message is what its row says."""
+    """A peer cannot be had here; the message is what its row says."""
+
+
+class Failed(Exception):
+    """A peer is here and does not do it; the message is what its row says."""
 
 
 @dataclass
@@ -76,9 +82,12 @@ class Peer:
     user: dict[str, Any] = field(default_factory=dict)
 
     def measure(self) -> dict[str, Any]:
-        """One row of the table: seconds, bytes and memory, or why there are none."""
+        """One row of the table: seconds, bytes and memory, or why there are none: it is ``absent``, or ``failed``."""
         try:
             self._obtain()
+        except (Unavailable, subprocess.SubprocessError, OSError) as failure:
+            return {"status": "absent", "reason": str(failure)}
+        try:
             self.bucket, self.folder = self.s3.make_bucket(), self.world.folder / secrets.token_hex(4)
             self.folder.mkdir()
             if self.user:
@@ -93,7 +102,7 @@ class Peer:
                 steps["restore"] = self._timed(self.restore_equal)
             finally:
                 self.finish()
-        except (Unavailable, subprocess.SubprocessError, OSError) as failure:
+        except (Failed, subprocess.SubprocessError, OSError) as failure:
             return {"status": "failed", "reason": str(failure)}
         except RuntimeError as failure:
             return {"status": "failed", "reason": f"the restored server ends: {str(failure).splitlines()[-1]}"}
@@ -107,14 +116,18 @@ class Peer:
     def _stored(self) -> int:
         return sum(file.stat().st_size for file in (self.s3.root / self.bucket).rglob("*") if file.is_file())
 
+    def is_there(self) -> bool:
+        """Whether its program is installed."""
+        return shutil.which(self.program, path=_PATH) is not None
+
     def _obtain(self) -> None:
         """Have the program. Raises Unavailable."""
-        if shutil.which(self.program, path=_PATH):
+        if self.is_there():
             return
         if not self.world.install:
             raise Unavailable(f"{self.program} is not installed here")
         self.install()
-        if not shutil.which(self.program, path=_PATH):
+        if not self.is_there():
             raise Unavailable(f"{self.program} is not there after its installation")
 
     def install(self) -> None:
@@ -130,7 +143,7 @@ class Peer:
             raise Unavailable(f"Debian's {self.package} cannot be installed")
 
     def run(self, command: str, **environment: str) -> str:
-        """Run a pipeline; its processes' memory counts. Raises Unavailable with its last words; returns its output."""
+        """Run a pipeline; its processes' memory counts. Raises Failed with its last words; returns its output."""
         variables = {
             "PATH": _PATH,
             "HOME": os.environ["HOME"] if not self.user else str(self.folder),
@@ -155,7 +168,7 @@ class Peer:
                 watcher.join()
         if process.returncode:
             words = (said.strip() or output.strip() or "no words").splitlines()[-1]
-            raise Unavailable(f"{self.program}: {words[:200]}")
+            raise Failed(f"{self.program}: {words[:200]}")
         return str(output)
 
     def _watch(self, process: subprocess.Popen[str]) -> None:
@@ -177,19 +190,19 @@ class Peer:
         raise NotImplementedError
 
     def restore_equal(self) -> None:
-        """Restore the last backup and compare numbers of rows. Raises Unavailable where they differ."""
+        """Restore the last backup and compare numbers of rows. Raises Failed where they differ."""
         raise NotImplementedError
 
     def finish(self) -> None:
         """Leave the server as it was."""
 
     def compare(self, server: PostgresServer, database: str) -> None:
-        """Raises Unavailable where a restored database has other numbers of rows."""
+        """Raises Failed where a restored database has other numbers of rows."""
         expected, found = (
             self.world.rows(*one) for one in ((self.world.postgres, self.world.database), (server, database))
         )
         if expected != found:
-            raise Unavailable("the restored database has other numbers of rows")
+            raise Failed("the restored database has other numbers of rows")
 
 
 class Dumps(Peer):
@@ -357,10 +370,11 @@ class WalG(Physical):
         target = self.world.folder / "go"
         environment = {**os.environ, "GOBIN": str(target), "CGO_ENABLED": "0"}
         done = subprocess.run(
-            ["go", "install", WALG], env=environment, capture_output=True, text=True, timeout=STEP_SECONDS, check=False
+            ["go", "install", WALG], env=environment, capture_output=True, text=True, timeout=WALG_SECONDS, check=False
         )  # fmt: skip
         if done.returncode:
-            raise Unavailable(f"go install {WALG} fails: {done.stderr.strip().splitlines()[-1].strip()[:120]}")
+            words = " ".join(line.strip() for line in done.stderr.splitlines()[-2:])
+            raise Unavailable(f"go install {WALG} fails: {words.rpartition(f'{WALG}: ')[2][:240]}")
         shutil.copy(target / "pg", "/usr/local/bin/wal-g")
 
     def backup(self, _: str) -> None:
