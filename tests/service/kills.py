@@ -75,9 +75,12 @@ class Assault:
     def __post_init__(self) -> None:
         s3 = self.job.s3
         self._first, self._second = Place(s3, self.job.bucket), Place(s3, s3.make_bucket())
-        self._places = (self._first, self._second)
         self.job.secret("copy/AWS_ACCESS_KEY_ID", s3.access_key)
         self.job.secret("copy/AWS_SECRET_ACCESS_KEY", s3.secret_key)
+
+    @property
+    def _places(self) -> tuple[Place, Place]:
+        return self._first, self._second
 
     def run(self, kills: int, seconds: float = math.inf) -> Tally:
         """Measure how long the workers live, kill that many, then clean up as the operator does and look around.
@@ -107,15 +110,17 @@ class Assault:
             self._spans[kind] = time.monotonic() - began
             self._look()
         self.postgres.dropdb(TARGET)
+        # In another place everything is to be copied yet.
+        self._second = Place(self.job.s3, self.job.s3.make_bucket())
 
     def _task(self, kind: str, name: str) -> BaseModel:
         """What a worker of a kind is told; ``name`` is that of a new backup."""
-        there = sorted(self._first.seen)
+        there, uncopied = sorted(self._first.seen), self._first.seen.keys() - self._second.seen.keys()
         tasks: dict[str, Callable[[], BaseModel]] = {
             "backup": lambda: self.job.task(self.database, name, base=self.chance.choice([None, *there])),
             "restore": lambda: self.job.restore_task(TARGET, "first", uid="kills"),
             "verify": lambda: self.job.verify_task(self.chance.choice(there)),
-            "copy": lambda: self._copy_task(self.chance.choice(there)),
+            "copy": lambda: self._copy_task(self.chance.choice(sorted(uncopied) or there)),
             "collect": lambda: self._collect_task(self.chance.choice(self._places)),
         }
         return tasks[kind]()
@@ -144,10 +149,10 @@ class Assault:
 
     def _let_days_pass(self) -> None:
         """Until there is something to collect: a backup that retention deleted, and what killed tries left."""
-        expendable = sorted(self._first.seen.keys() - {"first"})
-        if len(expendable) > KEPT:
-            self._first.retire(self.chance.choice(expendable))
         for place in self._places:
+            expendable = sorted(place.seen.keys() - {"first"})
+            if len(expendable) > KEPT:
+                place.retire(self.chance.choice(expendable))
             place.age(hours=72)
 
     def _wait_for_a_moment(self, worker: RunningWorker, kind: str) -> None:
