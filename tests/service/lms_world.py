@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
+from aada_operator.core.conditions import Transition
 from aada_operator.core.controller import Controller
 from aada_operator.core.resources import (
     AADA_LMS,
@@ -22,8 +24,9 @@ from aada_operator.core.resources import (
 from aada_operator.core.workqueue import Key
 from aada_operator.lms import reconcile
 from tests.service.operator_kills import Killer
+from tests.service.secrecy import secret_values
 from tests.service.servers import PostgresServer
-from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, NoEvents, SetClock, custom_resource
+from tests.unit.backups.api_server import NAMESPACE, ApiServer, Crash, SetClock, custom_resource
 
 LMS = "aada"
 KEY = Key(AADA_LMS.plural, NAMESPACE, LMS)
@@ -31,9 +34,51 @@ KEY = Key(AADA_LMS.plural, NAMESPACE, LMS)
 
 @dataclass
 class LmsServer(ApiServer):
-    """Adds server-side apply, and Secrets that are written as text; ``killer`` kills at writes of its own choice."""
+    """Adds server-side apply, and Secrets that are written as text; ``killer`` kills at writes of its own choice.
+
+    ``held`` is each secret value that a Secret ever had, by its name, ``made`` those of them that the operator brought;
+    ``statuses`` and ``events`` are all that there ever were.
+    """
 
     killer: Killer | None = None
+    held: dict[str, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+    statuses: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    async def tell(self, body: Object, transitions: list[Transition]) -> None:
+        """What an Event would say."""
+        self.events.append(f"{body['metadata']['name']}: {transitions}")
+
+    async def create(self, resource: ApiResource, body: Object) -> Object | None:
+        before = set(self.held)
+        created = await super().create(resource, body)
+        self._note_made(before)
+        return created
+
+    async def patch(self, resource: ApiResource, body: Object, patch: Object) -> Object | None:
+        before = set(self.held)
+        changed = await super().patch(resource, body, patch)
+        self._note()
+        self._note_made(before)
+        return changed
+
+    async def patch_status(self, resource: ApiResource, body: Object, status: Object) -> None:
+        self.statuses.append(json.dumps(status))
+        await super().patch_status(resource, body, status)
+
+    def objects_but_secrets(self) -> list[tuple[tuple[str, str], Object]]:
+        """All that others may read."""
+        return [(key, body) for key, body in self._objects.items() if key[0] != SECRETS.plural]
+
+    def _note(self) -> None:
+        for name in self.names(SECRETS):
+            data = self.read(SECRETS, name).get("data") or {}
+            values = {key: base64.b64decode(value).decode() for key, value in data.items()}
+            self.held = secret_values(name, values) | self.held
+
+    def _note_made(self, before: set[str]) -> None:
+        self.made |= {value: name for value, name in self.held.items() if value not in before}
 
     def _write(self, what: str, act: Callable[[], Any]) -> Any:
         if self.killer:
@@ -53,8 +98,8 @@ class LmsServer(ApiServer):
             told = {field: copy.deepcopy(value) for field, value in body.items() if field != "metadata"}
             changed = any(before.get(field) != value for field, value in told.items())
             before |= told
-            for field in ("labels", "annotations"):
-                before["metadata"][field] = copy.deepcopy(body["metadata"].get(field) or {})
+            for told_of in ("labels", "annotations"):
+                before["metadata"][told_of] = copy.deepcopy(body["metadata"].get(told_of) or {})
             before["metadata"]["generation"] += changed
             return before
 
@@ -65,6 +110,7 @@ class LmsServer(ApiServer):
         made = super().add(resource, body, *args, **kwargs)
         for key, value in (made.pop("stringData", None) or {}).items():
             made.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
+        self._note()
         return made
 
 
@@ -82,7 +128,7 @@ class LmsWorld:
     def restart(self) -> None:
         """The operator begins anew, knowing nothing."""
         capability = reconcile.capability(self.server, allow_local=True)  # type: ignore[arg-type]
-        self.controller = Controller(capability, self.server, NoEvents(), self.clock)
+        self.controller = Controller(capability, self.server, self.server, self.clock)
 
     def create(self, **patch: Any) -> Object:
         """The AadaLms, on the real server."""

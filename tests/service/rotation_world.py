@@ -16,7 +16,7 @@ from aada_operator.core.workqueue import Key
 from aada_operator.rotations import reconcile
 from tests.service.lms_world import LmsWorld
 from tests.service.servers import PostgresServer
-from tests.unit.backups.api_server import NAMESPACE, Crash, NoEvents, custom_resource
+from tests.unit.backups.api_server import NAMESPACE, Crash, custom_resource
 
 ROTATION = "login"
 CANARY = f"{ROTATION}-canary"
@@ -41,7 +41,7 @@ class RotationWorld(LmsWorld):
     def restart(self) -> None:
         super().restart()
         capability = reconcile.capability(self.server, allow_local=True)  # type: ignore[arg-type]
-        self.rotations = Controller(capability, self.server, NoEvents(), self.clock)
+        self.rotations = Controller(capability, self.server, self.server, self.clock)
 
     def close(self) -> None:
         """All pods end."""

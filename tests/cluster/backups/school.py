@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import time
@@ -130,8 +129,3 @@ def everything_said(workspace: Workspace, operator: Workspace) -> Iterator[tuple
     yield "log of the operator", operator.logs("deployment/aada-operator", "--tail=-1")
     service = "/api/v1/namespaces/aada-system/services/aada-operator-metrics:http/proxy/metrics"
     yield "metrics", operator.kubectl("get", "--raw", service)
-
-
-def forms(secret: str) -> set[str]:
-    """A secret as it may be written: plain, in base64, as a JSON string."""
-    return {secret, base64.b64encode(secret.encode()).decode(), json.dumps(secret)[1:-1]}

@@ -8,9 +8,10 @@ import subprocess
 import pytest
 
 from tests.cluster import builders
-from tests.cluster.backups.school import SLOW, WAIT, School, eventually, everything_said, forms
+from tests.cluster.backups.school import SLOW, WAIT, School, eventually, everything_said
 from tests.cluster.release import Operator
 from tests.cluster.workspace import LONG, condition
+from tests.service.secrecy import forms
 from tests.testbed.services import make_bucket
 
 NIGHTLY = {"schedule": "0 2 * * *"}

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from tests.cluster.backups.school import everything_said, forms
+from tests.cluster.backups.school import everything_said
 from tests.cluster.release import Operator
 from tests.cluster.restores.rehearsal import Rehearsal
 from tests.cluster.workspace import LONG
+from tests.service.secrecy import forms
 
 
 class TestFaults:

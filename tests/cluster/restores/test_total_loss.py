@@ -13,12 +13,13 @@ import pyrage
 import pytest
 
 from tests.cluster import builders, release
-from tests.cluster.backups.school import School, everything_said, forms
+from tests.cluster.backups.school import School, everything_said
 from tests.cluster.files import FIRST, Claim, copied_to
 from tests.cluster.release import Operator
 from tests.cluster.restores.rehearsal import LIVE, Rehearsal
 from tests.cluster.servers import Bucket, Database
 from tests.cluster.workspace import LONG, Object, Workspace
+from tests.service.secrecy import forms
 from tests.testbed.cluster import Cluster
 from tests.testbed.services import install_postgres, install_s3, make_bucket
 from tests.testbed.shell import say
