@@ -13,8 +13,8 @@ import psycopg
 
 from aada_operator.core.database import complete_mark
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS, RESTORES, Object
+from tests.service.cutover_process import FiledServer, visit_restore
 from tests.service.operator_kills import Killer
-from tests.service.operator_process import FiledServer, visit_restore
 from tests.service.servers import PostgresServer
 from tests.unit.backups.api_server import SetClock, custom_resource
 from tests.unit.backups.school import LMS_SPEC, POLICY_SPEC, Bucket

@@ -1,102 +1,121 @@
-"""The operator in a process of its own that is really killed, while the API server in memory lives on in a file."""
+"""The operator in a process of its own, which a fail-point really kills; its API server stays with the test.
+
+A process costs a few milliseconds: it is forked from one that has imported everything and has done nothing yet.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import os
-import pickle
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Self
-from unittest.mock import patch
+from typing import Any
 
-from aada_operator.adapters import storage
-from aada_operator.core import failpoints
-from aada_operator.core.controller import Controller
-from aada_operator.core.resources import RESTORES
-from aada_operator.core.worker_jobs import WorkerImage
+from aada_operator.__main__ import configure_logging
+from aada_operator.core.controller import Capability, Controller
+from aada_operator.core.failpoints import VARIABLE
+from aada_operator.core.resources import AADA_LMS, SECRET_ROTATIONS
 from aada_operator.core.workqueue import Key
-from aada_operator.restores.reconcile import capability
+from aada_operator.lms import reconcile as lms
+from aada_operator.rotations import reconcile as rotations
 from tests.service.lms_world import LmsServer
-from tests.unit.backups.api_server import NAMESPACE, Crash, NoEvents
-from tests.unit.backups.school import Bucket
+from tests.unit.backups.api_server import Crash, SetClock
 
-# Processes of it begin in milliseconds, and have nothing of the threads of the test's own.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__])
-
-
-@dataclass
-class FiledServer(LmsServer):
-    """What was written is in ``file`` before the operator gets the answer; its killer kills the process."""
-
-    file: Path = Path()
-
-    @classmethod
-    def load(cls, file: Path) -> Self:
-        """The server as it was when it last answered."""
-        found = pickle.loads(file.read_bytes())
-        assert isinstance(found, cls)
-        return found
-
-    def save(self) -> None:
-        """All or nothing."""
-        half = self.file.with_suffix(".half")
-        half.write_bytes(pickle.dumps(self))
-        half.replace(self.file)
-
-    def _write(self, what: str, act: Callable[[], Any]) -> Any:
-        try:
-            result = super()._write(what, act)
-        except Crash:
-            self.save()
-            os.kill(os.getpid(), signal.SIGKILL)
-            raise
-        self.save()
-        return result
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+_CAPABILITIES: dict[str, Callable[..., Capability[Any]]] = {
+    AADA_LMS.plural: lms.capability,
+    SECRET_ROTATIONS.plural: rotations.capability,
+}
 
 
-class _Armed:
-    """The fail-points that are set: to ``kill`` where the killer was not yet."""
+class OperatorProcess:
+    """Has a `Controller`'s visit for AadaLms and SecretRotation; it logs everything into a file, as JSON.
 
-    def __init__(self, server: FiledServer) -> None:
-        self._server = server
-
-    def get(self, point: str) -> str | None:
-        try:
-            if self._server.killer:
-                self._server.killer.at(point)
-        except Crash:
-            self._server.save()
-            return "kill"
-        return None
-
-
-def visit_restore(file: Path, bucket: Bucket, name: str) -> bool:
-    """One visit of a Restore by an operator that has just started; False: it was killed in the middle.
-
-    Raises:
-        RuntimeError: it ended in another way; its traceback is in the output.
+    ``killed`` says whether a fail-point has killed it.
     """
-    process = _PROCESSES.Process(target=_visit, args=(file, bucket, name))
-    process.start()
-    process.join(60)
-    if process.exitcode not in (0, -signal.SIGKILL):
-        process.kill()
-        raise RuntimeError(f"the visit ended with {process.exitcode}")
-    return process.exitcode == 0
+
+    def __init__(self, server: LmsServer, clock: SetClock, log: Path, failpoints: str = "") -> None:
+        self._server, self._clock, self.killed = server, clock, False
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_operate, args=(theirs, str(log), failpoints), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    async def visit(self, key: Key) -> float | None:
+        """One visit, whose requests are answered here.
+
+        Raises:
+            Crash: it was killed.
+            Exception: as the visit did.
+        """
+        try:
+            self._pipe.send((key, self._clock.now()))
+            while (said := self._pipe.recv())[0] == "ask":
+                self._pipe.send(await _outcome(lambda call=said: getattr(self._server, call[1])(*call[2], **call[3])))  # type: ignore[misc]
+        except (EOFError, ConnectionError):
+            self._process.join(10)
+            assert self._process.exitcode == -signal.SIGKILL, f"the operator ended with {self._process.exitcode}"
+            self.killed = True
+            raise Crash(str(key)) from None
+        return _unpacked(said)  # type: ignore[no-any-return]
+
+    def end(self) -> None:
+        """It goes in whatever it does."""
+        self._process.kill()
+        self._process.join(10)
+        self._pipe.close()
 
 
-def _visit(file: Path, bucket: Bucket, name: str) -> None:
-    server = FiledServer.load(file)
-    with (
-        patch.object(storage, "ObjectStore", bucket.opened),
-        patch.object(failpoints, "_armed", lambda: _Armed(server)),
-    ):
-        kind = capability(server, WorkerImage("operator:1"), allow_local=True)  # type: ignore[arg-type]
-        controller = Controller(kind, server, NoEvents(), server.clock)
-        asyncio.run(controller.visit(Key(RESTORES.plural, NAMESPACE, name)))
-    server.save()
+def _operate(pipe: Connection, log: str, failpoints: str) -> None:
+    os.environ[VARIABLE] = failpoints
+    with Path(log).open("a", buffering=1) as sys.stdout:
+        configure_logging("json", "DEBUG")
+        asyncio.run(_serve(pipe))
+
+
+async def _serve(pipe: Connection) -> None:
+    """Visits, one after the other, until the test ends."""
+    server, clock = _Server(pipe), SetClock()
+    controllers: dict[str, Controller[Any]] = {
+        plural: Controller(capability(server, allow_local=True), server, server, clock)  # type: ignore[arg-type]
+        for plural, capability in _CAPABILITIES.items()
+    }
+    while True:
+        try:
+            key, clock.moment = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(await _outcome(lambda key=key: controllers[key.plural].visit(key)))  # type: ignore[misc]
+
+
+class _Server:
+    """The API server at the other end, and where Events go."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            self._pipe.send(("ask", name, args, kwargs))
+            return _unpacked(self._pipe.recv())
+
+        return ask
+
+
+async def _outcome(act: Callable[[], Awaitable[Any]]) -> tuple[str, Any]:
+    try:
+        return "done", await act()
+    except Exception as error:
+        return "failed", error
+
+
+def _unpacked(outcome: tuple[str, Any]) -> Any:
+    how, what = outcome
+    if how == "failed":
+        raise what
+    return what
