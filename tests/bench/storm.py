@@ -81,19 +81,21 @@ class Student:
         """Make an account in the LMS' database."""
         student = cls(workspace, secrets.token_urlsafe(12))
         argv = ("exec", "--stdin", "deployment/aada-backend", "--", "python", "-c", ENROL)
-        workspace.kubectl(*argv, input=json.dumps(student._login()))
+        workspace.kubectl(*argv, input=json.dumps(student.login))
         return student
 
     def sign_in(self, dues: Sequence[float]) -> Report:
         """Sign in so many seconds after now, each time."""
-        plan = {"url": URL, "login": self._login(), "dues": list(dues), "patience": PATIENCE}
+        plan = {"url": URL, "login": self.login, "dues": list(dues), "patience": PATIENCE}
         found = json.loads(self.workspace.kubectl(
             "exec", "--stdin", POD, "--", "python3", "-c", SENDER, input=json.dumps(plan), stderr=subprocess.PIPE,
         ))  # fmt: skip
         failed = {outcome: count for outcome, count in found["outcomes"].items() if outcome != "200"}
         return Report(found["began"], len(dues), failed, percentile(found["seconds"], 95))
 
-    def _login(self) -> dict[str, str]:
+    @property
+    def login(self) -> dict[str, str]:
+        """What is sent to sign in."""
         return {"email": STUDENT, "password": self.password}
 
 

@@ -114,10 +114,22 @@ def crowd(workspace: Workspace, url: str, clients: int) -> AbstractContextManage
 @contextmanager
 def _running(workspace: Workspace, script: str, *args: str) -> Iterator[Outcomes]:
     outcomes = Outcomes()
+    with running(workspace, script, *args) as found:
+        yield outcomes
+    outcomes.counts.update(found["counts"])
+    outcomes.failures += found["failures"]
+
+
+@contextmanager
+def running(workspace: Workspace, script: str, *args: str) -> Iterator[dict[str, Any]]:
+    """A script in the pod for as long as the block runs; what it says at its end, as JSON, is there after it.
+
+    It prints "started" once it is at work, and ends when its standard input does.
+    """
+    found: dict[str, Any] = {}
     argv = [str(workspace.cluster.kubectl_path), "--namespace", workspace.namespace, "exec", "--stdin", POD, "--"]
-    argv += ["python3", "-c", script, *args]
     with subprocess.Popen(
-        argv,
+        [*argv, "python3", "-c", script, *args],
         env=workspace.cluster.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -126,9 +138,7 @@ def _running(workspace: Workspace, script: str, *args: str) -> Iterator[Outcomes
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         try:
-            yield outcomes
+            yield found
         finally:
             said, _ = process.communicate(timeout=120)
-            found = json.loads(said)
-            outcomes.counts.update(found["counts"])
-            outcomes.failures += found["failures"]
+            found.update(json.loads(said))

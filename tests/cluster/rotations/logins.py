@@ -16,14 +16,17 @@ NAME = "reports"
 INDEX = "search-index"
 FOLDER = "/tally"
 PODS = 2
-# A login begins when it is due, whether those before have ended or not; but no more at once than a small machine bears:
-# a queue of them would keep a pod that is to leave, and what waits for a processor for 20 s says nothing of a login.
+# A login begins when it is due, whether those before have ended or not. Only when so many hang at once one is left out,
+# and counted as such: the server has 200 connections, and the application needs some of them.
+IN_FLIGHT = 32
 SCRIPT = """
 import collections, concurrent.futures, json, os, pathlib, signal, sys, threading, time
 import psycopg2
-every, stop = float(sys.argv[1]), threading.Event()
+every, in_flight, stop = float(sys.argv[1]), int(sys.argv[2]), threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-tally, file = collections.Counter(), pathlib.Path("/tally") / os.environ["HOSTNAME"]
+tally, due, skipped = collections.Counter(), 0, 0
+file = pathlib.Path(sys.argv[3]) / os.environ["HOSTNAME"]
+half = file.with_name("." + file.name)
 where = dict(host=os.environ["DB_HOST"], dbname=os.environ["DB_NAME"], connect_timeout=20)
 def log_in():
     try:
@@ -34,28 +37,41 @@ def log_in():
         return "ok"
     except psycopg2.Error as error:
         return str(error).strip().splitlines()[-1][-80:]
-free = threading.Semaphore(4)
+free = threading.Semaphore(in_flight)
 def note(future):
     free.release()
     tally[future.result()] += 1
-with concurrent.futures.ThreadPoolExecutor(4) as pool:
-    due = time.monotonic()
+def write():
+    half.write_text(json.dumps({"due": due, "skipped": skipped, "outcomes": dict(tally)}))
+    half.rename(file)
+with concurrent.futures.ThreadPoolExecutor(in_flight) as pool:
+    begun, written = time.monotonic(), 0
     while not stop.is_set():
-        free.acquire()
-        pool.submit(log_in).add_done_callback(note)
-        begun, due = due, max(due + every, time.monotonic())
-        stop.wait(due - time.monotonic())
-        if int(due) != int(begun):
-            file.write_text(json.dumps(tally))
-file.write_text(json.dumps(tally))
+        due += 1
+        if free.acquire(blocking=False):
+            pool.submit(log_in).add_done_callback(note)
+        else:
+            skipped += 1
+        stop.wait(max(0, begun + due * every - time.monotonic()))
+        if int(time.monotonic()) != written:
+            written = int(time.monotonic())
+            write()
+write()
 """
 
 
 @dataclass(frozen=True)
 class Logins:
-    """How many logins ended how, over all pods that ever ran."""
+    """How many logins ended how, over all pods that ever ran; ``skipped`` of those that were ``due`` never began,
+    because so many others hung."""
 
+    due: int = 0
+    skipped: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def started(self) -> int:
+        return self.due - self.skipped
 
     @property
     def all(self) -> int:
@@ -64,6 +80,10 @@ class Logins:
     @property
     def failed(self) -> dict[str, int]:
         return {outcome: count for outcome, count in self.counts.items() if outcome != "ok"}
+
+    def __str__(self) -> str:
+        begun = f"{self.due} due, {self.started} started, {self.skipped} skipped"
+        return f"{begun}, {self.all} ended, failed: {self.failed or 'none'}"
 
 
 def install(workspace: Workspace, image: str, secret: str, every: float) -> None:
@@ -113,7 +133,7 @@ def _deployment(image: str, secret: str, every: float) -> Object:
     container = {
         "name": NAME,
         "image": image,
-        "command": ["python3", "-c", SCRIPT, str(every)],
+        "command": ["python3", "-c", SCRIPT, str(every), str(IN_FLIGHT), FOLDER],
         "env": environment(secret),
         "volumeMounts": [{"name": "tally", "mountPath": FOLDER}],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -145,8 +165,9 @@ def restarted(workspace: Workspace) -> None:
 
 def counted(workspace: Workspace, reader: str) -> Logins:
     """The tally so far, up to a second old; ``reader`` is a pod that sees the volume."""
-    text = workspace.kubectl("exec", reader, "--", "sh", "-c", f"cat {FOLDER}/* | sed 's/}}{{/}}\\n{{/g'")
+    text = workspace.kubectl("exec", reader, "--", "sh", "-c", f"for file in {FOLDER}/*; do cat $file; echo; done")
+    tallies = [json.loads(line) for line in text.splitlines()]
     counts: Counter[str] = Counter()
-    for line in text.splitlines():
-        counts.update(json.loads(line))
-    return Logins(counts)
+    for tally in tallies:
+        counts.update(tally["outcomes"])
+    return Logins(sum(tally["due"] for tally in tallies), sum(tally["skipped"] for tally in tallies), counts)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bench import rotation_kills as kills
 from tests.bench import rotations as show
 from tests.cluster import builders
 from tests.cluster.release import Operator
@@ -246,8 +247,8 @@ def test_a_leaked_key_is_accepted_by_nobody_and_the_refresh_tokens_are_revoked(s
 
 def test_the_show_counts_kills_and_the_runbooks_failures(school: School, operator: Operator) -> None:
     """`make show-rotation` in short; its yardstick is what the same use sees when a password is changed in place."""
-    point = "rotation.Publish.after-act"
-    assert point in show.kill_points()
-    assert show.kills(school, operator, [point]) == {"kill_points": 1, "kill_failures": 0}
+    point = "rotation.PromoteInStore.after-act"
+    assert point in kills.points(back=False)
+    assert kills.in_the_cluster(school, operator, [kills.Round([point])]) == {"kill_points": 1, "kill_failures": 0}
     shown = show.runbook(school)
     assert 0 < shown["runbook_failed_logins"] < shown["runbook_logins"]
