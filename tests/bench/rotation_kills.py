@@ -64,7 +64,7 @@ def in_the_cluster(school: School, operator: Operator, wanted: Sequence[Round], 
     school.workspace.wait_condition(REF, "StoreInStep")
     with hearing(school, operator) as witness:
         for one in wanted:
-            school.declare(**spec | ({"drainTimeout": "30s"} if one.back else {}))
+            school.declare(**spec | ({"drainTimeout": "60s"} if one.back else {}))
             trouble = _round(school, operator, witness, store, one)
             well = f"{'rolled back' if one.back else 'rotated'}, one login, nothing left over, no password told"
             say(f"killed at {', '.join(one.points)}: {trouble or well}")

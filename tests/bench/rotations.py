@@ -27,6 +27,7 @@ from tests.cluster.rotations import logins
 from tests.cluster.rotations.runbook import by_the_runbook
 from tests.cluster.rotations.school import HEALTH, JWT, PROTECTED, School
 from tests.cluster.rotations.sessions import signed_in
+from tests.cluster.workspace import LONG
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
 from tests.testbed.layout import cluster_name
@@ -114,7 +115,7 @@ def tokens(school: School, rate: float = RATE) -> dict[str, Any]:
     student = Student.enrol(school.workspace)
     with signed_in(school.workspace, student, PROTECTED, rate, REFRESH) as session:
         school.ask(JWT)
-        school.rotated(3, ref=JWT)
+        school.rotated(3, 2 * LONG, ref=JWT)
         time.sleep(2 * REFRESH)  # a class goes on, with a token of the new key
     say(f"requests of a session from before to after: {session.answered} answered, others: {session.failed or 'none'}")
     return {

@@ -72,9 +72,11 @@ def tally(folder: Path, act: str, in_flight: int, wanted: str) -> dict[str, Any]
     argv = [sys.executable, "-c", SCRIPT, "0.02", str(in_flight), str(folder)]
     with subprocess.Popen(argv, env=environment) as process:
         found = folder / "pod"
-        wait_for(lambda: found.exists() and json.loads(found.read_text())[wanted] >= 10, f"ten that are {wanted}")
-        (folder / "go").touch()
-        process.send_signal(signal.SIGTERM)
+        try:
+            wait_for(lambda: found.exists() and json.loads(found.read_text())[wanted] >= 10, f"ten that are {wanted}")
+        finally:
+            (folder / "go").touch()
+            process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     told: dict[str, Any] = json.loads(found.read_text())
     return told
@@ -130,10 +132,12 @@ def signed_in(*, revoked: bool) -> Iterator[tuple[type[Lms], dict[str, Any]]]:
     base, told = f"http://127.0.0.1:{server.server_port}", dict[str, Any]()
     argv = [sys.executable, "-c", sessions.SCRIPT, base, f"{base}/enrolments", "{}", "50", "0.2"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
-        yield lms, told
-        told.update(json.loads(process.communicate(timeout=30)[0].splitlines()[-1]))
-    server.shutdown()
-    server.server_close()
+        try:
+            yield lms, told
+        finally:
+            told.update(json.loads(process.communicate(timeout=30)[0].splitlines()[-1]))
+            server.shutdown()
+            server.server_close()
 
 
 def test_who_is_signed_in_takes_another_token_in_time() -> None:
