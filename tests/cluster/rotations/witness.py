@@ -42,8 +42,8 @@ class Witness:
             name, (status,) = pod["metadata"]["name"], pod["status"].get("containerStatuses") or [{"restartCount": 0}]
             number = int(status["restartCount"])
             self.starts[name] = max(number + 1, self.starts.get(name, 0))
-            for back, option in ((0, "--previous=false"), (1, "--previous")):
-                with suppress(subprocess.CalledProcessError):  # not started yet, or none before
+            for back, option in ((0, "--previous=false"), (1, "--previous"))[: number + 1]:
+                with suppress(subprocess.CalledProcessError):  # not started yet
                     self.logs[name, number - back] = self.operator.logs(f"pod/{name}", "--tail=-1", option)
 
     def leaks(self) -> list[str]:
