@@ -158,12 +158,12 @@ def school(server: PostgresServer, folder: Path, size: str) -> str:
     return name
 
 
-def kills(folder: Path, s3: S3Server, count: int, minutes: float) -> dict[str, Any]:
+def kills(folder: Path, s3: S3Server, size: str, count: int, minutes: float) -> dict[str, Any]:
     """Workers of all kinds killed at random moments, on a small school; fewer than ``count`` when the time is over."""
     seed = random.randrange(2**32)
     say(f"{count} kills, seed {seed}")
     with PostgresServer() as server, Job(server, s3, s3.make_bucket()) as job:
-        database = school(server, folder / "small", "60MB")
+        database = school(server, folder / "small", size)
         server.execute(LARGE_OBJECT, database)
         tally = Assault(job, server, database, random.Random(seed)).run(count, minutes * 60)
     say(str(tally))
@@ -180,8 +180,10 @@ def others(show: Show, install: bool) -> dict[str, Any]:
     return peers.run(world, say)
 
 
-def run(size: str, rounds: int, count: int, minutes: float = 10, *, install: bool = False) -> dict[str, Any]:
-    """The whole show; returns its JSON object."""
+def run(
+    size: str, rounds: int, count: int, minutes: float = 10, *, small: str = "60MB", install: bool = False
+) -> dict[str, Any]:
+    """The whole show, whose kills are on a ``small`` database; returns its JSON object."""
     with (
         tempfile.TemporaryDirectory(prefix="aada-show-") as name,
         # Those that copy the server's files need its WAL.
@@ -206,7 +208,7 @@ def run(size: str, rounds: int, count: int, minutes: float = 10, *, install: boo
             **repeated,
             "peak_mib": show.peak_mib,
             "peak_with_programs_mib": show.peak_with_programs_mib,
-            **kills(folder, s3, count, minutes),
+            **kills(folder, s3, small, count, minutes),
             "arms": arms,
             "peers": others(show, install),
         }

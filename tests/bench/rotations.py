@@ -64,7 +64,8 @@ def place(count: int) -> Iterator[tuple[list[School], Operator]]:
             release.build_image(cluster, f"{SAMPLE_LMS}:{version}")
         now = int(time.time())
         names = [f"rotation-{now}-{number}" for number in range(1, count + 1)]
-        schools = [School.open(cluster, name, every=EVERY * logins.PODS * count) for name in names]
+        every = EVERY * logins.PODS * count
+        schools = [School.open(cluster, name, every, logins.IN_FLIGHT) for name in names]
         for school in schools:
             school.declare()
         yield schools, operator

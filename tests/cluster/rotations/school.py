@@ -63,7 +63,13 @@ class School:
 
     @classmethod
     def open(
-        cls, cluster: Cluster, name: str, every: float = 0.5, before: Callable[[School], object] = _nothing, **lms: Any
+        cls,
+        cluster: Cluster,
+        name: str,
+        every: float = 0.5,
+        in_flight: int = logins.FEW,
+        before: Callable[[School], object] = _nothing,
+        **lms: Any,
     ) -> School:
         """A ready LMS, pods that log in all the time, and one that can send requests.
 
@@ -83,7 +89,7 @@ class School:
         workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
         image = f"{SAMPLE_LMS}:{builders.VERSION}"
         load.install(workspace, image)
-        logins.install(workspace, image, SECRET, every)
+        logins.install(workspace, image, SECRET, every, in_flight)
         return school
 
     def declare(self, **spec: Any) -> None:
