@@ -47,7 +47,7 @@ test-fast: venv  ## unit tests, seconds
 .PHONY: test-service
 test-service: venv  ## adapters and workers against real PostgreSQL and a real S3 server
 	@$(TESTBED) build
-	@$(PYTEST) -q --durations=10 --numprocesses=3 --dist=loadscope tests/service
+	@$(PYTEST) -q --durations=10 --numprocesses=3 --dist=loadscope --no-loadscope-reorder tests/service
 
 .PHONY: test-cluster
 test-cluster: venv  ## the operator in three real clusters, and the whole stories
