@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -19,7 +18,7 @@ from urllib.request import urlopen
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from tests.service.servers import free_port, wait_for
+from tests.service.servers import free_port, stopped, wait_for
 from tests.testbed.layout import Layout
 from tests.testbed.programs import unpack_package
 
@@ -97,15 +96,9 @@ class PrometheusServer:
             self._process.kill()
             self._process.wait(10)
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """It accepts connections and answers none."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return stopped(self._process)
 
 
 def recording(now: float) -> str:

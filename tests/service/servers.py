@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -200,6 +200,17 @@ class Standby(PostgresServer):
         wait_for(lambda: bool(self.value(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'")), "the standby")
 
 
+@contextmanager
+def stopped(process: subprocess.Popen[bytes] | None) -> Iterator[None]:
+    """A server's process stands still for as long as the block runs."""
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 class S3Server:
     """One versitygw over a folder: object ``key`` of ``bucket`` is the file ``root/bucket/key``.
 
@@ -255,15 +266,9 @@ class S3Server:
             self._process.kill()
             self._process.wait(10)
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """Connections stay open, answers stay out: as a server that is far too slow."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return stopped(self._process)
 
     def client(self) -> S3Client:
         """A plain client of the root account."""
