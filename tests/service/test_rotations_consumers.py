@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.resources import CRON_JOBS, PODS, SECRETS, Object
+from aada_operator.core.resources import CRON_JOBS, PODS, SECRETS
 from tests.service.rotation_world import ROTATION, RotationWorld, installed
+from tests.unit.rotations.job_runs import begin_run, pod_spec
 
 MARK = f"rotation.lms.aada.edu/{ROTATION}"
-POD_SPEC: Object = {"containers": [{"name": "report", "envFrom": [{"secretRef": {"name": "aada-db"}}]}]}
-
-
-def begin_run(world: RotationWorld) -> Object:
-    """A pod of a Job starts, which has the login in its environment and no session."""
-    metadata = {
-        "name": "report-1",
-        "ownerReferences": [{"kind": "Job", "name": "report", "uid": "1", "controller": True}],
-    }
-    started = {"running": {"startedAt": to_rfc3339(world.clock.now())}}
-    status = {"phase": "Running", "containerStatuses": [{"name": "report", "state": started}]}
-    return world.server.add(PODS, {"metadata": metadata, "spec": POD_SPEC, "status": status})
 
 
 async def test_a_run_from_before_keeps_the_old_login_alive_until_it_has_ended(school: RotationWorld) -> None:
     await installed(school, schedule="0 4 20 * *")
     old = school.secret()
     school.clock.advance(days=20)
-    run = begin_run(school)
+    run = begin_run(school.server, school.clock, "aada-db")
     await school.turns(until="Grace")
     school.clock.advance(hours=5)
     for _ in range(5):
@@ -53,7 +41,7 @@ async def test_a_run_that_got_the_new_login_may_use_it_after_the_way_back(school
     school.stuck = True
     await school.turns(until="Converge")
     new = school.secret()
-    run = begin_run(school)
+    run = begin_run(school.server, school.clock, "aada-db")
     school.clock.advance(minutes=11)
     await school.turns(until="Reconverge")
     school.stuck = False
@@ -69,7 +57,7 @@ async def test_a_run_that_got_the_new_login_may_use_it_after_the_way_back(school
 
 
 async def test_the_next_run_of_a_cron_job_has_the_revision_and_the_grace_is_a_day(school: RotationWorld) -> None:
-    template = {"spec": POD_SPEC}
+    template = {"spec": pod_spec("aada-db")}
     school.server.add(
         CRON_JOBS, {"metadata": {"name": "report"}, "spec": {"jobTemplate": {"spec": {"template": template}}}}
     )

@@ -13,7 +13,7 @@ from aada_operator.core.resources import PODS, SECRETS
 from tests.service.operator_kills import Killer
 from tests.service.rotation_world import ROTATION, RotationWorld, installed
 from tests.service.signing import KEYS, alive, ask, signing
-from tests.service.test_rotations_consumers import begin_run
+from tests.unit.rotations.job_runs import begin_run
 
 
 def sessions_end(session: psycopg.Connection[Any]) -> bool:
@@ -27,7 +27,7 @@ def sessions_end(session: psycopg.Connection[Any]) -> bool:
 async def test_a_leaked_login_is_closed_and_who_has_a_session_is_cut_off(school: RotationWorld) -> None:
     await installed(school, emergency=True, gracePeriod="24h")
     old = school.secret()
-    begin_run(school)
+    begin_run(school.server, school.clock, "aada-db")
     thief = school.log_in(old["username"], old["password"])
     ask(school)
     begun = school.clock.now()

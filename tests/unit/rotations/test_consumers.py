@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.resources import CRON_JOBS, DEPLOYMENTS, PODS, STATEFUL_SETS, ApiResource, Object
+from aada_operator.core.resources import CRON_JOBS, DEPLOYMENTS, STATEFUL_SETS, ApiResource, Object
+from tests.unit.rotations.job_runs import begin_run, pod_spec
 from tests.unit.rotations.test_generic import SPEC as GENERIC
 from tests.unit.rotations.world import MARK, ROTATION, SECRET, World
 
 KINDS = (DEPLOYMENTS, STATEFUL_SETS, CRON_JOBS)
-
-
-def pod_spec(secret: str) -> Object:
-    return {"containers": [{"name": "reports", "envFrom": [{"secretRef": {"name": secret}}]}]}
 
 
 def consumer(world: World, kind: ApiResource, secret: str = SECRET) -> Object:
@@ -85,20 +81,11 @@ async def test_a_consumer_is_given_the_revision_by_name_and_once(kind: ApiResour
     assert world.server.writes.count(f"patch {kind.plural}/reports") == 1
 
 
-def begin_run(world: World) -> Object:
-    """A pod of a Job that has the keys."""
-    owner = {"kind": "Job", "name": "report", "uid": "1", "controller": True}
-    body = {"metadata": {"name": "report-1", "ownerReferences": [owner]}, "spec": pod_spec(SECRET)}
-    started = {"running": {"startedAt": to_rfc3339(world.clock.now())}}
-    status = {"phase": "Running", "containerStatuses": [{"name": "reports", "state": started}]}
-    return world.server.add(PODS, body | {"status": status})
-
-
 async def test_a_key_is_accepted_until_a_run_that_signs_with_it_has_ended() -> None:
     world = World(type="JwtSigningKey", schedule="0 4 20 * *")
     await world.turns()
     world.clock.advance(days=20)
-    run = begin_run(world)
+    run = begin_run(world.server, world.clock, SECRET)
     await world.turns(until="Grace")
     world.clock.advance(hours=5)
     for _ in range(5):
@@ -117,6 +104,6 @@ async def test_a_run_from_after_the_publication_is_not_waited_for() -> None:
     world.clock.advance(days=20)
     await world.turns(until="Grace")
     world.clock.advance(minutes=16)
-    begin_run(world)
+    begin_run(world.server, world.clock, SECRET)
     await world.turns()
     assert world.past() == ["Rotated"]
