@@ -150,7 +150,7 @@ moments = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(schedules, moments, st.floats(0, 36))
 @example(("45 2 * * *", BERLIN), at("2026-10-24T12:00:00Z"), 13.2)
 @example(("0,30 2,3 * * *", BERLIN), at("2026-03-29T00:00:00Z"), 4.0)

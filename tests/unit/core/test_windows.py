@@ -176,7 +176,7 @@ def plain(given_: list[MaintenanceWindow], after: datetime) -> Opening | None:
     return Opening(max(start, after), end)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(some, max_size=4), moments)
 @example(windows({"schedule": "30 2 * * *", "duration": "90m", "timeZone": BERLIN}), SPRING - timedelta(hours=3))
 @example(windows({"schedule": "30 2 * * *", "duration": "90m", "timeZone": BERLIN}), AUTUMN + timedelta(minutes=70))

@@ -248,7 +248,7 @@ wishes = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(wishes, st.floats(0, 20), st.integers(1, 3))
 def test_every_wish_is_followed_by_a_visit_in_time(wanted: list[Wish], takes: float, workers: int) -> None:
     """Whatever the order of changes, delays and slow visits; the recorder itself asserts one visit at a time."""

@@ -176,7 +176,7 @@ lives = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lives, gaps)
 def test_every_slot_is_either_backed_up_or_counted_as_missed_never_both(life: Life, minutes: list[int]) -> None:
     for gap in minutes:
@@ -187,7 +187,7 @@ def test_every_slot_is_either_backed_up_or_counted_as_missed_never_both(life: Li
     assert len(set(life.made)) == len(life.made)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lives, gaps, st.data())
 def test_no_slot_twice_although_the_clock_jumps_and_the_status_is_lost(
     life: Life, minutes: list[int], data: st.DataObject
@@ -200,7 +200,7 @@ def test_no_slot_twice_although_the_clock_jumps_and_the_status_is_lost(
     assert len(set(life.made)) == len(life.made)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lives, st.integers(1, 60 * 24 * 400))
 def test_a_clock_that_was_ahead_does_not_silence_the_schedule(life: Life, ahead: int) -> None:
     life.now += timedelta(minutes=ahead)
@@ -218,7 +218,7 @@ def test_a_clock_that_was_ahead_does_not_silence_the_schedule(life: Life, ahead:
 names = st.lists(st.integers(0, 10_000), unique=True, max_size=30)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(names, st.data(), st.integers(1, 8), st.integers(0, 5))
 def test_history_keeps_the_newest_and_what_is_proved(
     minutes: list[int], data: st.DataObject, successful: int, failed: int

@@ -109,7 +109,7 @@ names = st.lists(st.integers(0, 400 * 24), unique=True, max_size=40)
 counts = st.none() | st.integers(1, 6)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     names, st.data(), st.fixed_dictionaries(dict.fromkeys(MODEL, counts)), st.integers(1, 4),
     st.sampled_from([None, "1d", "45d"]), st.sampled_from(ZONES),
