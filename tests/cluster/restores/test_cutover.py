@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from aada_operator.core.clock import SystemClock, to_rfc3339
-from tests.cluster import builders, load
+from tests.cluster import builders, load, sizes
 from tests.cluster.backups.school import School
 from tests.cluster.release import Operator
 from tests.cluster.restores.rehearsal import LIVE, Rehearsal
@@ -133,6 +133,21 @@ def test_a_rotation_of_the_login_waits_for_it_and_fits_the_database_that_came(sc
         == (rotated["status"]["proof"]["by"])
     )
     school.workspace.wait_condition("lms/aada", "Ready", timeout=90)
+
+
+def test_no_pod_is_taken_away_before_it_is_done(school: Rehearsal, monday: str) -> None:
+    workspace = school.workspace
+    sizes.declare(workspace, minReplicas=2, maxReplicas=3)
+    workspace.says(sizes.REF, "Ready", "Scaling", LONG)
+    sizes.has(workspace, 2)
+    ref = school.restore("sized", backup="monday", mode="Auto", target={"mode": "Cutover"})
+    sizes.held(workspace, "Restore sized (Cutover)")
+    sizes.one_is_enough(workspace)
+    school.restored(ref, LONG)
+    sizes.has(workspace, 1)
+    assert sizes.bounds(workspace) == (1, 1)
+    assert school.content() == monday
+    workspace.delete(sizes.REF)
 
 
 def test_a_dropped_database_comes_back(school: Rehearsal, monday: str) -> None:
