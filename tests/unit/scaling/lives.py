@@ -84,6 +84,7 @@ class Life:
         if self._rolling:
             self._rolled = self.now
         elif self.dice.random() < 0.1 and (self.rules.ready or self.now - self._rolled > self.rules.grace):
+            self._rolled = self.now  # it may be over before the next look
             self._old, self._new = self._new, 0
             self._late_old, self._late_new = self._late_new, []
 

@@ -10,7 +10,7 @@ from aada_operator.core import capacity
 from aada_operator.scaling import budget, decide
 from tests.unit.scaling import budget_cases
 
-CASES = 500
+CASES = 2000
 
 
 def test_no_case_asks_for_more_connections_than_there_are() -> None:
