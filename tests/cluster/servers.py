@@ -39,13 +39,15 @@ class Database:
     def host(self) -> str:
         return self.server.host
 
-    def sql(self, statement: str, database: str = "postgres") -> str:
+    def sql(self, statement: str, database: str = "postgres", **kwargs: Any) -> str:
         """Run SQL as the admin and return what psql prints: rows as lines, columns between bars, no header.
+
+        ``kwargs`` go to `subprocess.check_output`.
 
         Raises subprocess.CalledProcessError when a statement fails.
         """
         command = _psql(self.server.credentials["username"], database)
-        return self.workspace.kubectl("exec", "--stdin", POD, "--", *command, input=statement).strip()
+        return self.workspace.kubectl("exec", "--stdin", POD, "--", *command, input=statement, **kwargs).strip()
 
     @contextmanager
     def session(self, statement: str, database: str, login: str = "") -> Iterator[subprocess.Popen[str]]:
@@ -79,7 +81,7 @@ class Database:
         """Six sessions that want one lock, as at the start of a class when all write to the same row: five wait."""
         with ThreadPoolExecutor(_SESSIONS) as pool:
             for _ in range(_SESSIONS):
-                pool.submit(self.sql, _WAITS)
+                pool.submit(self.sql, _WAITS, stderr=subprocess.DEVNULL)  # they are ended
             try:
                 wait_until(lambda: int(self.sql(_WAITING)) == _SESSIONS - 1, "sessions that wait for a lock", 60)
                 yield
