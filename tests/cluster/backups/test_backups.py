@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 
 import pyrage
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from aada_operator.api.manifest import lms_folder, manifest_key, parse_manifest
 from tests.cluster import audit, builders
 from tests.cluster.backups.school import ROWS, SLOW, WAIT, School, eventually
+from tests.cluster.release import DEPLOYMENT, Operator
 from tests.cluster.workspace import Object, condition, summary
 
 NIGHTLY = {"schedule": "0 2 * * *"}
 MINUTELY = {"schedule": "* * * * *"}
+AT_ONCE = {"immediate": True, "verification": {"onFull": True}}
 
 
 def scheduled(school: School, policy: str) -> list[Object]:
@@ -29,9 +32,7 @@ def verified(school: School, ref: str) -> Object:
 
 
 def test_a_new_policy_backs_up_at_once_and_proves_it(school: School) -> None:
-    policy = school.policy(
-        "nightly", immediate=True, full=NIGHTLY, verification={"onFull": True}, objectives={"rpo": "26h", "rto": "1h"}
-    )
+    policy = school.policy("nightly", full=NIGHTLY, objectives={"rpo": "26h", "rto": "1h"}, **AT_ONCE)
     made = school.workspace.wait_for(policy, lambda body: bool(body.get("status", {}).get("lastFullName")), WAIT)
     name = made["status"]["lastFullName"]
     body = verified(school, f"lmsb/{name}")
@@ -53,6 +54,42 @@ def test_a_new_policy_backs_up_at_once_and_proves_it(school: School) -> None:
     manifest = parse_manifest(stored)
     assert (manifest.uid, manifest.rows) == (body["metadata"]["uid"], status["tables"]["rows"])
     assert manifest.stored_bytes == status["storedBytes"]
+
+
+def test_objectives_that_cannot_be_kept_are_told_with_the_fix(school: School) -> None:
+    """The runbook's own: a backup every four hours, and no more than four hours may be lost."""
+    policy = school.policy(
+        "nightly", full={"schedule": "0 */4 * * *"}, objectives={"rpo": "4h", "rto": "1s"}, **AT_ONCE
+    )
+    message = school.workspace.says(policy, "RPOUnreachable", "ScheduleTooRare")
+    assert message.endswith('4h cannot be kept; set incremental: {schedule: "0 */3 * * *"}, or objectives.rpo to 5h')
+    assert "the objective is 1s" in school.workspace.says(policy, "RTOAtRisk", "TooSlow")
+    told = {event["reason"] for event in school.workspace.events("BackupPolicy/nightly") if event["type"] == "Warning"}
+    assert told >= {"ScheduleTooRare", "TooSlow"}
+    school.policy("nightly", full=NIGHTLY, objectives={"rpo": "26h", "rto": "1h"}, **AT_ONCE)
+    school.workspace.says(policy, "RPOUnreachable", "WithinObjective")
+
+
+def test_a_slot_that_passes_while_the_operator_is_away_is_told_within_a_minute(
+    school: School, operator: Operator
+) -> None:
+    slot = (datetime.now(UTC) + timedelta(seconds=75)).replace(second=0, microsecond=0)
+    policy = school.policy("overslept", full={"schedule": f"{slot:%M %H} * * *"}, startingDeadline="1s")
+    school.workspace.says(policy, "ScheduleKept", "OnTime")
+    operator.kubectl("scale", DEPLOYMENT, "--replicas=0")
+    try:
+        assert datetime.now(UTC) < slot, "it must not be due before"
+        eventually(lambda: datetime.now(UTC) > slot + timedelta(seconds=5), "the slot to pass")
+    finally:
+        operator.kubectl("scale", DEPLOYMENT, "--replicas=1")
+        operator.rolled_out()
+    back = datetime.now(UTC)
+    told = school.workspace.wait_for(policy, lambda body: condition(body, "ScheduleKept").get("status") == "False", 60)
+    assert condition(told, "ScheduleKept")["reason"] == "SlotMissed"
+    assert told["status"]["missedSlots"] == 1
+    assert datetime.fromisoformat(told["status"]["missedAt"]) <= back + timedelta(seconds=60)
+    assert "SlotMissed" in {event["reason"] for event in school.workspace.events("BackupPolicy/overslept")}
+    assert scheduled(school, "overslept") == []
 
 
 def test_what_a_user_sees(school: School) -> None:

@@ -13,6 +13,16 @@ from tests.cluster.backups.school import eventually
 from tests.cluster.restores.rehearsal import LIVE, Rehearsal
 from tests.cluster.workspace import LONG, Object, condition, summary
 
+LETTERS = """
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+CREATE TABLE public.letters AS SELECT pgp_sym_encrypt('dear teacher', 'key-of-then') AS sealed;
+"""
+
+
+def data_key(key: str) -> Object:
+    """What an AadaLms says of the key with which its application seals letters."""
+    return {"secretRef": {"name": "data-keys", "key": key}, "table": "letters", "column": "sealed"}
+
 
 class TestContent:
     def test_by_name_is_that_of_the_backup(self, opened: tuple[Rehearsal, str, str], by_name: Object) -> None:
@@ -107,6 +117,23 @@ class TestRefusals:
         assert condition(body, "Failed")["reason"] == "WrongKey", summary(body)
         assert school.databases() == before
         assert school.jobs_made("wrong-key") == ["wrong-key-restore-1"], "no retry can mend this"
+
+    def test_a_key_of_the_application_that_decrypts_nothing_of_it_is_refused_before_anything_is_made(
+        self, school: Rehearsal
+    ) -> None:
+        school.database.sql(LETTERS, LIVE)
+        school.completed(school.backup("sealed", "nightly"))
+        school.workspace.secret("data-keys", then="key-of-then", now="key-of-now")
+        school.workspace.patch("lms/aada", database={"dataKey": data_key("now")})
+        before = school.databases()
+        body = school.ended(school.restore("data-key-of-now", backup="sealed"))
+        assert condition(body, "Failed")["reason"] == "DataKeyMismatch", summary(body)
+        assert "key now of Secret data-keys" in condition(body, "Failed")["message"]
+        assert school.databases() == before
+        school.workspace.patch("lms/aada", database={"dataKey": data_key("then")})
+        found = school.restored(school.restore("data-key-of-then", backup="sealed"))["status"]["checks"]
+        assert "decrypts letters.sealed" in [check["message"] for check in found]
+        school.workspace.patch("lms/aada", database={"dataKey": None})
 
     @pytest.mark.parametrize("name", ["precious", LIVE])
     def test_a_database_that_is_there_is_refused_and_untouched(self, school: Rehearsal, name: str) -> None:
