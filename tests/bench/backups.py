@@ -27,7 +27,7 @@ from tests.bench import peers
 from tests.bench.backup_report import broken, table
 from tests.service.kills import LARGE_OBJECT, Assault
 from tests.service.sample_lms.harness import DATABASE_PASSWORD, Release, application_python
-from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server
+from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server, in_memory
 from tests.service.worker_harness import Finished, Job
 
 # New rows as the days bring them: the log of requests, and what students hand in; copies under new ids.
@@ -162,7 +162,7 @@ def kills(folder: Path, s3: S3Server, size: str, count: int, minutes: float) -> 
     """Workers of all kinds killed at random moments, on a small school; fewer than ``count`` when the time is over."""
     seed = random.randrange(2**32)
     say(f"{count} kills, seed {seed}")
-    with PostgresServer() as server, Job(server, s3, s3.make_bucket()) as job:
+    with PostgresServer(in_memory()) as server, Job(server, s3, s3.make_bucket(), in_memory()) as job:
         database = school(server, folder / "small", size)
         server.execute(LARGE_OBJECT, database)
         tally = Assault(job, server, database, random.Random(seed)).run(count, minutes * 60)

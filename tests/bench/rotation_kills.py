@@ -24,7 +24,7 @@ from tests.cluster.rotations.witness import Witness, hearing
 from tests.cluster.workspace import LONG, Object
 from tests.service.rotation_kills import WAYS, Way, acting
 from tests.service.rotation_siege import besieged
-from tests.service.servers import PostgresServer
+from tests.service.servers import PostgresServer, in_memory
 
 VARIABLE = "AADA_FAILPOINTS"
 WITHOUT_CLUSTER = frozenset({"HandOver"})
@@ -161,7 +161,7 @@ def wrong(school: School, known: int, store: Store, witness: Witness) -> list[st
 def without_cluster(ways: Iterable[Way] = WAYS, most: int | None = None, say: Say = print) -> dict[str, Any]:
     """Each strategy forth and back, killed at each point of it, each in a rotation of its own."""
     count = failures = 0
-    with PostgresServer() as postgres:
+    with PostgresServer(in_memory()) as postgres:
         for way in ways:
             found = asyncio.run(besieged(postgres, way, [[point] for point in way.points()[:most]]))
             troubles = {one.points[0]: one.trouble for one in found if one.trouble}

@@ -8,28 +8,28 @@ from collections.abc import Iterator
 import pytest
 
 from tests.service.rotation_world import RotationWorld, drop
-from tests.service.servers import PostgresServer, S3Server, Standby
+from tests.service.servers import PostgresServer, S3Server, Standby, in_memory
 from tests.service.worker_harness import Job
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The PostgreSQL of this session; a test that stops it starts it again."""
-    with PostgresServer() as server:
+    with PostgresServer(in_memory()) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[PostgresServer]:
     """A PostgreSQL of a module's own, which a standby follows."""
-    with PostgresServer() as server:
+    with PostgresServer(in_memory()) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def standby(primary: PostgresServer) -> Iterator[Standby]:
     """A streaming replica of it."""
-    with Standby(primary) as server:
+    with Standby(primary, in_memory()) as server:
         yield server
 
 
@@ -57,7 +57,7 @@ def bucket(s3: S3Server) -> str:
 @pytest.fixture
 def job(postgres: PostgresServer, s3: S3Server, bucket: str) -> Iterator[Job]:
     """What a worker finds in its Job: Secrets, scratch space, a bucket of its own."""
-    with Job(postgres, s3, bucket) as surroundings:
+    with Job(postgres, s3, bucket, in_memory()) as surroundings:
         yield surroundings
 
 

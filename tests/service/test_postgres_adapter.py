@@ -23,7 +23,7 @@ from aada_operator.adapters.postgres import Endpoint, Login
 from aada_operator.adapters.postgres_locks import alone
 from aada_operator.core.database import Names
 from aada_operator.core.errors import Waiting
-from tests.service.servers import PostgresServer, free_port
+from tests.service.servers import PostgresServer, free_port, in_memory
 
 SECRET = "Secret db-admin"
 
@@ -226,7 +226,7 @@ def tls_server(folder: Path, name: str) -> Iterator[tuple[PostgresServer, str]]:
         parent.chmod(0o755)
     authority = Authority(folder, name)
     options = {"ssl": "on", "ssl_cert_file": str(authority.cert), "ssl_key_file": str(authority.key)}
-    with PostgresServer(**options) as server:
+    with PostgresServer(in_memory(), **options) as server:
         yield server, authority.pem
 
 

@@ -11,7 +11,7 @@ import pytest
 from aada_operator.core.resources import AADA_LMS, SECRETS, SERVICES
 from tests.service.lms_world import KEY, LMS
 from tests.service.read_world import READ_URL, SERVICE, School, dropped
-from tests.service.servers import PostgresServer, Standby, wait_for
+from tests.service.servers import PostgresServer, Standby, in_memory, wait_for
 from tests.service.test_postgres_adapter import tls_server
 
 
@@ -131,10 +131,10 @@ async def test_a_replica_that_is_killed_is_left_and_returned_to(school: School) 
 async def test_a_server_that_is_no_standby_is_never_read_from(school: School) -> None:
     school.declare(readReplica=school.replica | {"port": school.postgres.port})
     assert await school.look() == "False NotAReplica"
-    with PostgresServer() as other:
+    with PostgresServer(in_memory()) as other:
         other.execute(f"CREATE ROLE \"{school.database}_a\" LOGIN PASSWORD '{school.secret()['password']}'")
         other.createdb(school.database)
-        with Standby(other) as foreign:
+        with Standby(other, in_memory()) as foreign:
             school.declare(readReplica=school.replica | {"port": foreign.port})
             assert await school.look() == "False NotAReplica"
             assert "another server" in school.message("ReadReplicaReady")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aada_operator.api.task import BackupTask
-from tests.service.servers import PostgresServer, S3Server
+from tests.service.servers import PostgresServer, S3Server, in_memory
 from tests.service.worker_harness import Job
 from tests.testbed.pki import Authority, Identity
 
@@ -32,7 +32,9 @@ def postgres(authority: Path) -> Iterator[PostgresServer]:
     shutil.copy(authority / "server.key", key)
     key.chmod(0o600)
     shutil.chown(key, "postgres", "postgres")
-    with PostgresServer(ssl="on", ssl_cert_file=str(authority / "server.crt"), ssl_key_file=str(key)) as server:
+    with PostgresServer(
+        in_memory(), ssl="on", ssl_cert_file=str(authority / "server.crt"), ssl_key_file=str(key)
+    ) as server:
         yield server
 
 

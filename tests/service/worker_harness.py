@@ -169,8 +169,8 @@ class RunningWorker:
 class Job:
     """One Job's surroundings: mounted Secrets, scratch space, a place for the outcome."""
 
-    def __init__(self, postgres: PostgresServer, s3: S3Server, bucket: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="aada-job-"))
+    def __init__(self, postgres: PostgresServer, s3: S3Server, bucket: str, parent: str = "") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="aada-job-", dir=parent or None))
         self.postgres, self.s3, self.bucket = postgres, s3, bucket
         self.identity, self.recipient = keygen()
         self.environment: dict[str, str] = {}

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.service.sample_lms.harness import DATABASE_PASSWORD, Release, RunningLms, application_python, serve
-from tests.service.servers import PostgresServer
+from tests.service.servers import PostgresServer, in_memory
 
 NewDatabase = Callable[[], tuple[str, str]]
 MakeRelease = Callable[[str], Release]
@@ -16,7 +16,7 @@ Serve = Callable[..., AbstractContextManager[RunningLms]]
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """A server that takes the connections of one pod of a school, and the application's role."""
-    with PostgresServer(max_connections="300") as running:
+    with PostgresServer(in_memory(), max_connections="300") as running:
         running.execute(f"CREATE ROLE lms LOGIN PASSWORD '{DATABASE_PASSWORD}'")
         yield running
 
