@@ -43,9 +43,10 @@ class School:
         self.workspace, self.database = workspace, database
 
     def declare(self, **spec: Any) -> None:
-        """The policy, as small as the pods are: four connections each."""
+        """The policy, as small as the pods are: four connections each. What those that begin use is soon forgotten."""
         target = {"lmsRef": {"name": builders.LMS}, "component": "backend"}
-        wanted = {"target": target, "minReplicas": 1, "maxReplicas": 3} | spec
+        soon = {"scaleDownStabilization": "15s"}
+        wanted = {"target": target, "minReplicas": 1, "maxReplicas": 3, "behavior": soon} | spec
         self.workspace.apply(builders.custom_resource("ScalingPolicy", POLICY, wanted))
 
     def lms(self, **patch: Any) -> None:
