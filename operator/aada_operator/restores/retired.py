@@ -47,7 +47,7 @@ async def retire(work: Work) -> float | None:
         known["message"] = trouble.message
         return trouble.retry_after if isinstance(trouble, Waiting) else RESYNC
     known["droppedAt"] = to_rfc3339(work.visit.now)
-    known["message"] = "" if dropped else "none of this Restore has that name: it is gone, or somebody renamed it"
+    known["message"] = "" if dropped else "nothing of this Restore is there: gone, renamed or taken by somebody else"
     return None
 
 
