@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR
 from aada_operator.api.manifest import manifest_key
 from tests.cluster import builders
-from tests.cluster.backups.school import WAIT, School
+from tests.cluster.backups.school import FILL, WAIT, School
 from tests.cluster.workspace import Object
 
 RULE = {"daily": 1, "minCount": 1}
 
 
-def taken(school: School, name: str, slot: str) -> Object:
+def taken(school: School, name: str, slot: str, policy: str = "tidy") -> Object:
     """A completed backup as a schedule makes it."""
-    body = builders.backup(name, policy="tidy")
+    body = builders.backup(name, policy=policy)
     school.workspace.apply(body | {"metadata": body["metadata"] | {"annotations": {ANNOTATION_SCHEDULED_FOR: slot}}})
     return school.completed(f"lmsb/{name}")
 
@@ -71,3 +73,22 @@ def test_the_data_of_a_deleted_backup_stays_unless_its_policy_says_delete(school
     school.workspace.wait_for("lmsb/whole-staying", lambda body: not body["metadata"].get("finalizers"), WAIT)
     school.workspace.delete("lmsb/whole-staying")
     assert manifest_key(staying) in school.s3.keys(staying)
+
+
+def test_a_backup_of_less_than_half_takes_no_place_until_a_person_accepts_it(school: School) -> None:
+    policy = school.policy("shrunk", retention=RULE | {"mode": "Observe"})
+    taken(school, "shrunk-before", "2026-01-05T02:00:00Z", "shrunk")
+    school.database.sql("TRUNCATE notes", builders.DATABASE_NAME)
+    try:
+        taken(school, "shrunk-after", "2026-01-06T02:00:00Z", "shrunk")
+    finally:
+        school.database.sql(f"DROP TABLE notes; {FILL}", builders.DATABASE_NAME)
+    message = school.workspace.says("lmsb/shrunk-after", "SuspiciousSize", "LessThanHalf")
+    assert "LessThanHalf" in {event["reason"] for event in school.workspace.events("Backup/shrunk-after")}
+    observed = school.workspace.wait_for(policy, lambda body: (body["status"].get("retention") or {}).get("kept") == 2)
+    assert not observed["status"]["retention"].get("expired")
+    school.workspace.cluster.kubectl(*shlex.split(message.split("accepted: ")[1])[1:])
+    school.workspace.says("lmsb/shrunk-after", "SuspiciousSize", "SizeAccepted")
+    school.workspace.wait_for(
+        policy, lambda body: body["status"]["retention"].get("expired") == ["shrunk-before"], WAIT
+    )
