@@ -1,4 +1,4 @@
-"""A ScalingPolicy beside what holds the application: what it says, and what its autoscaler may choose from."""
+"""The ScalingPolicy of the API's pods: what it says, also beside what holds the application, and how many there are."""
 
 from __future__ import annotations
 
@@ -41,13 +41,15 @@ def bounds(workspace: Workspace) -> tuple[int, int]:
     return spec["minReplicas"], spec["maxReplicas"]
 
 
-def has(workspace: Workspace, pods: int) -> None:
-    """Wait until so many pods are wanted and ready."""
-    workspace.wait_for(DEPLOYMENT, lambda live: live["spec"]["replicas"] == pods == _ready(live), LONG)
+def has(workspace: Workspace, pods: int, timeout: float = LONG) -> None:
+    """Wait until so many pods are wanted and there."""
+    workspace.wait_for(DEPLOYMENT, lambda body: _is_at(body, pods), timeout)
 
 
-def _ready(deployment: Object) -> int:
-    return int(deployment.get("status", {}).get("readyReplicas", 0))
+def _is_at(body: Object, pods: int) -> bool:
+    status = body.get("status") or {}
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
+    return bool(body["spec"]["replicas"] == pods and counts == [pods] * 3)
 
 
 def _is_seen(body: Object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import threading
 import time
@@ -29,6 +30,10 @@ class Workspace:
     def kubectl(self, *args: str, **kwargs: Any) -> str:
         """Run kubectl in this namespace. Raises subprocess.CalledProcessError when it fails."""
         return self.cluster.kubectl("--namespace", self.namespace, *args, **kwargs)
+
+    def follow(self, command: str) -> None:
+        """Run a kubectl command as a message gives it to people, with its namespace."""
+        self.cluster.kubectl(*shlex.split(command)[1:])
 
     def apply(self, *objects: Object) -> None:
         """Apply objects, which get this namespace. Raises subprocess.CalledProcessError when one is refused."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR
 from aada_operator.api.manifest import manifest_key
 from tests.cluster import builders
@@ -87,7 +85,7 @@ def test_a_backup_of_less_than_half_takes_no_place_until_a_person_accepts_it(sch
     assert "LessThanHalf" in {event["reason"] for event in school.workspace.events("Backup/shrunk-after")}
     observed = school.workspace.wait_for(policy, lambda body: (body["status"].get("retention") or {}).get("kept") == 2)
     assert not observed["status"]["retention"].get("expired")
-    school.workspace.cluster.kubectl(*shlex.split(message.split("accepted: ")[1])[1:])
+    school.workspace.follow(message.split("accepted: ")[1])
     school.workspace.says("lmsb/shrunk-after", "SuspiciousSize", "SizeAccepted")
     school.workspace.wait_for(
         policy, lambda body: body["status"]["retention"].get("expired") == ["shrunk-before"], WAIT

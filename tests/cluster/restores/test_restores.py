@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 
 import pyrage
@@ -82,7 +81,7 @@ class TestModes:
         command = message.split("approve with: ")[1].split(";")[0]
         assert school.jobs_made("approved") == []
         assert "approved_copy" not in school.databases()
-        school.workspace.cluster.kubectl(*shlex.split(command)[1:])
+        school.workspace.follow(command)
         assert school.content(school.restored(ref)["status"]["database"]) == monday
 
     def test_observe_writes_a_plan_that_says_what_would_be_done(self, school: Rehearsal) -> None:

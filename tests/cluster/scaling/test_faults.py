@@ -17,8 +17,9 @@ import pytest
 from aada_operator.core.capacity import pace
 from tests.cluster import builders, release
 from tests.cluster.release import Operator
-from tests.cluster.scaling.test_scaling import ALL_DAY, DEPLOYMENT, PODS, REF, School
+from tests.cluster.scaling.test_scaling import ALL_DAY, PODS, School
 from tests.cluster.servers import Database
+from tests.cluster.sizes import DEPLOYMENT, REF
 from tests.cluster.workspace import LONG, Workspace
 from tests.testbed import services
 from tests.testbed.cluster import Cluster

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.cluster.release import Operator
-from tests.cluster.scaling.test_scaling import AUTOSCALER, POLICY, REF, School, school
+from tests.cluster.scaling.test_scaling import School, school
+from tests.cluster.sizes import AUTOSCALER, POLICY, REF
 from tests.cluster.workspace import Object, Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.versions import SAMPLE_LMS_RELEASES

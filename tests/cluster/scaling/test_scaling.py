@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from aada_operator.core.managed_fields import managers_of
-from tests.cluster import builders, load, release
+from tests.cluster import builders, load, release, sizes
 from tests.cluster.full_pools import full_pools
 from tests.cluster.release import Operator
 from tests.cluster.servers import Database
+from tests.cluster.sizes import AUTOSCALER, DEPLOYMENT, POLICY, REF
 from tests.cluster.workspace import LONG, Object, Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.cluster import Cluster
@@ -25,8 +26,6 @@ from tests.testbed.shell import wait_until
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 from tests.unit.scaling.calendars import event, ics
 
-POLICY = "backend"
-REF, AUTOSCALER, DEPLOYMENT = f"scp/{POLICY}", f"hpa/{POLICY}", "deployment/aada-backend"
 LIMIT = f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{builders.DATABASE_NAME}_a'"
 PODS_OF_IT = "lms.aada.edu/component=backend"
 # They have ended six seconds after they have served on, so that the next one may leave sooner.
@@ -44,10 +43,8 @@ class School:
 
     def declare(self, **spec: Any) -> None:
         """The policy, as small as the pods are: four connections each. What those that begin use is soon forgotten."""
-        target = {"lmsRef": {"name": builders.LMS}, "component": "backend"}
         soon = {"scaleDownStabilization": "15s"}
-        wanted = {"target": target, "minReplicas": 1, "maxReplicas": 3, "behavior": soon} | spec
-        self.workspace.apply(builders.custom_resource("ScalingPolicy", POLICY, wanted))
+        sizes.declare(self.workspace, **({"minReplicas": 1, "maxReplicas": 3, "behavior": soon} | spec))
 
     def lms(self, **patch: Any) -> None:
         """The AadaLms with a change of its component, or of its version."""
@@ -63,7 +60,7 @@ class School:
 
     def has(self, pods: int, timeout: float = LONG) -> None:
         """Wait until so many pods are wanted and there."""
-        self.workspace.wait_for(DEPLOYMENT, lambda body: _is_at(body, pods), timeout)
+        sizes.has(self.workspace, pods, timeout)
 
     def limit(self) -> int:
         """CONNECTION LIMIT of the application's role."""
@@ -74,12 +71,6 @@ class School:
         for ref in ("lms/aada", REF):
             note = f"lms.aada.edu/reconcile-at={secrets.token_hex(4)}"
             self.workspace.kubectl("annotate", ref, "--overwrite", note)
-
-
-def _is_at(body: Object, pods: int) -> bool:
-    status = body.get("status") or {}
-    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
-    return bool(body["spec"]["replicas"] == pods and counts == [pods] * 3)
 
 
 @pytest.fixture(scope="module")
