@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pyrage
 import pytest
 
+from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR
 from aada_operator.api.manifest import lms_folder, manifest_key, parse_manifest
 from tests.cluster import audit, builders
 from tests.cluster.backups.school import ROWS, SLOW, WAIT, School, eventually
@@ -138,7 +140,7 @@ def test_slots_of_a_schedule_start_on_time_and_the_verification_schedule_asks_fo
     policy = school.policy("minutely", full=MINUTELY, verification=MINUTELY)
     found = school.workspace.wait_for(policy, lambda body: bool(body.get("status", {}).get("lastFullName")), WAIT)
     first = school.workspace.get(f"lmsb/{found['status']['lastFullName']}") or {}
-    slot = first["metadata"]["annotations"]["lms.aada.edu/scheduled-for"]
+    slot = first["metadata"]["annotations"][ANNOTATION_SCHEDULED_FOR]
     assert first["metadata"]["name"] == f"minutely-full-{slot[:4]}{slot[5:7]}{slot[8:10]}t{slot[11:13]}{slot[14:16]}z"
     late = int(first["metadata"]["creationTimestamp"][17:19])
     assert late <= 2, "seconds after the full minute"
@@ -147,6 +149,30 @@ def test_slots_of_a_schedule_start_on_time_and_the_verification_schedule_asks_fo
     verified(school, f"lmsb/{name}")
     eventually(lambda: len(scheduled(school, "minutely")) >= 2, "a second backup")
     school.workspace.patch(policy, suspend=True)
+
+
+def test_of_two_operators_each_slot_has_one_backup_although_the_leader_hangs(
+    school: School, operator: Operator
+) -> None:
+    operator.kubectl("scale", DEPLOYMENT, "--replicas=2")
+    try:
+        operator.rolled_out()
+        policy, first = school.policy("in-pairs", full=MINUTELY), operator.leader()
+        operator.signal(first, signal.SIGSTOP)
+        operator.leader(but_not=first)
+        eventually(lambda: len(scheduled(school, "in-pairs")) >= 1, "the first slot")
+        operator.signal(first, signal.SIGCONT)  # it thinks that it leads still
+        eventually(lambda: len(scheduled(school, "in-pairs")) >= 2, "another slot")
+        school.workspace.patch(policy, suspend=True)
+    finally:
+        operator.kubectl("scale", DEPLOYMENT, "--replicas=1")
+        operator.rolled_out()
+    made = scheduled(school, "in-pairs")
+    slots = [body["metadata"]["annotations"][ANNOTATION_SCHEDULED_FOR] for body in made]
+    assert len(slots) == len(set(slots))
+    for name in [body["metadata"]["name"] for body in made]:
+        assert school.completed(f"lmsb/{name}")["status"]["attempt"] == 1
+        assert school.jobs_made(name) == [f"{name}-1"]
 
 
 def test_an_object_that_is_made_again_takes_its_backup_over(school: School) -> None:

@@ -6,6 +6,7 @@ import secrets
 import subprocess
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster import builders
 from tests.cluster.backups.school import SLOW, WAIT, School, eventually, everything_said
@@ -17,10 +18,24 @@ from tests.testbed.services import make_bucket
 NIGHTLY = {"schedule": "0 2 * * *"}
 # Attempts are ten seconds and more apart.
 WRONG_PASSWORD, WRONG_SECRET_KEY = "canary-wrong-password", "canary-wrong-secret-key"
+# A failed run is seen after so many seconds at the latest.
+MINUTE = 60.0
 
 
 def warnings(school: School, ref: str) -> set[str]:
     return {event["reason"] for event in school.workspace.events(ref) if event["type"] == "Warning"}
+
+
+def failed_backups(school: School, operator: Operator, policy: str) -> float:
+    """How many of a policy's backups failed, by the operator's metrics."""
+    wanted = {"namespace": school.workspace.namespace, "policy": policy, "phase": "Failed"}
+    families = text_string_to_metric_families(operator.metrics(operator.leader()))
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "aada_operator_backups" and wanted.items() <= sample.labels.items()
+    )
 
 
 class TestBadInput:
@@ -48,12 +63,19 @@ class TestBadInput:
         ref = school.policy("orphan", immediate=True, full=NIGHTLY, lmsRef={"name": "nobody"})
         assert "nobody" in school.workspace.says(ref, "Ready", "LmsNotFound")
 
-    def test_a_pod_template_that_the_server_refuses_fails_the_backup_and_not_the_next(self, school: School) -> None:
-        school.policy("template", job={"podTemplate": {"spec": {"restartPolicy": "Sometimes"}}})
+    def test_a_pod_template_that_the_server_refuses_fails_the_backup_and_not_the_next(
+        self, school: School, operator: Operator
+    ) -> None:
+        policy = school.policy("template", job={"podTemplate": {"spec": {"restartPolicy": "Sometimes"}}})
         ref = school.backup("template", "template")
         assert "restartPolicy" in school.workspace.says(ref, "Failed", "Refused")
+        assert "Backup template failed" in school.workspace.says(policy, "Ready", "LastBackupFailed", MINUTE)
+        assert "Refused" in warnings(school, "Backup/template")
+        assert "LastBackupFailed" in warnings(school, policy.replace("bp", "BackupPolicy"))
+        eventually(lambda: failed_backups(school, operator, "template") == 1, "the metric", MINUTE)
         school.policy("template")
         school.completed(school.backup("template-2", "template"))
+        school.workspace.wait_condition(policy, "Ready")
 
 
 class TestStorage:

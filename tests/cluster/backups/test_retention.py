@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+from botocore.exceptions import ClientError
+
 from aada_operator.api.backup import ANNOTATION_SCHEDULED_FOR
 from aada_operator.api.manifest import manifest_key
 from tests.cluster import builders
 from tests.cluster.backups.school import FILL, WAIT, School
 from tests.cluster.workspace import Object
+from tests.testbed.services import make_bucket
 
 RULE = {"daily": 1, "minCount": 1}
+WRITE_ONCE = "write-once"
 
 
 def taken(school: School, name: str, slot: str, policy: str = "tidy") -> Object:
@@ -42,6 +47,24 @@ def test_what_would_go_is_said_then_goes_and_is_collected(school: School) -> Non
     school.workspace.wait_for(
         "lmsb/tidy-tuesday", lambda body: body["status"].get("verification", {}).get("result") == "Passed", WAIT
     )
+
+
+def test_what_is_locked_outlives_the_rule_and_nobody_can_delete_it(school: School) -> None:
+    make_bucket(school.workspace.cluster, school.s3.server, WRITE_ONCE, object_lock=True)
+    lock = {"bucket": WRITE_ONCE, "objectLock": {"mode": "Compliance", "days": 1}}
+    policy = school.policy("locked", retention=RULE, storage=[{"name": "primary", "s3": lock}])
+    first = taken(school, "locked-monday", "2026-01-05T02:00:00Z", "locked")
+    taken(school, "locked-tuesday", "2026-01-06T02:00:00Z", "locked")
+    said = school.workspace.wait_for(
+        policy, lambda body: (body["status"].get("retention") or {}).get("locked") == ["locked-monday"], WAIT
+    )
+    assert (said["status"]["retention"]["kept"], said["status"]["retention"].get("deleted", 0)) == (2, 0)
+    assert first["status"]["immutableUntil"] in school.workspace.says("lmsb/locked-monday", "Immutable", "Locked")
+    key = manifest_key(first["status"]["location"]["prefix"])
+    with school.s3.client() as client:
+        (version,) = client.list_object_versions(Bucket=WRITE_ONCE, Prefix=key)["Versions"]
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.delete_object(Bucket=WRITE_ONCE, Key=key, VersionId=version["VersionId"])
 
 
 def test_on_a_new_cluster_a_policy_finds_the_backups_of_the_lost_one(school: School) -> None:

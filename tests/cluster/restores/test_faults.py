@@ -26,6 +26,15 @@ class TestFaults:
         assert school.content(body["status"]["database"]) == monday
         operator.rolled_out()
 
+    def test_a_restart_of_the_api_server_disturbs_no_restore(self, school: Rehearsal, monday: str) -> None:
+        school.slow()
+        ref = school.restore("api-restarted", backup="monday")
+        school.loading(ref)
+        school.workspace.cluster.restart_apiserver()
+        body = school.restored(ref, LONG)
+        assert school.jobs_made("api-restarted") == ["api-restarted-restore-1"]
+        assert school.content(body["status"]["database"]) == monday
+
     def test_a_worker_killed_while_loading_is_followed_by_another(self, school: Rehearsal, monday: str) -> None:
         school.slow()
         ref = school.restore("worker-killed", backup="monday")
