@@ -28,6 +28,7 @@ from tests.bench.testing_ground import own_name
 from tests.cluster import builders, load, release
 from tests.cluster.full_pools import full_pools
 from tests.cluster.servers import Database
+from tests.cluster.sizes import AUTOSCALER, DEPLOYMENT, REF, declare, has
 from tests.cluster.workspace import LONG, Object, Workspace
 from tests.testbed import services
 from tests.testbed.catalogue import SAMPLE_LMS
@@ -37,7 +38,6 @@ from tests.testbed.provider import open_cluster
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
 from tests.unit.scaling import budget_cases
 
-POLICY, DEPLOYMENT, AUTOSCALER = "scp/backend", "deployment/aada-backend", "hpa/backend"
 # Percent of the requested CPU that the autoscaler aims at.
 TARGET = 60
 AUTOSCALER_USER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
@@ -149,22 +149,17 @@ class School:
 
     def declare(self, **spec: Any) -> None:
         """The policy."""
-        wanted = {"target": {"lmsRef": {"name": builders.LMS}, "component": "backend"}, "minReplicas": 1,
-                  "maxReplicas": PODS, "metrics": [{"cpu": f"{TARGET}%"}]} | spec  # fmt: skip
-        self.workspace.apply(builders.custom_resource("ScalingPolicy", "backend", wanted))
+        plain = {"minReplicas": 1, "maxReplicas": PODS, "metrics": [{"cpu": f"{TARGET}%"}]}
+        declare(self.workspace, **plain | spec)
 
     def rest(self) -> None:
         """One pod, and an autoscaler that sees that it has nothing to do: one that has just started uses much."""
         self.declare(maxReplicas=1)
-        self.has(1)
-        self.workspace.says(POLICY, "MetricsAvailable", "Followed", LONG)
+        has(self.workspace, 1)
+        self.workspace.says(REF, "MetricsAvailable", "Followed", LONG)
         self.workspace.wait_for(AUTOSCALER, _is_calm, LONG)
         self.declare()
-        self.workspace.says(POLICY, "MetricsAvailable", "Followed", LONG)
-
-    def has(self, pods: int) -> None:
-        """Wait until so many pods are wanted and can be used."""
-        self.workspace.wait_for(DEPLOYMENT, lambda body: _is_at(body, pods), LONG)
+        self.workspace.says(REF, "MetricsAvailable", "Followed", LONG)
 
     @contextmanager
     def sizes(self) -> Iterator[list[tuple[float, int]]]:
@@ -188,11 +183,6 @@ def _is_calm(autoscaler: Object) -> bool:
     metrics = (autoscaler.get("status") or {}).get("currentMetrics") or []
     seen = [metric["resource"]["current"] for metric in metrics if "resource" in metric]  # none where it has no answer
     return bool(seen) and all(current.get("averageUtilization", TARGET) <= TARGET / 2 for current in seen)
-
-
-def _is_at(body: Object, pods: int) -> bool:
-    status = body.get("status") or {}
-    return bool(body["spec"]["replicas"] == pods == status.get("replicas", 0) == status.get("readyReplicas", 0))
 
 
 def plain(school: School, plan: Plan) -> dict[str, Any]:
@@ -238,7 +228,7 @@ def _brief(sizes: list[int]) -> list[int]:
 def full_scale(school: School, database: Database) -> dict[str, Any]:
     """A rollout of all pods that the database bears, all of whose pools are full."""
     school.declare(minReplicas=PODS, maxReplicas=10, reservedConnections=197 - COUNTED, databaseBound={"action": "Off"})
-    school.has(PODS)
+    has(school.workspace, PODS)
     with full_pools(school.workspace, database) as (outcomes, most):
         school.workspace.kubectl("rollout", "restart", DEPLOYMENT)
         school.workspace.kubectl("rollout", "status", DEPLOYMENT, f"--timeout={LONG}s")
