@@ -140,6 +140,7 @@ async def _login(school: KilledWorld, store: Store) -> None:
 
 
 async def _in_place(school: KilledWorld, store: Store) -> None:
+    school.is_steady = False
     await opened(school, store, strategy="InPlace")
     school.server.read(AADA_LMS, "aada")["spec"]["maintenanceWindows"] = [ALWAYS]
 

@@ -86,9 +86,19 @@ async def _to_the_end(school: KilledWorld, way: Way, newest: object) -> list[str
 
 
 def _hold_pods(school: KilledWorld, way: Way) -> None:
+    step = school.status["step"]
+    fails = way.back and not _goes_back(school) and step in LATE
+    school.stuck = fails or step in _slow(school, way)
+
+
+def _slow(school: KilledWorld, way: Way) -> Sequence[str]:
+    """The step that is to take its time, and the one before: pods would be done before it was ever asked."""
     due = school.due[0].split(".")[1] if school.due else ""
-    fails = way.back and not _goes_back(school) and school.status["step"] in LATE
-    school.stuck = due in SLOW or fails
+    if due not in SLOW:
+        return ()
+    steps = way.steps()
+    at = steps.index(due)
+    return steps[max(at - 1, 0) : at + 1]
 
 
 def _goes_back(school: KilledWorld) -> bool:

@@ -31,11 +31,15 @@ SPEC: Object = {
 
 
 class RotationWorld(LmsWorld):
-    """``sessions`` are those of the pods, by pod; ``stuck`` pods are not replaced, ``sick`` canaries never ready."""
+    """``sessions`` are those of the pods, by pod; ``stuck`` pods are not replaced, ``sick`` canaries never ready.
+
+    No pod is ever refused where the strategy ``is_steady``: one that is raises psycopg.OperationalError.
+    """
 
     def __init__(self, postgres: PostgresServer, database: str) -> None:
         self.sessions: dict[str, psycopg.Connection[Any]] = {}
         self.stuck = self.sick = False
+        self.is_steady = True
         super().__init__(postgres, database)
 
     def restart(self) -> None:
@@ -122,12 +126,18 @@ class RotationWorld(LmsWorld):
             before = self.server._objects.get((PODS.plural, name))
             if before and (self.stuck or before["metadata"]["annotations"] == template["metadata"]["annotations"]):
                 continue
+            held = self.secret()
+            try:
+                session = self.log_in(held["username"], held["password"])
+            except psycopg.OperationalError:
+                if self.is_steady:
+                    raise
+                continue  # the new pod does not become ready, so the old one stays
             if name in self.sessions:
                 self.sessions.pop(name).close()
             body = {"metadata": {"name": name, **template["metadata"]}, "spec": template["spec"]}
             self.server.add(PODS, body | {"status": {"phase": "Running"}})
-            held = self.secret()
-            self.sessions[name] = self.log_in(held["username"], held["password"])
+            self.sessions[name] = session
 
     def run_canary(self) -> None:
         """The canary is ready once it can log in with the Secret that it names."""
