@@ -147,6 +147,7 @@ def test_slots_of_a_schedule_start_on_time_and_the_verification_schedule_asks_fo
     asked = school.workspace.wait_for(policy, lambda body: "verificationRequest" in body["status"], WAIT)
     name = asked["status"]["verificationRequest"]["backupName"]
     verified(school, f"lmsb/{name}")
+    eventually(lambda: len(scheduled(school, "minutely")) >= 2, "a second backup")
     school.workspace.patch(policy, suspend=True)
 
 

@@ -71,7 +71,7 @@ class TestBadInput:
         assert "restartPolicy" in school.workspace.says(ref, "Failed", "Refused")
         assert "Backup template failed" in school.workspace.says(policy, "Ready", "LastBackupFailed", MINUTE)
         assert "Refused" in warnings(school, "Backup/template")
-        assert "LastBackupFailed" in warnings(school, policy.replace("bp", "BackupPolicy"))
+        assert "LastBackupFailed" in warnings(school, "BackupPolicy/template")
         eventually(lambda: failed_backups(school, operator, "template") == 1, "the metric", MINUTE)
         school.policy("template")
         school.completed(school.backup("template-2", "template"))
