@@ -1,4 +1,4 @@
-"""Faults that a service test puts between a worker and what it needs: a proxy before the S3 server, a small disk."""
+"""Faults between a worker of a service test and what it needs: a proxy before S3, a small disk, a flipped bit."""
 
 from __future__ import annotations
 
@@ -124,3 +124,10 @@ def small_disk(megabytes: int) -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
         shutil.rmtree(folder)
+
+
+def flip(file: Path, position: int | None = None) -> None:
+    """One bit of a file is another one: in the byte at a position, else in the middle."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 if position is None else position] ^= 1
+    file.write_bytes(data)

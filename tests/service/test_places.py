@@ -6,6 +6,7 @@ import pytest
 
 from aada_operator.api.manifest import manifest_key
 from aada_operator.api.task import CopyResult
+from tests.service.faults import flip
 from tests.service.places import LMS, Place
 from tests.service.worker_harness import Job, folder_of
 
@@ -57,10 +58,7 @@ def test_a_backup_that_was_whole_and_misses_something_is_lost(place: Place, what
 def test_other_bytes_are_damage(place: Place) -> None:
     place.look()
     key = part_of(place)
-    file = place.s3.file(place.bucket, key)
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flip(place.s3.file(place.bucket, key))
     assert place.damaged() == [key]
 
 

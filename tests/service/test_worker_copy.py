@@ -14,6 +14,7 @@ import pytest
 
 from aada_operator.api.manifest import CHUNKS, INTENTS, Manifest, lms_folder, manifest_key
 from aada_operator.api.task import CollectResult, CollectTask, CopyResult, CopyTask, RestoreResult, VerifyResult
+from tests.service.faults import flip
 from tests.service.servers import PostgresServer, S3Server
 from tests.service.worker_harness import Finished, Job, RunningWorker, folder_of
 
@@ -196,13 +197,6 @@ class TestKilled:
             for worker in workers:
                 worker.finish().result(CopyResult)
         assert copier.is_complete()
-
-
-def flip(file: Path) -> None:
-    """One bit of a byte in the middle is another one."""
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
 
 
 class TestDamage:

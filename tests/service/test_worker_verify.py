@@ -14,6 +14,7 @@ import pytest
 from aada_operator.api.manifest import manifest_key
 from aada_operator.api.task import VerifyResult
 from aada_operator.worker.keys import keygen
+from tests.service.faults import flip
 from tests.service.servers import PostgresServer, wait_for
 from tests.service.worker_harness import Job, folder_of
 
@@ -43,13 +44,6 @@ def fail(job: Job, name: str = "nightly") -> tuple[str, str]:
     assert job.left_behind() == []
     assert scratch_servers(job) == []
     return failure.reason, failure.message
-
-
-def flip(file: Path, position: int) -> None:
-    """Change one bit of a file."""
-    data = bytearray(file.read_bytes())
-    data[position] ^= 1
-    file.write_bytes(data)
 
 
 class TestDamage:
