@@ -37,6 +37,15 @@ def program_of(pid: int) -> str:
         return ""
 
 
+def stands_still(pid: int) -> bool:
+    """Every thread of a process has stopped: a signal only asks for it, and one on another processor goes on a while."""
+    try:
+        states = [state.read_text().rpartition(") ")[2] for state in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # a thread has ended meanwhile
+        return False
+    return bool(states) and all(state.startswith("T") for state in states)
+
+
 def peak_of(pid: int) -> int:
     """Bytes that a process has had in memory at most, 0 when it has ended."""
     try:

@@ -25,6 +25,7 @@ from botocore.config import Config
 from psycopg import sql
 
 from aada_operator.api.task import DatabaseAddress, S3Location
+from tests.service.processes import stands_still
 from tests.testbed.layout import Layout
 from tests.testbed.programs import build_programs
 from tests.testbed.versions import POSTGRES, VERSITYGW
@@ -218,6 +219,7 @@ def stopped(process: subprocess.Popen[bytes] | None) -> Iterator[None]:
     assert process is not None
     process.send_signal(signal.SIGSTOP)
     try:
+        wait_for(lambda: stands_still(process.pid), "the process to stand still", pause=0.001)
         yield
     finally:
         process.send_signal(signal.SIGCONT)

@@ -33,7 +33,7 @@ from aada_operator.api.task import (
     VerifyTask,
 )
 from aada_operator.worker.keys import keygen
-from tests.service.processes import children_of, peak_of, program_of, visible_of
+from tests.service.processes import children_of, peak_of, program_of, stands_still, visible_of
 from tests.service.servers import PostgresServer, S3Server, wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -124,8 +124,7 @@ class RunningWorker:
 
     def wait_until_stopped(self) -> None:
         """Wait until it has reached a fail-point that is set to ``stop``."""
-        state = Path(f"/proc/{self.process.pid}/stat")
-        wait_for(lambda: state.read_text().rpartition(") ")[2].startswith("T"), "the fail-point", 30)
+        wait_for(lambda: stands_still(self.process.pid), "the fail-point", 30)
 
     def go_on(self) -> None:
         """Let it go on from there."""
