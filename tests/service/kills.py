@@ -75,8 +75,7 @@ class Assault:
     def __post_init__(self) -> None:
         s3 = self.job.s3
         self._first, self._second = Place(s3, self.job.bucket), Place(s3, s3.make_bucket())
-        self.job.secret("copy/AWS_ACCESS_KEY_ID", s3.access_key)
-        self.job.secret("copy/AWS_SECRET_ACCESS_KEY", s3.secret_key)
+        self.job.mount("copy", s3)
 
     @property
     def _places(self) -> tuple[Place, Place]:

@@ -38,7 +38,7 @@ def program_of(pid: int) -> str:
 
 
 def stands_still(pid: int) -> bool:
-    """Every thread of a process has stopped: a signal only asks for it, and one on another processor goes on a while."""
+    """Every thread of a process has stopped: a signal only asks for it, and one on another processor goes on."""
     try:
         states = [state.read_text().rpartition(") ")[2] for state in Path(f"/proc/{pid}/task").glob("*/stat")]
     except OSError:  # a thread has ended meanwhile

@@ -36,8 +36,7 @@ def test_a_manifest_without_one_of_its_parts_is_a_torn_backup(place: Place) -> N
 
 
 def test_so_is_a_copy_of_it_in_a_second_bucket(job: Job, place: Place) -> None:
-    job.secret("copy/AWS_ACCESS_KEY_ID", job.s3.access_key)
-    job.secret("copy/AWS_SECRET_ACCESS_KEY", job.s3.secret_key)
+    job.mount("copy", job.s3)
     copy = Place(job.s3, job.s3.make_bucket())
     job.run("copy", job.copy_task("full", copy.location, folder_of("full"))).result(CopyResult)
     copy.s3.file(copy.bucket, part_of(copy)).unlink()

@@ -83,14 +83,12 @@ class Copier:
 
     def as_storage(self) -> None:
         """From now on the second place is all that the Job has: it is restored from alone."""
-        self.job.secret("storage/AWS_ACCESS_KEY_ID", self.server.access_key)
-        self.job.secret("storage/AWS_SECRET_ACCESS_KEY", self.server.secret_key)
+        self.job.mount("storage", self.server)
 
 
 @pytest.fixture
 def copier(job: Job, other: S3Server) -> Copier:
-    job.secret("copy/AWS_ACCESS_KEY_ID", other.access_key)
-    job.secret("copy/AWS_SECRET_ACCESS_KEY", other.secret_key)
+    job.mount("copy", other)
     return Copier(job, other, other.make_bucket())
 
 

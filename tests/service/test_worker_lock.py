@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from botocore.exceptions import ClientError
 from aada_operator.adapters.object_store import ObjectStore
 from aada_operator.adapters.s3_client import AccessKeys
 from aada_operator.api.manifest import Manifest, lms_folder, manifest_key, parse_manifest
-from aada_operator.api.task import BackupResult, CopyResult, CopyTask, ObjectLock, S3Location
+from aada_operator.api.task import BackupResult, CopyResult, ObjectLock, S3Location
 from aada_operator.core.errors import Stalled
 from tests.service.servers import PostgresServer, S3Server
 from tests.service.worker_harness import Job, folder_of
@@ -97,14 +96,10 @@ def test_a_limited_upload_is_locked_too(locked: Job, small: str) -> None:
 
 def test_a_copy_has_locks_of_its_own(job: Job, locked: Job, small: str) -> None:
     job.backup(small)
-    job.secret("copy/AWS_ACCESS_KEY_ID", locked.s3.access_key)
-    job.secret("copy/AWS_SECRET_ACCESS_KEY", locked.s3.secret_key)
-    written = job.s3.file(job.bucket, manifest_key(folder_of("nightly"))).read_bytes()
-    task = {"name": "nightly", "source": job.s3.location(job.bucket), "source_folder": folder_of("nightly")}
-    where = {"folder": "copies/nightly", "manifest_sha256": hashlib.sha256(written).hexdigest()}
+    job.mount("copy", locked.s3)
     for days in (1, 4):  # the second time everything is there, and is locked for longer
-        target = {"storage": location(locked, days)}
-        result = job.run("copy", CopyTask.model_validate({**task, **where, **target})).result(CopyResult)
+        task = job.copy_task("nightly", location(locked, days), "copies/nightly")
+        result = job.run("copy", task).result(CopyResult)
     assert (result.objects, bool(result.immutable_until)) == (0, True)
     found = manifest(locked, "nightly", "copies/nightly")
     until = datetime.now(UTC) + timedelta(days=3, hours=23)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aada_operator.api.task import BackupResult, CopyResult, CopyTask, RestoreResult, S3Location
+from aada_operator.api.task import BackupResult, CopyResult, RestoreResult, S3Location
 from tests.service.faults import FaultyS3, Request, small_disk
 from tests.service.processes import children_of, program_of, visible_of
 from tests.service.servers import PostgresServer, S3Server, wait_for
@@ -99,26 +99,17 @@ class TestStorage:
 
     def test_one_that_is_full(self, job: Job, rows: str) -> None:
         """The second place is full: the copy says so, and the backup is untouched."""
-        backup = job.backup(rows)
+        job.backup(rows)
         with small_disk(10) as disk, S3Server(parent=disk) as full:
             bucket = full.make_bucket()
-            job.secret("copy/AWS_ACCESS_KEY_ID", full.access_key)
-            job.secret("copy/AWS_SECRET_ACCESS_KEY", full.secret_key)
-            task = CopyTask(
-                name="nightly",
-                source=job.s3.location(job.bucket),
-                source_folder=folder_of("nightly"),
-                manifest_sha256=backup.manifest_sha256,
-                storage=full.location(bucket),
-                folder=folder_of("nightly"),
-            )
+            job.mount("copy", full)
+            task = job.copy_task("nightly", full.location(bucket), folder_of("nightly"))
             failure = job.run("copy", task).failure
             assert not any(key.endswith("manifest.json") for key in full.keys(bucket))
         assert (failure.reason, failure.retryable) == ("NoSpace", True), failure.message
         with S3Server() as larger:
             bucket = larger.make_bucket()
-            job.secret("copy/AWS_ACCESS_KEY_ID", larger.access_key)
-            job.secret("copy/AWS_SECRET_ACCESS_KEY", larger.secret_key)
+            job.mount("copy", larger)
             job.run("copy", task.model_copy(update={"storage": larger.location(bucket)})).result(CopyResult)
         job.verify()
 
@@ -127,8 +118,7 @@ class TestStorage:
     ) -> None:
         with small_disk(40) as disk, S3Server(parent=disk) as full:
             job.s3, job.bucket = full, full.make_bucket()
-            job.secret("storage/AWS_ACCESS_KEY_ID", full.access_key)
-            job.secret("storage/AWS_SECRET_ACCESS_KEY", full.secret_key)
+            job.mount("storage", full)
             before = job.backup(rows, "before")
             postgres.execute("UPDATE blobs SET data = gen_random_bytes(1000)", rows)
             failure = job.run("backup", job.task(rows, "full")).failure
@@ -193,8 +183,7 @@ class TestCredentials:
         """What was uploaded with the old key is part of the backup; what comes later needs the new one."""
         with S3Server() as own:
             job.s3, job.bucket = own, own.make_bucket()
-            job.secret("storage/AWS_ACCESS_KEY_ID", own.access_key)
-            job.secret("storage/AWS_SECRET_ACCESS_KEY", own.secret_key)
+            job.mount("storage", own)
             worker = job.start("backup", job.task(rows), "worker.backup.read-2=stop")
             worker.wait_until_stopped()
             own.stop()

@@ -175,10 +175,8 @@ class Job:
         self.environment: dict[str, str] = {}
         self.secret("database/username", postgres.user)
         self.secret("database/password", postgres.password)
-        self.secret("storage/AWS_ACCESS_KEY_ID", s3.access_key)
-        self.secret("storage/AWS_SECRET_ACCESS_KEY", s3.secret_key)
-        self.secret("uploads-storage/AWS_ACCESS_KEY_ID", s3.access_key)
-        self.secret("uploads-storage/AWS_SECRET_ACCESS_KEY", s3.secret_key)
+        self.mount("storage", s3)
+        self.mount("uploads-storage", s3)
         self.secret("identity/identity", self.identity)
         self.secret("chunk-key/key", secrets.token_hex(32))
         (self.folder / "scratch").mkdir()
@@ -197,6 +195,11 @@ class Job:
         file = self.folder / "secrets" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
+
+    def mount(self, volume: str, s3: S3Server) -> None:
+        """Mount the credentials of a place: ``storage``, ``uploads-storage``, or ``copy`` for a second one."""
+        self.secret(f"{volume}/AWS_ACCESS_KEY_ID", s3.access_key)
+        self.secret(f"{volume}/AWS_SECRET_ACCESS_KEY", s3.secret_key)
 
     def _secrets(self) -> list[str]:
         public = {"username", "ca.crt"}
