@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -11,37 +10,12 @@ import pytest
 from aada_operator.core.errors import Stalled, Waiting
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, SECRETS
 from aada_operator.policies.gauges import gauges
-from tests.unit.backups.api_server import NAMESPACE, Crash
-from tests.unit.backups.school import BACKUP_RESULT, TWO_PLACES, School, failure, manifest
+from tests.unit.backups.api_server import Crash
+from tests.unit.backups.history import POLICY, key, taken
+from tests.unit.backups.school import BACKUP_RESULT, TWO_PLACES, School, failure
 
-POLICY = "nightly"
 RULE = {"daily": 1, "minCount": 1}
 COPIED = {"ok": True, "result": {"objects": 3, "bytes": 2048, "durationSeconds": 1.5}}
-
-
-def key(name: str) -> str:
-    return f"{NAMESPACE}/aada/{name}/manifest.json"
-
-
-def taken(school: School, day: int, **patch: Any) -> str:
-    """A completed backup of the schedule, of a day of February, in the first bucket and as an object."""
-    name, moment = f"nightly-full-202602{day:02}t0200z", f"2026-02-{day:02}T02:00:00Z"
-    body = school.backup(name)
-    body["metadata"]["annotations"] = {"lms.aada.edu/scheduled-for": moment}
-    data = manifest(name, uid=body["metadata"]["uid"]).model_dump_json(by_alias=True).encode()
-    school.bucket.objects[key(name)] = data
-    body["status"] = {
-        "phase": "Completed",
-        "lms": "aada",
-        "encryption": "Age",
-        "recoverableFrom": moment,
-        "startTime": moment,
-        "completionTime": moment,
-        "location": {"bucket": "backups", "prefix": f"{NAMESPACE}/aada/{name}", "credentialsSecret": "s3"},
-        "manifestSha256": hashlib.sha256(data).hexdigest(),
-        "conditions": [],
-    } | patch
-    return name
 
 
 def policy(school: School, **patch: Any) -> None:

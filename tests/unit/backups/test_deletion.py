@@ -10,8 +10,8 @@ import pytest
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, PODS, RESTORES, SECRETS
 from tests.unit.backups.api_server import NAMESPACE, Crash, custom_resource
+from tests.unit.backups.history import POLICY, key, taken
 from tests.unit.backups.school import BACKUP_RESULT, TWO_PLACES, School
-from tests.unit.policies.test_expiry import POLICY, key, taken
 
 FINALIZER = "lms.aada.edu/finalizer"
 NAME = "nightly-full-20260225t0200z"

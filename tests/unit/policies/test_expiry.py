@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import pytest
 
 from aada_operator.api.common import API_VERSION
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, RESTORES
-from tests.unit.backups.api_server import NAMESPACE, Crash
-from tests.unit.backups.school import School, failure, manifest
+from tests.unit.backups.api_server import Crash
+from tests.unit.backups.history import POLICY, key, taken
+from tests.unit.backups.school import School, failure
 
-POLICY = "nightly"
 RULE = {"daily": 2, "minCount": 1}
 COLLECTED = {"deletedObjects": 3, "deletedBytes": 300, "orphanObjects": 1, "orphanBytes": 50}
-
-
-def key(name: str) -> str:
-    return f"{NAMESPACE}/aada/{name}/manifest.json"
-
-
-def taken(school: School, day: int, **patch: Any) -> str:
-    """A completed backup of the schedule, of a day of February, in the bucket and as an object."""
-    name, moment = f"nightly-full-202602{day:02}t0200z", f"2026-02-{day:02}T02:00:00Z"
-    body = school.backup(name)
-    body["metadata"]["annotations"] = {"lms.aada.edu/scheduled-for": moment}
-    data = manifest(name, uid=body["metadata"]["uid"]).model_dump_json(by_alias=True).encode()
-    school.bucket.objects[key(name)] = data
-    body["status"] = {
-        "phase": "Completed",
-        "lms": "aada",
-        "encryption": "Age",
-        "recoverableFrom": moment,
-        "startTime": moment,
-        "completionTime": moment,
-        "location": {"bucket": "backups", "prefix": f"{NAMESPACE}/aada/{name}", "credentialsSecret": "s3"},
-        "manifestSha256": hashlib.sha256(data).hexdigest(),
-        "conditions": [],
-    } | patch
-    return name
 
 
 def visit_all(school: School, rounds: int = 4) -> None:

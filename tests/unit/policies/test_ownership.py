@@ -9,9 +9,10 @@ import pytest
 
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS
 from tests.unit.backups.api_server import NAMESPACE
+from tests.unit.backups.history import POLICY, key, taken
 from tests.unit.backups.school import Bucket, School
 from tests.unit.backups.test_bundle import task
-from tests.unit.policies.test_expiry import POLICY, key, rule, taken, visit_all
+from tests.unit.policies.test_expiry import rule, visit_all
 
 FOLDER = f"{NAMESPACE}/aada"
 ANOTHER = "uid-of-the-original"
