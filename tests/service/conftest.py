@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.service.rotation_world import RotationWorld, drop
+from tests.service.scaling_world import COMPONENT, ScalingWorld
 from tests.service.servers import PostgresServer, S3Server, Standby, in_memory
 from tests.service.worker_harness import Job
 
@@ -87,3 +88,13 @@ def school(postgres: PostgresServer) -> Iterator[RotationWorld]:
     made = RotationWorld(postgres, f"lms_{os.urandom(4).hex()}")
     yield made
     drop(made)
+
+
+@pytest.fixture
+async def scaled(postgres: PostgresServer) -> AsyncIterator[ScalingWorld]:
+    """An AadaLms that is ready, for a ScalingPolicy to be."""
+    made = ScalingWorld(postgres, f"lms_{os.urandom(4).hex()}")
+    made.create(components=[COMPONENT])
+    await made.settle()
+    yield made
+    made.drop()

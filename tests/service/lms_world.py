@@ -114,6 +114,10 @@ class LmsServer(ApiServer):
         return made
 
 
+# Of roles that are called after a database: those that the operator makes, and those that tests do.
+ROLES = ("a", "b", "owner", "app", "boss")
+
+
 class LmsWorld:
     """The operator, the cluster and the server; ``settle`` lets each do its part until nothing is left to do."""
 
@@ -144,6 +148,14 @@ class LmsWorld:
             },
         }
         return self.server.add(AADA_LMS, custom_resource("AadaLms", LMS, spec | patch))
+
+    def drop(self, *roles: str) -> None:
+        """Nothing of it is left on the server, neither of further ``roles``."""
+        self.postgres.dropdb(self.database)
+        for role in (*(f"{self.database}_{suffix}" for suffix in ROLES), *roles):
+            if self.postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
+                self.postgres.execute(f'DROP OWNED BY "{role}"')
+                self.postgres.execute(f'DROP ROLE "{role}"')
 
     @property
     def lms(self) -> Object:

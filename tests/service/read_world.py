@@ -85,7 +85,4 @@ class School(LmsWorld):
 def dropped(school: School) -> None:
     """Nothing of it is left on the servers."""
     school.standby.execute("SELECT pg_wal_replay_resume()")
-    school.postgres.dropdb(school.database)
-    for role in (f"{school.database}_a", f"{school.database}_owner"):
-        if school.postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
-            school.postgres.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+    school.drop()

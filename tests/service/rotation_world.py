@@ -248,9 +248,4 @@ def rolled_back(school: RotationWorld, reason: str, old: dict[str, str]) -> None
 def drop(world: RotationWorld) -> None:
     """What a world left on the server."""
     world.close()
-    world.postgres.dropdb(world.database)
-    for suffix in ("_a", "_b", "_owner", "_app", "_boss"):
-        role = f"{world.database}{suffix}"
-        if world.postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
-            world.postgres.execute(f'DROP OWNED BY "{role}"')
-            world.postgres.execute(f'DROP ROLE "{role}"')
+    world.drop()

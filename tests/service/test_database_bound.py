@@ -15,10 +15,8 @@ from aada_operator.adapters import postgres as adapter
 from aada_operator.adapters import postgres_activity
 from aada_operator.adapters.postgres import Endpoint, Login
 from aada_operator.core.database import Activity
+from tests.service.scaling_world import ScalingWorld
 from tests.service.servers import PostgresServer
-from tests.service.test_scaling import World, world
-
-__all__ = ["world"]
 
 COMPUTES = "SELECT count(*) FROM generate_series(1, 1000000000)"
 
@@ -104,36 +102,36 @@ async def test_an_admin_who_may_not_see_is_noticed(postgres: PostgresServer, dat
         assert (await look(postgres, stranger)).hidden == 0
 
 
-async def test_a_policy_adds_no_pods_while_sessions_wait(world: World) -> None:
+async def test_a_policy_adds_no_pods_while_sessions_wait(scaled: ScalingWorld) -> None:
     """A login that takes a lock, and eight others behind it, for a minute."""
-    world.declare(maxReplicas=4)
-    await world.turns()
-    assert world.said("DatabaseBound") == "False HasRoom"
-    with world.postgres.admin(world.database) as holder, holder.transaction():
+    scaled.declare(maxReplicas=4)
+    await scaled.turns()
+    assert scaled.said("DatabaseBound") == "False HasRoom"
+    with scaled.postgres.admin(scaled.database) as holder, holder.transaction():
         holder.execute("CREATE TABLE seats (id int)")
         holder.execute("SELECT pg_advisory_xact_lock(7)")
-        with at_work(world.postgres, world.database, 8, "SELECT pg_advisory_lock(7)"):
-            await until(world.postgres, lambda seen: seen.locked == 8)
-            await world.turns()
-            assert world.said("DatabaseBound") == "False HasRoom", "a moment proves nothing"
-            world.clock.advance(seconds=61)
-            await world.turns()
-            assert world.said("DatabaseBound") == "True SessionsWait"
-            assert (world.status["max"], world.status["limitedBy"]) == (2, "DatabaseBound")
-    await until(world.postgres, lambda seen: seen.active == 0)
-    await world.turns()
-    assert world.said("DatabaseBound") == "True Recovering"
-    world.clock.advance(minutes=5, seconds=1)
-    await world.turns()
-    assert (world.said("DatabaseBound"), world.status["max"]) == ("False HasRoom", 4)
+        with at_work(scaled.postgres, scaled.database, 8, "SELECT pg_advisory_lock(7)"):
+            await until(scaled.postgres, lambda seen: seen.locked == 8)
+            await scaled.turns()
+            assert scaled.said("DatabaseBound") == "False HasRoom", "a moment proves nothing"
+            scaled.clock.advance(seconds=61)
+            await scaled.turns()
+            assert scaled.said("DatabaseBound") == "True SessionsWait"
+            assert (scaled.status["max"], scaled.status["limitedBy"]) == (2, "DatabaseBound")
+    await until(scaled.postgres, lambda seen: seen.active == 0)
+    await scaled.turns()
+    assert scaled.said("DatabaseBound") == "True Recovering"
+    scaled.clock.advance(minutes=5, seconds=1)
+    await scaled.turns()
+    assert (scaled.said("DatabaseBound"), scaled.status["max"]) == ("False HasRoom", 4)
 
 
-async def test_connections_in_use_are_told(world: World) -> None:
-    world.declare(connectionBudget="Warn")
+async def test_connections_in_use_are_told(scaled: ScalingWorld) -> None:
+    scaled.declare(connectionBudget="Warn")
     with ExitStack() as stack:
         for _ in range(88):
-            stack.enter_context(world.postgres.admin())
-        await world.turns()
-        world.clock.advance(seconds=61)
-        await world.turns()
-        assert world.said("DatabaseBound") == "True ConnectionsInUse"
+            stack.enter_context(scaled.postgres.admin())
+        await scaled.turns()
+        scaled.clock.advance(seconds=61)
+        await scaled.turns()
+        assert scaled.said("DatabaseBound") == "True ConnectionsInUse"

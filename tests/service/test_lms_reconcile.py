@@ -25,13 +25,9 @@ from tests.service.servers import PostgresServer
 @pytest.fixture
 def world(postgres: PostgresServer) -> Iterator[LmsWorld]:
     """An AadaLms to be, with a database name that nothing on the server has."""
-    name = f"lms_{os.urandom(4).hex()}"
-    yield LmsWorld(postgres, name)
-    postgres.dropdb(name)
-    for role in (f"{name}_a", f"{name}_owner"):
-        if postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
-            postgres.execute(f'DROP OWNED BY "{role}"')
-            postgres.execute(f'DROP ROLE "{role}"')
+    made = LmsWorld(postgres, f"lms_{os.urandom(4).hex()}")
+    yield made
+    made.drop()
 
 
 def log_in(world: LmsWorld, user: str, password: str) -> None:
@@ -116,13 +112,7 @@ async def test_a_kill_at_any_write_leads_to_the_same_end(world: LmsWorld, moment
             assert again.secret()["password"] != password
             log_in(again, again.secret()["username"], again.secret()["password"])
         finally:
-            _drop(again)
-
-
-def _drop(world: LmsWorld) -> None:
-    world.postgres.dropdb(world.database)
-    for role in (f"{world.database}_a", f"{world.database}_owner"):
-        world.postgres.execute(f'DROP ROLE IF EXISTS "{role}"')
+            again.drop()
 
 
 POINTS = ("after-secret", "after-create-roles", "after-create-database")

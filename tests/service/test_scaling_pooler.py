@@ -17,13 +17,13 @@ from aada_operator.core.database import PoolerLimits
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import SCALING_POLICIES, Object
 from tests.service.poolers import CONSOLE, PoolerServer
+from tests.service.scaling_world import COMPONENT, ScalingWorld
 from tests.service.servers import PostgresServer, wait_for
-from tests.service.test_scaling import COMPONENT, World
 
 ADMIN = Login(CONSOLE["username"], CONSOLE["password"], "Secret pooler-admin")
 
 
-class PooledSchool(World):
+class PooledSchool(ScalingWorld):
     """Its application connects through the pooler, which starts once the database is there."""
 
     def __init__(self, pooler: PoolerServer) -> None:
@@ -62,16 +62,11 @@ class PooledSchool(World):
 
 @pytest.fixture
 async def school(postgres: PostgresServer) -> AsyncIterator[PooledSchool]:
-    name = f"lms_{os.urandom(4).hex()}"
-    with PoolerServer(postgres, name) as pooler:
+    with PoolerServer(postgres, f"lms_{os.urandom(4).hex()}") as pooler:
         made = PooledSchool(pooler)
         yield made
         pooler.stop()
-    postgres.dropdb(name)
-    for role in (f"{name}_a", f"{name}_b", f"{name}_owner", pooler.role):
-        if postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
-            postgres.execute(f'DROP OWNED BY "{role}"')
-            postgres.execute(f'DROP ROLE "{role}"')
+    made.drop(pooler.role)
 
 
 async def test_the_poolers_console_tells_what_it_may_open(school: PooledSchool) -> None:

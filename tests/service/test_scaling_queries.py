@@ -14,9 +14,7 @@ from aada_operator.adapters.prometheus import Server, ask
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AUTOSCALERS, SCALING_POLICIES
 from tests.service.prometheus_server import PrometheusServer, SchoolMetrics, TokenProxy
-from tests.service.test_scaling import POLICY, World, world
-
-__all__ = ["world"]
+from tests.service.scaling_world import POLICY, ScalingWorld
 
 TOKEN = "canary-token"
 QUERY = "sum(http_requests_in_flight)"
@@ -52,57 +50,57 @@ def scraped() -> Iterator[tuple[SchoolMetrics, PrometheusServer]]:
 
 
 @pytest.fixture
-async def school(world: World, scraped: tuple[SchoolMetrics, PrometheusServer]) -> AsyncIterator[School]:
+async def school(scaled: ScalingWorld, scraped: tuple[SchoolMetrics, PrometheusServer]) -> AsyncIterator[School]:
     async with TokenProxy(scraped[1], TOKEN) as proxy:
-        world.server.secret("prometheus", token=TOKEN)
+        scaled.server.secret("prometheus", token=TOKEN)
         yield School(*scraped, proxy.url)
 
 
-def declare(world: World, url: str, query: str = QUERY, **patch: Any) -> None:
-    world.declare(
+def declare(scaled: ScalingWorld, url: str, query: str = QUERY, **patch: Any) -> None:
+    scaled.declare(
         prometheus={"url": url, "bearerTokenSecretRef": {"name": "prometheus", "key": "token"}, "timeout": "1s"},
         metrics=[{"prometheus": {"name": "requests", "query": query, "target": 50}}],
         **patch,
     )
 
 
-def bounds(world: World) -> tuple[int, int]:
-    spec = world.server.read(AUTOSCALERS, POLICY)["spec"]
+def bounds(scaled: ScalingWorld) -> tuple[int, int]:
+    spec = scaled.server.read(AUTOSCALERS, POLICY)["spec"]
     return spec["minReplicas"], spec["maxReplicas"]
 
 
-async def test_the_size_follows_what_the_server_says(world: World, school: School) -> None:
+async def test_the_size_follows_what_the_server_says(scaled: ScalingWorld, school: School) -> None:
     await school.has(190)
-    declare(world, school.url)
-    await world.turns()
-    assert (bounds(world), world.said("MetricsAvailable")) == ((4, 4), "True Followed")
+    declare(scaled, school.url)
+    await scaled.turns()
+    assert (bounds(scaled), scaled.said("MetricsAvailable")) == ((4, 4), "True Followed")
     await school.has(10)
-    await world.look()
-    assert bounds(world) == (4, 4), "fewer were not enough for five minutes yet"
-    world.restart()
-    world.clock.advance(minutes=5, seconds=1)
-    await world.look()
-    assert bounds(world) == (2, 2)
+    await scaled.look()
+    assert bounds(scaled) == (4, 4), "fewer were not enough for five minutes yet"
+    scaled.restart()
+    scaled.clock.advance(minutes=5, seconds=1)
+    await scaled.look()
+    assert bounds(scaled) == (2, 2)
 
 
-async def test_prometheus_killed_lets_nobody_leave_and_falls_back(world: World, school: School) -> None:
+async def test_prometheus_killed_lets_nobody_leave_and_falls_back(scaled: ScalingWorld, school: School) -> None:
     await school.has(140)
     # Past the proxy: what is lost is Prometheus itself.
-    declare(world, school.prometheus.url, fallback={"replicas": 4, "after": "3m"})
-    await world.turns()
-    assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "True Followed")
+    declare(scaled, school.prometheus.url, fallback={"replicas": 4, "after": "3m"})
+    await scaled.turns()
+    assert (bounds(scaled), scaled.said("MetricsAvailable")) == ((3, 3), "True Followed")
     with school.prometheus.killed():
-        await world.look()
-        assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
-        world.restart()
-        world.clock.advance(minutes=3, seconds=1)
-        await world.look()
-        assert (bounds(world), world.said("Fallback")) == ((4, 4), "True MetricsLost")
-    await world.look()
-    assert (bounds(world), world.said("Fallback")) == ((4, 4), "False NotNeeded")
-    world.clock.advance(minutes=5, seconds=1)
-    await world.look()
-    assert bounds(world) == (3, 3)
+        await scaled.look()
+        assert (bounds(scaled), scaled.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
+        scaled.restart()
+        scaled.clock.advance(minutes=3, seconds=1)
+        await scaled.look()
+        assert (bounds(scaled), scaled.said("Fallback")) == ((4, 4), "True MetricsLost")
+    await scaled.look()
+    assert (bounds(scaled), scaled.said("Fallback")) == ((4, 4), "False NotNeeded")
+    scaled.clock.advance(minutes=5, seconds=1)
+    await scaled.look()
+    assert bounds(scaled) == (3, 3)
 
 
 NO_NUMBERS = {
@@ -113,31 +111,33 @@ NO_NUMBERS = {
 }
 
 
-async def test_what_gives_no_number_is_a_metric_that_is_lost(world: World, school: School) -> None:
+async def test_what_gives_no_number_is_a_metric_that_is_lost(scaled: ScalingWorld, school: School) -> None:
     """Whatever the reason, the size stays, and after ``after`` the fallback holds."""
     await school.has(140)
-    declare(world, school.url, fallback={"replicas": 4, "after": "3m"})
-    await world.turns()
-    spec = world.server.read(SCALING_POLICIES, POLICY)["spec"]
+    declare(scaled, school.url, fallback={"replicas": 4, "after": "3m"})
+    await scaled.turns()
+    spec = scaled.server.read(SCALING_POLICIES, POLICY)["spec"]
     for query, reason in NO_NUMBERS.items():
         spec["metrics"][0]["prometheus"]["query"] = query
-        await world.look()
-        assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), f"False {reason}")
+        await scaled.look()
+        assert (bounds(scaled), scaled.said("MetricsAvailable")) == ((3, 3), f"False {reason}")
     with school.prometheus.frozen():
-        await world.look()
-        assert (bounds(world), world.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
-        world.clock.advance(minutes=3, seconds=1)
-        await world.look()
-        assert (bounds(world), world.said("Fallback")) == ((4, 4), "True MetricsLost")
+        await scaled.look()
+        assert (bounds(scaled), scaled.said("MetricsAvailable")) == ((3, 3), "False PrometheusUnreachable")
+        scaled.clock.advance(minutes=3, seconds=1)
+        await scaled.look()
+        assert (bounds(scaled), scaled.said("Fallback")) == ((4, 4), "True MetricsLost")
 
 
-async def test_a_wrong_token_is_told_and_another_is_used_without_a_restart(world: World, school: School) -> None:
-    world.server.secret("prometheus", token="old-canary")
+async def test_a_wrong_token_is_told_and_another_is_used_without_a_restart(
+    scaled: ScalingWorld, school: School
+) -> None:
+    scaled.server.secret("prometheus", token="old-canary")
     await school.has(100)
-    declare(world, school.url)
-    await world.turns()
-    assert world.said("MetricsAvailable") == "False PrometheusUnauthorized"
-    assert "canary" not in str(world.status)
-    world.server.secret("prometheus", token=TOKEN)
-    await world.look()
-    assert world.said("MetricsAvailable") == "True Followed"
+    declare(scaled, school.url)
+    await scaled.turns()
+    assert scaled.said("MetricsAvailable") == "False PrometheusUnauthorized"
+    assert "canary" not in str(scaled.status)
+    scaled.server.secret("prometheus", token=TOKEN)
+    await scaled.look()
+    assert scaled.said("MetricsAvailable") == "True Followed"

@@ -15,10 +15,9 @@ from contextlib import contextmanager
 import pytest
 
 from aada_operator.core.capacity import pace
-from tests.cluster import builders, release
+from tests.cluster import builders
 from tests.cluster.release import Operator
-from tests.cluster.scaling.test_scaling import ALL_DAY, PODS, School
-from tests.cluster.servers import Database
+from tests.cluster.scaling.school import ALL_DAY, PODS, School
 from tests.cluster.sizes import DEPLOYMENT, REF
 from tests.cluster.workspace import LONG, Workspace
 from tests.testbed import services
@@ -34,20 +33,12 @@ ENOUGH_FOR_ONE = (1 + 1 + 2) * 4 + 9 + 3
 def school(cluster: Cluster, operator: Operator, sample_lms: str) -> Iterator[School]:
     """A school whose load is followed, with two pods for a class that is on."""
     services.install_metrics(cluster)
-    name = f"faults-{secrets.token_hex(3)}"
-    release.ensure_namespace(cluster, name)
-    workspace = Workspace(cluster, name)
-    workspace.secret(
-        builders.LMS_SECRET, **{key: secrets.token_urlsafe(32) for key in ("JWT_SECRET_KEY", "ENCRYPTION_KEY")}
-    )
-    made = School(workspace, Database(workspace, services.install_postgres(cluster, name)))
-    made.lms()
-    workspace.wait_condition("lms/aada", "Ready", timeout=LONG)
+    made = School.open(cluster, f"faults-{secrets.token_hex(3)}")
     made.declare(calendar={"classHours": [ALL_DAY]})
     made.has(2)
     yield made
-    workspace.kubectl("delete", "scp", "--all")
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    made.workspace.kubectl("delete", "scp", "--all")
+    cluster.kubectl("delete", "namespace", made.workspace.namespace, "--wait=false")
     services.remove_metrics(cluster)
 
 

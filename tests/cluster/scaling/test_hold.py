@@ -11,7 +11,7 @@ from tests.cluster import load
 from tests.cluster.release import Operator
 from tests.cluster.rotations.school import HEALTH, School
 from tests.cluster.rotations.school import REF as ROTATION
-from tests.cluster.scaling.test_scaling import PODS, PODS_OF_IT
+from tests.cluster.scaling.school import PODS, PODS_OF_IT
 from tests.cluster.sizes import REF, bounds, declare, has, held, one_is_enough
 from tests.cluster.workspace import LONG
 from tests.testbed.cluster import Cluster

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from tests.cluster.release import Operator
-from tests.cluster.scaling.test_scaling import School, school
+from tests.cluster.scaling.school import School
 from tests.cluster.sizes import AUTOSCALER, POLICY, REF
 from tests.cluster.workspace import Object, Workspace
 from tests.testbed.catalogue import SAMPLE_LMS
 from tests.testbed.versions import SAMPLE_LMS_RELEASES
-
-__all__ = ["school"]
 
 NAME, PORT, FILE = "prometheus", 9090, "/srv/api/v1/query"
 REQUESTS: Object = {"name": "requests", "query": "sum(rate(http_requests_total[2m]))", "target": 50}

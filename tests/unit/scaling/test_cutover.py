@@ -10,12 +10,9 @@ import pytest
 from aada_operator.core.database import ConnectionLimits
 from aada_operator.core.resources import BACKUPS
 from tests.unit.restores.rehearsal import RESTORE, Rehearsal, rehearsal
-from tests.unit.scaling.test_scaling import scaling
-from tests.unit.scaling.world import World
+from tests.unit.scaling.world import Make, World, scaling
 
 __all__ = ["rehearsal"]
-
-Make = Callable[..., World]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,18 +13,11 @@ from aada_operator.core.resources import Object
 from aada_operator.scaling import demand
 from aada_operator.scaling.demand import Reading, pods_for
 from aada_operator.scaling.memory import ANNOTATION_MEMORY, Memory, recall, written
+from tests.unit.scaling.prometheus import PROMETHEUS, metric
 from tests.unit.scaling.samples import at, spec
 
 NOW = at("2026-03-01T04:00Z")
 WINDOW = timedelta(minutes=5)
-PROMETHEUS = {"url": "http://prometheus:9090"}
-
-
-def metric(name: str = "requests", **patch: Any) -> dict[str, Any]:
-    """Fifty requests per second for each pod."""
-    return {"prometheus": {"name": name, "query": "sum(rate(http_requests_total[2m]))", "target": 50} | patch}
-
-
 QUERIES = spec(prometheus=PROMETHEUS, metrics=[metric(), metric("sessions")])
 LOST = Reading("sessions", None, "QueryEmpty", "the query gives nothing")
 

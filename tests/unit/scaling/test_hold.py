@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -28,10 +27,8 @@ from aada_operator.scaling.decide import Bounds, Size, bounds, upper
 from aada_operator.scaling.hold import Hold, holder
 from tests.unit.backups.api_server import NAMESPACE, custom_resource
 from tests.unit.scaling.samples import TARGET, spec
-from tests.unit.scaling.test_scaling import scaling
-from tests.unit.scaling.world import KEY, POLICY, World
+from tests.unit.scaling.world import KEY, POLICY, Make, World, scaling
 
-Make = Callable[..., World]
 FOUR = Size(4, settled=True)
 RELEASE = Hold("a release")
 ROLLOUT = Hold("the rollout of Deployment aada-backend")

@@ -18,8 +18,8 @@ from aada_operator.scaling.simulation.autoscaler import SYNC
 from aada_operator.scaling.simulation.recording import Sample
 from aada_operator.scaling.simulation.replay import Day, Pod, replay
 from tests.bench.storm import reversals
+from tests.unit.scaling.prometheus import PROMETHEUS, metric
 from tests.unit.scaling.samples import spec
-from tests.unit.scaling.test_demand import PROMETHEUS, metric
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 # Half an hour of looks: six times as long as the five minutes before pods leave.

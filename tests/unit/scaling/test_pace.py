@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,10 +15,8 @@ from aada_operator.lms import manifests
 from aada_operator.lms.sizes import Size
 from tests.unit.lms.samples import owner
 from tests.unit.scaling.samples import component, lms
-from tests.unit.scaling.test_scaling import scaling
-from tests.unit.scaling.world import CONTROLLER, DEPLOYMENT, KEY, POLICY, World
+from tests.unit.scaling.world import CONTROLLER, DEPLOYMENT, KEY, POLICY, Make, World, scaling
 
-Make = Callable[..., World]
 # Five pods of ten connections were there, and the server has room for three now.
 FEWER = ConnectionLimits(72, 3)
 

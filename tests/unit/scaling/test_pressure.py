@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,14 +15,10 @@ from aada_operator.core.errors import Waiting
 from aada_operator.core.hysteresis import OFF, Latch, turned
 from aada_operator.scaling import activity
 from aada_operator.scaling.pressure import Pressure, judge
+from tests.unit.scaling.prometheus import PROMETHEUS, Prometheus
 from tests.unit.scaling.samples import at, spec
-from tests.unit.scaling.test_demand import PROMETHEUS
-from tests.unit.scaling.test_queries import Prometheus, scaling, server
-from tests.unit.scaling.world import CONTROLLER, World
+from tests.unit.scaling.world import CONTROLLER, Make, World, scaling
 
-__all__ = ["server"]
-
-Make = Callable[..., World]
 NOW = at("2026-03-01T04:00Z")
 BUSY = Activity(sessions=40, active=10, locked=7, reading=1, computing=2, slots=97)
 CALM = Activity(sessions=40, active=10, locked=1, reading=1, computing=2, slots=97)

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aada_operator.adapters import prometheus
-from aada_operator.adapters.prometheus import Server
 from aada_operator.core.errors import Waiting
 from aada_operator.core.resources import AUTOSCALERS
-from tests.unit.scaling.test_demand import PROMETHEUS, metric
-from tests.unit.scaling.world import POLICY, World
+from tests.unit.scaling.prometheus import PROMETHEUS, Prometheus, metric
+from tests.unit.scaling.world import POLICY, Make, scaling
 
-Make = Callable[..., World]
 REQUESTS = {"prometheus": PROMETHEUS, "metrics": [{"cpu": "70%"}, metric()]}
 ALONE = {"prometheus": PROMETHEUS, "metrics": [metric()]}
-
-
-class Prometheus:
-    """Answers every query with ``value``, or fails."""
-
-    def __init__(self) -> None:
-        self.value: float = 100
-        self.fails: Waiting | None = None
-        self.asked: list[tuple[Server, str]] = []
-
-    async def ask(self, server: Server, query: str) -> float:
-        self.asked.append((server, query))
-        if self.fails:
-            raise self.fails
-        return self.value
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Prometheus:
-    made = Prometheus()
-    monkeypatch.setattr(prometheus, "ask", made.ask)
-    return made
-
-
-async def scaling(make: Make, **spec: Any) -> World:
-    world = make(**spec)
-    await world.turns(2)
-    world.create()
-    await world.until(lambda: bool(world.bounds))
-    await world.turns(2)
-    return world
 
 
 async def test_the_size_follows_the_query_at_once_and_falls_after_the_window(make: Make, server: Prometheus) -> None:

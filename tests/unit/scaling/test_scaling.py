@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -15,19 +13,7 @@ from aada_operator.core.resources import AUTOSCALERS, DEPLOYMENTS, SCALING_POLIC
 from aada_operator.core.workqueue import Key
 from aada_operator.scaling import calendar, reconcile
 from tests.unit.backups.api_server import NAMESPACE
-from tests.unit.scaling.world import CONTROLLER, DEPLOYMENT, KEY, POLICY, World
-
-Make = Callable[..., World]
-
-
-async def scaling(make: Make, **spec: Any) -> World:
-    """A world with a policy at work."""
-    world = make(**spec)
-    await world.turns(2)
-    world.create()
-    await world.until(lambda: bool(world.bounds))
-    await world.turns(2)
-    return world
+from tests.unit.scaling.world import CONTROLLER, DEPLOYMENT, KEY, POLICY, Make, World, scaling
 
 
 async def test_the_number_of_pods_is_handed_over_without_a_jump(make: Make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from aada_operator.adapters import postgres_limits
@@ -276,13 +277,18 @@ class World:
         raise AssertionError(f"not there after {count} turns: {self.pods} pods, {self.status.get('conditions')}")
 
 
-class _Nobody:
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
+def _nobody(*_: Any, **__: Any) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
-def _nobody(*_: Any, **__: Any) -> _Nobody:
-    return _Nobody()
+Make = Callable[..., World]
+
+
+async def scaling(make: Make, **spec: Any) -> World:
+    """A world with a policy at work."""
+    world = make(**spec)
+    await world.turns(2)
+    world.create()
+    await world.until(lambda: bool(world.bounds))
+    await world.turns(2)
+    return world
