@@ -116,6 +116,12 @@ class ApiServer:
         said = json.loads((lease["metadata"].get("annotations") or {}).get(ANNOTATION_CLAIMS, "[]"))
         return [f"{'' if one.get('held') else 'waiting: '}{Claim.model_validate(one)}" for one in said]
 
+    def task(self, job: str) -> Object:
+        """What the worker of a Job was told."""
+        (container,) = self.read(JOBS, job)["spec"]["template"]["spec"]["containers"]
+        (told,) = (entry["value"] for entry in container["env"] if entry["name"] == "AADA_TASK")
+        return dict(json.loads(told))
+
     def end_job(self, name: str, said: Object | None) -> None:
         """The Job's worker ends and leaves ``said`` as its termination message; None: it is lost without a word."""
         ok = bool(said and said.get("ok"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS
 from tests.unit.backups.api_server import NAMESPACE
 from tests.unit.backups.school import School, manifest
 
 POLICY = "nightly"
+RULE = {"daily": 2, "minCount": 1}
 
 
 def key(name: str) -> str:
@@ -35,3 +37,16 @@ def taken(school: School, day: int, **patch: Any) -> str:
         "conditions": [],
     } | patch
     return name
+
+
+def visit_all(school: School, rounds: int = 4) -> None:
+    """What the operator does in a while: the policy and each of its Backups, several times."""
+    for _ in range(rounds):
+        school.settle(BACKUP_POLICIES, POLICY)
+        for name in school.api.names(BACKUPS):
+            school.visit(BACKUPS, name)
+
+
+def rule(school: School, **patch: Any) -> None:
+    """A policy without a schedule that deletes."""
+    school.policy(POLICY, full=None, immediate=False, retention=RULE | patch)

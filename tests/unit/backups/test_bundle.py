@@ -13,16 +13,11 @@ from tests.unit.backups.school import BACKUP_RESULT, LMS_SPEC, School
 JOB = "by-hand-1"
 
 
-def task(school: School) -> Object:
-    (container,) = school.api.read(JOBS, JOB)["spec"]["template"]["spec"]["containers"]
-    return dict(json.loads(container["env"][0]["value"]))
-
-
 def started(school: School) -> Object:
     """The order of a Backup whose Job runs."""
     school.backup()
     school.settle(BACKUPS, "by-hand")
-    return dict(task(school)["bundle"])
+    return dict(school.api.task(JOB)["bundle"])
 
 
 def ended(school: School, **said: object) -> None:
@@ -77,7 +72,7 @@ def test_a_certificate_that_nobody_made_yet_is_not_missed(school: School) -> Non
     component = LMS_SPEC["components"][0] | {"host": "lms.example"}
     school.api.read(AADA_LMS, "aada")["spec"] = LMS_SPEC | {"components": [component]}
     assert "Secret/aada-backend-tls" not in started(school)["missing"]
-    assert "aada-backend-tls" not in packed(task(school)["bundle"])
+    assert "aada-backend-tls" not in packed(school.api.task(JOB)["bundle"])
 
 
 def test_without_encryption_no_secret_is_mounted(school: School) -> None:

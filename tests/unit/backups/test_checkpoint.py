@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -110,8 +109,7 @@ def test_a_verification_waits_for_it_and_looks_for_the_files_where_the_policy_sa
     backed_up.bucket.objects[KEY] = checkpoint()
     verify(backed_up)
     pod = backed_up.api.read(JOBS, "by-hand-verify-1")["spec"]["template"]["spec"]
-    files = json.loads(pod["containers"][0]["env"][0]["value"])["files"]
-    assert files["storage"] == {
+    assert backed_up.api.task("by-hand-verify-1")["files"]["storage"] == {
         "bucket": "files-then", "endpoint": "https://s3.example", "region": "us-east-1", "allowLocalEndpoint": False,
     }  # fmt: skip
     assert "s3-files" in {volume.get("secret", {}).get("secretName") for volume in pod["volumes"]}

@@ -89,7 +89,7 @@ class TestCopy:
         visit_all(school)
         pod = school.api.read(JOBS, f"{name}-copy-1")["spec"]["template"]["spec"]
         assert [volume["name"] for volume in pod["volumes"]] == ["tmp", "storage", "copy"]
-        task = json.loads(pod["containers"][0]["env"][0]["value"])
+        task = school.api.task(f"{name}-copy-1")
         assert (task["source"]["bucket"], task["storage"]["bucket"]) == ("backups", "offsite")
         assert task["manifestSha256"] == school.status(BACKUPS, name)["manifestSha256"]
 
@@ -99,8 +99,8 @@ class TestCopy:
         name = taken(school, 1)
         school.backup()
         visit_all(school)
-        pods = [school.api.read(JOBS, job)["spec"]["template"]["spec"] for job in ("by-hand-1", f"{name}-copy-1")]
-        assert [json.loads(pod["containers"][0]["env"][0]["value"]).get("maxRate") for pod in pods] == [told] * 2
+        tasks = [school.api.task(job) for job in ("by-hand-1", f"{name}-copy-1")]
+        assert [task.get("maxRate") for task in tasks] == [told] * 2
 
     def test_once_all_is_there_nothing_is_written_or_asked_for(self, school: School) -> None:
         policy(school)
@@ -276,8 +276,7 @@ class TestRetention:
         assert sorted(school.bucket.objects) == sorted(school.offsite.objects) == [key(two[1])]
         jobs = {job for job in school.api.names(JOBS) if "collect" in job}
         assert jobs == {"nightly-collect-1", "nightly-collect-copy-1"}
-        task = school.api.read(JOBS, "nightly-collect-copy-1")["spec"]["template"]["spec"]["containers"][0]["env"][0]
-        assert json.loads(task["value"])["storage"]["bucket"] == "offsite"
+        assert school.api.task("nightly-collect-copy-1")["storage"]["bucket"] == "offsite"
 
     def test_a_second_place_that_is_away_is_not_forgotten(self, school: School, two: list[str]) -> None:
         self.rule(school)

@@ -10,37 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aada_operator.api.backup_policy import BackupPolicySpec
 from aada_operator.core.clock import to_rfc3339
-from aada_operator.core.overlay import merged
 from aada_operator.policies import decide
 from aada_operator.policies.decide import DueSlot
 from aada_operator.policies.manifests import backup_name
 from aada_operator.policies.world import KnownBackup
-from tests.unit.backups.school import POLICY_SPEC
+from tests.unit.policies.samples import at, known, spec
 
 CREATED = datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
-
-
-def spec(**patch: Any) -> BackupPolicySpec:
-    return BackupPolicySpec.model_validate(merged(POLICY_SPEC, {"immediate": False} | patch))
-
-
-def at(text: str) -> datetime:
-    """``01 02:00`` as a moment of March 2026."""
-    return datetime.strptime(f"2026-03-{text}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
-
-
-def known(name: str, phase: str, moment: datetime, *, verified: str = "Unknown", by_hand: bool = False,
-          suspicious: str = "False", **status: Any) -> KnownBackup:  # fmt: skip
-    text = to_rfc3339(moment)
-    metadata: dict[str, Any] = {"name": name, "creationTimestamp": text}
-    if not by_hand:
-        metadata |= {"labels": {"lms.aada.edu/policy": "p"}, "annotations": {"lms.aada.edu/scheduled-for": text}}
-    told = {"Verified": verified, "SuspiciousSize": suspicious}
-    conditions = [{"type": t, "status": s, "reason": "R", "lastTransitionTime": text} for t, s in told.items()]
-    said = {"phase": phase, "completionTime": text, "recoverableFrom": text, "conditions": conditions}
-    return KnownBackup({"metadata": metadata, "status": said | status})
 
 
 class TestDueSlot:

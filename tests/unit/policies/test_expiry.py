@@ -9,19 +9,10 @@ import pytest
 from aada_operator.api.common import API_VERSION
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, RESTORES
 from tests.unit.backups.api_server import Crash
-from tests.unit.backups.history import POLICY, key, taken
+from tests.unit.backups.history import POLICY, key, rule, taken, visit_all
 from tests.unit.backups.school import School, failure
 
-RULE = {"daily": 2, "minCount": 1}
 COLLECTED = {"deletedObjects": 3, "deletedBytes": 300, "orphanObjects": 1, "orphanBytes": 50}
-
-
-def visit_all(school: School, rounds: int = 4) -> None:
-    """What the operator does in a while: the policy and each of its Backups, several times."""
-    for _ in range(rounds):
-        school.settle(BACKUP_POLICIES, POLICY)
-        for name in school.api.names(BACKUPS):
-            school.visit(BACKUPS, name)
 
 
 def said(school: School) -> dict[str, Any]:
@@ -32,10 +23,6 @@ def said(school: School) -> dict[str, Any]:
 def three(school: School) -> list[str]:
     """Three nights of backups under a rule that keeps two; no new slot is due."""
     return [taken(school, day) for day in (25, 26, 27)]
-
-
-def rule(school: School, **patch: Any) -> None:
-    school.policy(POLICY, full=None, immediate=False, retention=RULE | patch)
 
 
 class TestExpiry:

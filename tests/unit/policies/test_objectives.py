@@ -10,7 +10,7 @@ import pytest
 from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS
 from aada_operator.policies import objectives
 from tests.unit.backups.school import School, completed
-from tests.unit.policies.test_decide import at, known, spec
+from tests.unit.policies.samples import at, known, spec
 
 NIGHTLY, FOUR_HOURLY = {"schedule": "0 2 * * *"}, {"schedule": "0 */4 * * *"}
 

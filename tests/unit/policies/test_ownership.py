@@ -9,10 +9,8 @@ import pytest
 
 from aada_operator.core.resources import AADA_LMS, BACKUP_POLICIES, BACKUPS, JOBS
 from tests.unit.backups.api_server import NAMESPACE
-from tests.unit.backups.history import POLICY, key, taken
+from tests.unit.backups.history import POLICY, key, rule, taken, visit_all
 from tests.unit.backups.school import Bucket, School
-from tests.unit.backups.test_bundle import task
-from tests.unit.policies.test_expiry import rule, visit_all
 
 FOLDER = f"{NAMESPACE}/aada"
 ANOTHER = "uid-of-the-original"
@@ -92,7 +90,7 @@ class TestAnother:
         take_over(school, ANOTHER)
         school.backup("by-hand")
         school.settle(BACKUPS, "by-hand")
-        assert task(school)["claim"] == {
+        assert school.api.task("by-hand-1")["claim"] == {
             "namespace": NAMESPACE,
             "lms": "aada",
             "uid": uid(school),

@@ -15,7 +15,7 @@ from aada_operator.api.common import seconds
 from aada_operator.api.retention import Retention
 from aada_operator.policies import retention
 from aada_operator.policies.world import KnownBackup
-from tests.unit.policies.test_decide import at, known, spec
+from tests.unit.policies.samples import at, known, spec
 
 START = datetime(2024, 12, 20, tzinfo=UTC)
 ZONES = ("Etc/UTC", "Europe/Berlin", "America/New_York")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -52,11 +51,6 @@ def job(number: int) -> str:
     return f"{NAME}-uploads-{number}"
 
 
-def task(school: School, number: int) -> Any:
-    (container,) = school.api.read(JOBS, job(number))["spec"]["template"]["spec"]["containers"]
-    return json.loads(container["env"][0]["value"])
-
-
 def condition(school: School, kind: str) -> tuple[str, str]:
     return school.condition(BACKUP_POLICIES, NAME, kind)
 
@@ -96,7 +90,7 @@ class TestWhen:
         visit(uploading, seconds=30)
         backed_up(uploading, "monday")
         visit(uploading, seconds=1)
-        assert task(uploading, 2)["backups"] == ["school/aada/monday"]
+        assert uploading.api.task(job(2))["backups"] == ["school/aada/monday"]
         end(uploading, 2, backups=["monday"])
         visit(uploading, seconds=20)
         assert known(uploading)["backups"] == ["monday"]
@@ -117,7 +111,7 @@ class TestWhen:
     def test_no_checkpoint_is_asked_for(self, uploading: School, status: Object) -> None:
         backed_up(uploading, "monday", **status)
         visit(uploading)
-        assert task(uploading, 1)["backups"] == []
+        assert uploading.api.task(job(1))["backups"] == []
 
     def test_the_operator_killed_at_any_write_starts_each_sync_once(self, uploading: School) -> None:
         for place in range(8):
@@ -163,7 +157,7 @@ class TestJob:
         pod = uploading.api.read(JOBS, job(1))["spec"]["template"]["spec"]
         secrets = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
         assert secrets == {"storage": "s3", "uploads-storage": "s3-files"}
-        assert task(uploading, 1)["folder"] == "_uploads/school/aada"
+        assert uploading.api.task(job(1))["folder"] == "_uploads/school/aada"
 
 
 class TestTrouble:
@@ -211,7 +205,7 @@ class TestTrouble:
         backed_up(uploading, "monday")
         uploading.bucket.trouble = Waiting("StorageUnreachable", "away")
         visit(uploading)
-        assert task(uploading, 1)["backups"] == []
+        assert uploading.api.task(job(1))["backups"] == []
 
     @pytest.mark.parametrize(
         ("result", "expected"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +43,18 @@ RESULT: Object = {
         "checks": [],
     },
 }
+# Of users' files.
+CHECKPOINT: Object = {
+    "checkpoint": "2026-03-01T01:00:00Z",
+    "bucket": "files",
+    "prefix": "_uploads/school/aada",
+    "files": 7,
+    "bytes": 700,
+    "listKey": "_uploads-lists/school/aada/abc.jsonl.zst",
+    "listSha256": "abc",
+    "versioned": True,
+}
+FILES_RESULT: Object = {"ok": True, "result": {"files": 7, "bytes": 700, "copied": 5, "kept": 1}}
 
 
 @dataclass
@@ -221,9 +232,7 @@ class Rehearsal:
 
     def task(self, job: str = JOB) -> Object:
         """What a Job was told."""
-        container = self.api.read(JOBS, job)["spec"]["template"]["spec"]["containers"][0]
-        (task,) = (e["value"] for e in container["env"] if e["name"] == "AADA_TASK")
-        return dict(json.loads(task))
+        return self.api.task(job)
 
     @property
     def jobs(self) -> list[str]:

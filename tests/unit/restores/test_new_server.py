@@ -20,9 +20,7 @@ from aada_operator.restores.rebuild import database, rebuild
 from aada_operator.worker.keys import keygen
 from tests.unit.backups.api_server import Crash, custom_resource
 from tests.unit.backups.school import LMS_SPEC
-from tests.unit.restores.rehearsal import JOB, RESTORE
-from tests.unit.restores.test_uploads import CHECKPOINT
-from tests.unit.restores.test_uploads import RESULT as FILES_RESULT
+from tests.unit.restores.rehearsal import CHECKPOINT, FILES_RESULT, JOB, RESTORE
 from tests.unit.restores.total_loss import LOGIN, OWNER, PASSWORD, SERVER, TotalLoss, bundle, secret, source
 
 MADE = ["Secret/aada-db", "Secret/lms-keys", "Secret/aada-chunk-key", "BackupPolicy/nightly", "AadaLms/aada"]

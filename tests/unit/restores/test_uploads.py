@@ -5,21 +5,10 @@ from __future__ import annotations
 import pytest
 
 from aada_operator.core.overlay import merged
-from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS, Object
-from tests.unit.restores.rehearsal import RESTORE, Rehearsal, failure
+from aada_operator.core.resources import BACKUP_POLICIES, BACKUPS, JOBS
+from tests.unit.restores.rehearsal import CHECKPOINT, FILES_RESULT, RESTORE, Rehearsal, failure
 
 JOB = f"{RESTORE}-uploads-1"
-CHECKPOINT: Object = {
-    "checkpoint": "2026-03-01T01:00:00Z",
-    "bucket": "files",
-    "prefix": "_uploads/school/aada",
-    "files": 7,
-    "bytes": 700,
-    "listKey": "_uploads-lists/school/aada/abc.jsonl.zst",
-    "listSha256": "abc",
-    "versioned": True,
-}
-RESULT: Object = {"ok": True, "result": {"files": 7, "bytes": 700, "copied": 5, "kept": 1}}
 
 
 @pytest.fixture
@@ -48,7 +37,7 @@ def test_after_the_load_into_the_claim_as_of_the_checkpoint(files: Rehearsal) ->
     assert {"name": "uploads", "persistentVolumeClaim": {"claimName": "review"}} in pod["volumes"]
     assert "s3-files" in {volume.get("secret", {}).get("secretName") for volume in pod["volumes"]}
     assert "7 files as of 2026-03-01T01:00:00Z go into claim review" in files.status["plan"]["summary"]
-    files.api.end_job(JOB, RESULT)
+    files.api.end_job(JOB, FILES_RESULT)
     files.settle()
     assert files.condition("Completed") == ("True", "RestoredAndCompared")
     assert (files.status["uploads"]["files"], files.status["uploads"]["kept"]) == (7, 1)
@@ -91,7 +80,7 @@ def test_the_operator_killed_at_any_write_brings_them_back_once(files: Rehearsal
     files.api.crash_after = len(files.api.writes) + place
     files.settle()
     if JOB in files.jobs:
-        files.api.end_job(JOB, RESULT)
+        files.api.end_job(JOB, FILES_RESULT)
     files.settle()
     files.api.crash_after = None
     assert files.jobs == [f"{RESTORE}-restore-1", JOB]
