@@ -30,8 +30,6 @@ from tests.service.sample_lms.harness import DATABASE_PASSWORD, Release, applica
 from tests.service.servers import POSTGRES_BIN, PostgresServer, S3Server, in_memory
 from tests.service.worker_harness import Finished, Job
 
-# Pairs of loads in a round: the two take about as long, and each by itself a fifth more or less from one to the next.
-LOADS = 3
 # New rows as the days bring them: the log of requests, and what students hand in; copies under new ids.
 GROWING = ("audit_log", "submissions")
 GROWTH = """
@@ -57,6 +55,7 @@ class Show:
     database: str
     folder: Path
     rounds: int
+    loads: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     peak_mib: int = 0
@@ -119,7 +118,7 @@ class Show:
             full, unchanged = self.dump(job, "full"), self.dump(job, "unchanged", "full")
             self.grow()
             appended = self.dump(job, "appended", "unchanged")
-            pairs = [self._loads(job, "appended") for _ in range(LOADS * self.rounds)]
+            pairs = [self._loads(job, "appended") for _ in range(self.loads)]
         verified, loads = zip(*pairs, strict=True)
         say(f"growth: {appended.rows - full.rows} rows of {full.rows}")
         return {
@@ -188,7 +187,14 @@ def others(show: Show, install: bool) -> dict[str, Any]:
 
 
 def run(
-    size: str, rounds: int, count: int, minutes: float = 10, *, small: str = "60MB", install: bool = False
+    size: str,
+    rounds: int,
+    loads: int,
+    count: int,
+    minutes: float = 10,
+    *,
+    small: str = "60MB",
+    install: bool = False,
 ) -> dict[str, Any]:
     """The whole show, whose kills are on a ``small`` database; returns its JSON object."""
     with (
@@ -203,7 +209,7 @@ def run(
         postgres.execute("SELECT pg_reload_conf()")
         say(f"filling a database of {size}")
         database = school(postgres, folder, size)
-        show = Show(postgres, s3, database, folder, rounds)
+        show = Show(postgres, s3, database, folder, rounds, loads)
         show.full()
         repeated = show.repeat()
         ours, dump, pipe = (show.median(arm) for arm in show.seconds)
@@ -225,11 +231,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.backups", description=__doc__.split("\n\n")[0])
     parser.add_argument("--size", default="1GB", help="size of the database (1GB)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts (3)")
+    # More of them: the two take about as long, and each a fifth more or less from one to the next.
+    parser.add_argument("--loads", type=int, default=9, help="loads beside pg_restore, of which the median counts (9)")
     parser.add_argument("--kills", type=int, default=200, help="workers that are killed (200)")
     parser.add_argument("--kill-minutes", type=float, default=10, help="the kills end by then, however many (10)")
     parser.add_argument("--no-install", action="store_true", help="leave tools out that are not there")
     chosen = parser.parse_args()
-    shown = run(chosen.size, chosen.rounds, chosen.kills, chosen.kill_minutes, install=not chosen.no_install)
+    amounts = (chosen.rounds, chosen.loads, chosen.kills, chosen.kill_minutes)
+    shown = run(chosen.size, *amounts, install=not chosen.no_install)
     print(f"\n{table(shown)}\n")
     for fault in (faults := broken(shown)):
         say(f"must not be: {fault}")

@@ -26,7 +26,7 @@ FIGURES = {
 
 
 def test_every_figure_is_measured() -> None:
-    shown = backups.run("20MB", rounds=1, count=2, small="16MB")
+    shown = backups.run("20MB", rounds=1, loads=1, count=2, small="16MB")
     assert shown.keys() >= FIGURES
     assert shown["unchanged_new_bytes_ratio"] < 0.01
     assert 0 < shown["peak_mib"] <= 128
