@@ -56,7 +56,7 @@ async def test_an_unchanged_lms_costs_no_write(world: LmsWorld) -> None:
     await world.settle()
     for _ in range(3):
         world.clock.advance(seconds=60)
-        assert await world.visit() == []
+        assert await world.visit() == [], world.lms["status"]
 
 
 async def test_a_lost_status_is_found_again_without_another_migration(world: LmsWorld) -> None:
