@@ -76,6 +76,15 @@ async def test_other_sessions_are_counted_without_privileges(server: PostgresSer
     assert during.connections == before.connections + 2
 
 
+async def test_what_the_operator_itself_opens_is_not_counted(server: PostgresServer, database: str) -> None:
+    """Else a session of its last visit, which has not quite ended, changes the status of a school at rest."""
+    async with postgres.session(endpoint(server), admin(server), "postgres") as session:
+        before = await postgres.facts(session, database)
+        async with postgres.session(endpoint(server), admin(server), database):
+            during = await postgres.facts(session, database)
+    assert during.connections == before.connections
+
+
 async def test_an_unknown_host_is_named(server: PostgresServer) -> None:
     said = await refusal(endpoint(server, host="nowhere.invalid"), admin(server))
     assert said.reason == "HostUnknown"

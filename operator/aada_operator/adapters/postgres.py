@@ -184,7 +184,8 @@ async def facts(connection: Session, database: str) -> ServerFacts:
                current_setting('superuser_reserved_connections')::int
                  + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved,
                (SELECT count(*) FROM pg_stat_activity
-                 WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_backend_pid()) AS connections,
+                 WHERE datid IS NOT NULL AND usesysid IS NOT NULL
+                   AND application_name IS DISTINCT FROM 'aada-operator') AS connections,
                coalesce((SELECT pg_database_size(oid) FROM pg_database
                  WHERE datname = %s AND has_database_privilege(oid, 'CONNECT')), 0) AS size_bytes
         """,

@@ -12,7 +12,10 @@ UNLIMITED = -1
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What a server says of itself; ``reserved`` connections are for superusers only, sizes are bytes."""
+    """What a server says of itself; ``reserved`` connections are for superusers only, sizes are bytes.
+
+    ``connections`` are the sessions of all but the operator.
+    """
 
     version: str
     connections: int
