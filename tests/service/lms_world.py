@@ -150,7 +150,7 @@ class LmsWorld:
         return self.server.add(AADA_LMS, custom_resource("AadaLms", LMS, spec | patch))
 
     def drop(self, *roles: str) -> None:
-        """Nothing of it is left on the server, neither of further ``roles``."""
+        """Nothing of it is left on the server, nor of further ``roles``."""
         self.postgres.dropdb(self.database)
         for role in (*(f"{self.database}_{suffix}" for suffix in ROLES), *roles):
             if self.postgres.value(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
