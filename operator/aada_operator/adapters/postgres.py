@@ -32,6 +32,9 @@ from aada_operator.core.errors import Waiting
 from aada_operator.core.names import qualified
 
 CONNECT_SECONDS = 5
+APPLICATION = "aada-operator"
+# In pg_stat_activity: sessions that somebody logged in to (usesysid is shown to everybody), without the operator's own.
+OF_OTHERS = f"datid IS NOT NULL AND usesysid IS NOT NULL AND application_name IS DISTINCT FROM '{APPLICATION}'"
 STATEMENT_SECONDS = 30
 SESSION_SECONDS = 60
 MOST_ADDRESSES = 3
@@ -105,7 +108,7 @@ async def _connected(endpoint: Endpoint, login: Login, place: Place) -> Session:
                 sslrootcert=root,
                 gssencmode="disable",
                 connect_timeout=CONNECT_SECONDS,
-                application_name="aada-operator",
+                application_name=APPLICATION,
                 autocommit=True,
                 row_factory=dict_row,
             )
@@ -175,20 +178,17 @@ def _hang_up(line: socket.socket) -> None:
 
 async def facts(connection: Session, database: str) -> ServerFacts:
     """What the server says of itself; the size is 0 for a database that is missing or may not be entered."""
-    # usesysid is shown to everybody, and set for sessions that somebody logged in to.
     row = await one(
         connection,
-        """
+        f"""
         SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
                current_setting('max_connections')::int AS max_connections,
                current_setting('superuser_reserved_connections')::int
                  + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved,
-               (SELECT count(*) FROM pg_stat_activity
-                 WHERE datid IS NOT NULL AND usesysid IS NOT NULL
-                   AND application_name IS DISTINCT FROM 'aada-operator') AS connections,
+               (SELECT count(*) FROM pg_stat_activity WHERE {OF_OTHERS}) AS connections,
                coalesce((SELECT pg_database_size(oid) FROM pg_database
                  WHERE datname = %s AND has_database_privilege(oid, 'CONNECT')), 0) AS size_bytes
-        """,
+        """,  # noqa: S608 - nothing but constants
         [database],
     )
     return ServerFacts(**row)

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import fields
 
-from aada_operator.adapters.postgres import Session, one
+from aada_operator.adapters.postgres import OF_OTHERS, Session, one
 from aada_operator.core.database import Activity
 
 # A moment says little: so many looks, so many seconds apart.
 _LOOKS, _APART = 4, 0.04
 # Who may not see the sessions of others gets a row without a state. Who answers a slow client waits for that client.
-_SESSIONS = """
+_SESSIONS = f"""
 SELECT count(*) FILTER (WHERE leader_pid IS NULL) AS sessions,
        count(*) FILTER (WHERE busy) AS active,
        count(*) FILTER (WHERE busy AND wait_event_type IN ('Lock', 'LWLock', 'BufferPin')) AS locked,
@@ -19,9 +19,9 @@ SELECT count(*) FILTER (WHERE leader_pid IS NULL) AS sessions,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
          - coalesce(current_setting('reserved_connections', true), '0')::int AS slots
   FROM (SELECT *, coalesce(state IN ('active', 'fastpath function call'), false) AS busy FROM pg_stat_activity) AS seen
- WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND application_name IS DISTINCT FROM 'aada-operator'
+ WHERE {OF_OTHERS}
    AND backend_type IS DISTINCT FROM 'walsender' AND backend_type IS DISTINCT FROM 'logical replication worker'
-"""
+"""  # noqa: S608 - nothing but constants
 
 
 async def look(connection: Session) -> Activity:

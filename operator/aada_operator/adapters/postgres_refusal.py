@@ -12,7 +12,14 @@ import time
 
 from psycopg import conninfo, pq
 
-from aada_operator.adapters.postgres import CONNECT_SECONDS, Endpoint, Login, addresses_of, root_certificate
+from aada_operator.adapters.postgres import (
+    APPLICATION,
+    CONNECT_SECONDS,
+    Endpoint,
+    Login,
+    addresses_of,
+    root_certificate,
+)
 
 PASSWORD_REFUSED = "28P01"  # noqa: S105 - an SQLSTATE
 _ERROR = re.compile(rb'ErrorResponse\t.*?\bC "([0-9A-Z]{5})"')
@@ -36,7 +43,7 @@ async def refusal(endpoint: Endpoint, login: Login, database: str) -> str | None
             sslmode=endpoint.ssl_mode,
             sslrootcert=root,
             gssencmode="disable",
-            application_name="aada-operator",
+            application_name=APPLICATION,
         )
         return await asyncio.to_thread(_attempt, text)
 
